@@ -45,7 +45,10 @@ impl Emission {
             return Err(EmissionError::OutOfRange);
         }
         let number = format!("{whole:0>1}{fraction:0<4}");
-        number.parse().map(Self).map_err(|_| EmissionError::NotDecimal)
+        number
+            .parse()
+            .map(Self)
+            .map_err(|_| EmissionError::NotDecimal)
     }
 
     /// Returns the value in ten-thousandths, 0 to 99 999 999.
@@ -84,7 +87,10 @@ impl Share {
     #[must_use]
     pub fn of(part: Emission, whole: impl IntoIterator<Item = Emission>) -> Self {
         let whole = whole.into_iter().map(|e| u64::from(e.0)).sum();
-        Self { part: u64::from(part.0), whole }
+        Self {
+            part: u64::from(part.0),
+            whole,
+        }
     }
 
     /// Returns the share in hundredths of a percent point, rounded half up (6667 is 66.67 %).

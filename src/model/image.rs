@@ -74,7 +74,9 @@ pub struct ImageRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ImageError {
     /// Empty, over 255 characters, or a character that no reference holds.
-    #[error("an image reference is 1 to 255 letters, digits and `./_:@+-`, starting with a letter or digit")]
+    #[error(
+        "an image reference is 1 to 255 letters, digits and `./_:@+-`, starting with a letter or digit"
+    )]
     Alphabet,
     /// An empty, `.` or `..` path component, or no repository at all.
     #[error("an image's path has no empty, `.` or `..` component")]
@@ -109,12 +111,18 @@ impl ImageRef {
     /// Says which part is malformed.
     pub fn parse(text: &str) -> Result<Self, ImageError> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"./_:@+-".contains(&b);
-        let starts = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let starts = text
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric());
         if !starts || text.len() > 255 || !text.bytes().all(allowed) {
             return Err(ImageError::Alphabet);
         }
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(Digest::parse(digest).map_err(|_| ImageError::Digest)?)),
+            Some((rest, digest)) => (
+                rest,
+                Some(Digest::parse(digest).map_err(|_| ImageError::Digest)?),
+            ),
             None => (text, None),
         };
         let last = rest.rfind('/').map_or(0, |at| at + 1);
@@ -126,7 +134,9 @@ impl ImageRef {
             return Err(ImageError::Tag);
         }
         let (registry, repository) = match path.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
+            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
+                (first, rest)
+            }
             _ => ("docker.io", path),
         };
         let good = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(':');
@@ -159,13 +169,19 @@ impl ImageRef {
     /// Returns the same reference with this digest.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
-        Self { digest: Some(digest), ..self.clone() }
+        Self {
+            digest: Some(digest),
+            ..self.clone()
+        }
     }
 
     /// Returns the reference without its digest, which is what a registry is asked for.
     #[must_use]
     pub fn without_digest(&self) -> Self {
-        Self { digest: None, ..self.clone() }
+        Self {
+            digest: None,
+            ..self.clone()
+        }
     }
 }
 
@@ -229,7 +245,10 @@ mod tests {
             assert_eq!(ImageRef::parse(&text).unwrap().to_string(), text);
         }
         let image = ImageRef::parse("localhost:5000/p/d").unwrap();
-        assert_eq!((image.registry.as_str(), image.tag), ("localhost:5000", None));
+        assert_eq!(
+            (image.registry.as_str(), image.tag),
+            ("localhost:5000", None)
+        );
     }
 
     #[test]
@@ -257,7 +276,10 @@ mod tests {
         let digest = format!("@sha256:{}", hex());
         assert_eq!(check(&format!("ghcr.io/o/d:1.4.2{digest}")), Ok(()));
         assert_eq!(check(&format!("ghcr.io/o/d:v1.4.2-rc.1{digest}")), Ok(()));
-        assert_eq!(check(&format!("ghcr.io/o/d{digest}")), Err(NotProduction::NoTag));
+        assert_eq!(
+            check(&format!("ghcr.io/o/d{digest}")),
+            Err(NotProduction::NoTag)
+        );
         assert_eq!(check("ghcr.io/o/d:1.4.2"), Err(NotProduction::NoDigest));
         for tag in ["latest", "1.4", "main", "sha-1234567"] {
             let image = format!("ghcr.io/o/d:{tag}{digest}");

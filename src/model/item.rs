@@ -69,13 +69,18 @@ impl Component {
     /// Returns the component with this label value.
     #[must_use]
     pub fn from_label(value: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|component| component.as_str() == value)
+        Self::ALL
+            .into_iter()
+            .find(|component| component.as_str() == value)
     }
 
     /// Tells whether removal keeps such an object: it holds data, or the key to data.
     #[must_use]
     pub fn keeps_data(self) -> bool {
-        matches!(self, Self::ChallengeData | Self::ChallengePostgresSecret | Self::ChallengePostgresData)
+        matches!(
+            self,
+            Self::ChallengeData | Self::ChallengePostgresSecret | Self::ChallengePostgresData
+        )
     }
 }
 
@@ -132,9 +137,12 @@ impl Recipe {
     pub fn keys(&self) -> &'static [&'static str] {
         match self {
             Self::Tokens => &["challenge_token", "docker_broker_token"],
-            Self::Postgres { .. } => {
-                &["CHALLENGE_DATABASE_URL", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER"]
-            }
+            Self::Postgres { .. } => &[
+                "CHALLENGE_DATABASE_URL",
+                "POSTGRES_DB",
+                "POSTGRES_PASSWORD",
+                "POSTGRES_USER",
+            ],
         }
     }
 }

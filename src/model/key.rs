@@ -84,14 +84,18 @@ impl Kind {
         match self {
             Self::Namespace => ("Namespace", "v1", "namespaces"),
             Self::Secret => ("Secret", "v1", "secrets"),
-            Self::PersistentVolumeClaim => ("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
+            Self::PersistentVolumeClaim => {
+                ("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
+            }
             Self::NetworkPolicy => ("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
             Self::Service => ("Service", "v1", "services"),
             Self::StatefulSet => ("StatefulSet", "apps/v1", "statefulsets"),
             Self::Deployment => ("Deployment", "apps/v1", "deployments"),
-            Self::HorizontalPodAutoscaler => {
-                ("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
-            }
+            Self::HorizontalPodAutoscaler => (
+                "HorizontalPodAutoscaler",
+                "autoscaling/v2",
+                "horizontalpodautoscalers",
+            ),
             Self::ScaledObject => ("ScaledObject", "keda.sh/v1alpha1", "scaledobjects"),
         }
     }

@@ -95,14 +95,24 @@ mod tests {
         for length in 2..=Slug::MAX {
             let a = slug(&"a".repeat(length));
             let b = slug(&format!("{}b", "a".repeat(length - 1)));
-            assert!(workload(&a).len() <= 52 && postgres(&a).len() <= 52, "{length}");
-            for name in [token_secret(&a), postgres_secret(&a), postgres_claim_template(&a)] {
+            assert!(
+                workload(&a).len() <= 52 && postgres(&a).len() <= 52,
+                "{length}"
+            );
+            for name in [
+                token_secret(&a),
+                postgres_secret(&a),
+                postgres_claim_template(&a),
+            ] {
                 assert!(name.len() <= 63, "{name}");
             }
             assert_ne!(postgres(&a), postgres(&b), "{length}");
             assert_ne!(postgres_secret(&a), postgres_secret(&b), "{length}");
         }
-        assert_eq!(postgres(&slug(&"a".repeat(33))), format!("challenge-{}-postgres", "a".repeat(33)));
+        assert_eq!(
+            postgres(&slug(&"a".repeat(33))),
+            format!("challenge-{}-postgres", "a".repeat(33))
+        );
         // SHA-1 of 34 times `a`, as any other program computes it.
         let cut = postgres(&slug(&"a".repeat(34)));
         assert_eq!(cut.len(), 52);

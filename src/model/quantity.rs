@@ -75,7 +75,9 @@ pub fn thousandths(text: &str) -> Option<i128> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(rest.len());
     let (number, suffix) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.len() + fraction.len() == 0 || fraction.contains('.') || number.len() > 40 {
@@ -83,7 +85,8 @@ pub fn thousandths(text: &str) -> Option<i128> {
     }
     let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
     let (numerator, denominator) = scale(suffix)?;
-    let divisor = denominator.checked_mul(10i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
+    let divisor =
+        denominator.checked_mul(10i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
     let scaled = digits.checked_mul(numerator)?.checked_mul(1000)?;
     let up = scaled / divisor + i128::from(!negative && scaled % divisor != 0);
     Some(if negative { -up } else { up })
@@ -144,7 +147,9 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_is_none() {
-        for bad in ["", "m", ".", "1.2.3", "1 Gi", "1g", "0x1", "1e", "e3", "1e999", "--1", "1Zi", "é"] {
+        for bad in [
+            "", "m", ".", "1.2.3", "1 Gi", "1g", "0x1", "1e", "e3", "1e999", "--1", "1Zi", "é",
+        ] {
             assert_eq!(thousandths(bad), None, "{bad:?}");
         }
         assert_eq!(thousandths(&"9".repeat(60)), None);

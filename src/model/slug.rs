@@ -29,7 +29,9 @@ pub enum SlugError {
     #[error("a slug has no `--`")]
     DoubleHyphen,
     /// The ending that derived database names use.
-    #[error("a slug does not end in `-postgres`: those are the names of another challenge's database")]
+    #[error(
+        "a slug does not end in `-postgres`: those are the names of another challenge's database"
+    )]
     Reserved,
 }
 
