@@ -11,6 +11,7 @@ pub mod revision;
 pub mod secret;
 pub mod slug;
 pub mod target;
+pub mod token;
 
 pub use emission::{Emission, Share};
 pub use image::{Digest, ImageRef};

@@ -1,5 +1,7 @@
 //! Kubernetes: lists, dry runs, applies and deletes over one cluster. Sole user of `kube`.
 
+pub mod client;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use thiserror::Error;

@@ -128,6 +128,8 @@ pub enum Recipe {
     Postgres {
         /// The Service that the URL names.
         host: String,
+        /// The claim whose data knows the password: while it exists, no new password is made.
+        claim: String,
     },
 }
 

@@ -26,8 +26,8 @@ pub struct Wanted {
     pub item: Item,
     /// Whether it is made when missing.
     pub presence: Presence,
-    /// The object that must be ready before this one is written.
-    pub after: Option<ObjectKey>,
+    /// The objects that must be there and ready before this one is written.
+    pub after: Vec<ObjectKey>,
 }
 
 /// Whether a missing item is made.

@@ -1,5 +1,9 @@
 //! What is there now, for every wanted key and every key we own.
 
+pub mod observe;
+pub mod owned;
+pub mod reduce;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,19 @@
 //! What is to be done, in which order, and what must not be done and why: `Desired` and `Live` to `Plan`. Pure.
 
+pub mod decide;
+pub mod diff;
+pub mod guard;
+pub mod order;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::live::{Change, Why};
-use crate::model::{Item, Key, ObjectKey, Revision, Slug};
+use self::decide::{Decision, World};
+use super::desired::Desired;
+use super::live::{Change, Live, Why};
+use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Slug};
+use crate::spec::platform::Safety;
 
 /// Everything one pass would do, as a value: printed, tested, and executed.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +45,8 @@ pub struct Step {
     pub action: Action,
     /// Steps of one challenge run by ascending wave; steps of no challenge come before all others.
     pub wave: u8,
-    /// The object that must be ready first.
-    pub after: Option<ObjectKey>,
+    /// The objects that must be there and ready first.
+    pub after: Vec<ObjectKey>,
 }
 
 /// What is done to a key.
@@ -120,6 +128,15 @@ pub enum Held {
         /// The state of that.
         why: Why,
     },
+    /// A kind could not be listed, so that nothing of it is deleted.
+    Unlisted {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The kind.
+        kind: Kind,
+        /// Why not.
+        why: Why,
+    },
     /// The whole challenge is withheld; nothing of it is touched.
     Withheld {
         /// The challenge.
@@ -160,6 +177,43 @@ pub enum Guard {
     },
 }
 
+impl Held {
+    /// Returns what is held, if it is one key.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Retained { key, .. }
+            | Self::Foreign { key, .. }
+            | Self::Unknown { key, .. }
+            | Self::Refused { key, .. }
+            | Self::Drifted { key, .. }
+            | Self::Waits { key, .. } => Some(key),
+            Self::Unlisted { .. } | Self::Withheld { .. } => None,
+        }
+    }
+
+    /// Returns the challenge it belongs to, if any.
+    #[must_use]
+    pub fn slug(&self) -> Option<&Slug> {
+        match self {
+            Self::Retained { slug, .. }
+            | Self::Foreign { slug, .. }
+            | Self::Unknown { slug, .. }
+            | Self::Refused { slug, .. }
+            | Self::Drifted { slug, .. }
+            | Self::Waits { slug, .. } => slug.as_ref(),
+            Self::Withheld { slug, .. } => Some(slug),
+            Self::Unlisted { .. } => None,
+        }
+    }
+
+    /// Tells whether something could not be read.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Unlisted { .. })
+    }
+}
+
 /// A remark about a key that changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
@@ -169,4 +223,50 @@ pub struct Note {
     pub slug: Option<Slug>,
     /// The remark.
     pub text: String,
+}
+
+impl Plan {
+    /// Tells whether there is nothing to do and nothing that waits, was refused or is unknown; kept data alone is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.held.iter().all(|held| matches!(held, Held::Retained { .. }))
+    }
+
+    /// Tells whether something could not be read.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        self.held.iter().any(Held::is_unknown)
+    }
+}
+
+/// Decides what one pass does. The clock is an argument: only the freeze windows depend on it.
+#[must_use]
+pub fn plan_pass(revision: Revision, desired: &Desired, live: &Live, safety: &Safety, now: jiff::Timestamp) -> Plan {
+    let world = World::new(desired, live);
+    let mut plan = Plan {
+        revision,
+        steps: Vec::new(),
+        held: Vec::new(),
+        unchanged: 0,
+        guards: Vec::new(),
+        shares: guard::shares(desired, live),
+        notes: Vec::new(),
+    };
+    for (key, decision) in world.decide() {
+        let slug = world.slug(&key).cloned();
+        match decision {
+            Decision::Unchanged => plan.unchanged += 1,
+            Decision::Nothing => {}
+            Decision::Held(held) => plan.held.push(held),
+            Decision::Do { action, after } => {
+                let wave = order::wave(&key, &action);
+                plan.steps.push(Step { key, slug, action, wave, after });
+            }
+        }
+    }
+    plan.held.extend(world.withheld());
+    plan.notes = world.notes();
+    plan.steps.sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
+    plan.guards = guard::guards(&plan, live, safety, now);
+    plan
 }
