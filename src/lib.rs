@@ -1,1 +1,3 @@
 //! The reconciler.
+
+pub mod reconcile;

@@ -1,0 +1,3 @@
+//! One pass, from a source to a status.
+
+pub mod live;

@@ -1,0 +1,3 @@
+//! What is there now.
+
+pub mod owned;
