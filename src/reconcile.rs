@@ -1,5 +1,6 @@
 //! One pass, from a source to a status.
 
+pub mod apply;
 pub mod desired;
 pub mod live;
 pub mod plan;

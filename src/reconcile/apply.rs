@@ -1,0 +1,159 @@
+//! Carries out a plan: steps in order, challenges side by side, every step reported. No decision is made here.
+
+mod generate;
+mod retry;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use self::write::Writer;
+use super::live::Why;
+use super::plan::{Plan, Step};
+use crate::edge::cluster::{ClusterError, ClusterWrite};
+use crate::edge::database::{Database, DatabaseError};
+use crate::model::{ClusterName, Key, Kind, ObjectKey, Slug};
+
+/// Writes under way at once: what a raw loop of applies uses; more only queues at the API server.
+const CONCURRENT_WRITES: usize = 16;
+/// Challenges under way at once; each has few steps that may run side by side.
+const CONCURRENT_CHALLENGES: usize = 64;
+
+/// The connections that a pass writes through.
+pub struct Writers {
+    /// Each cluster's connection, or why there is none.
+    pub clusters: BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
+    /// The registry.
+    pub database: Arc<dyn Database>,
+}
+
+/// What became of one step.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done.
+    Done(Key),
+    /// It was tried and failed.
+    Failed(Key, ApplyError),
+    /// It was not tried, because another step comes first and is not done, or not ready.
+    NotReached {
+        /// What was not tried.
+        key: Key,
+        /// What comes first.
+        behind: Key,
+    },
+}
+
+impl Outcome {
+    /// Returns what the outcome is about.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Done(key) | Self::Failed(key, _) | Self::NotReached { key, .. } => key,
+        }
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The cluster.
+    #[error("the cluster did not take it")]
+    Cluster(#[source] ClusterError),
+    /// The database.
+    #[error("the database did not take it")]
+    Database(#[source] DatabaseError),
+    /// There is no connection to its cluster.
+    #[error("its cluster is not connected: {0}")]
+    NotConnected(Why),
+    /// Another object has its name or place since the plan was made.
+    #[error("{0}")]
+    Moved(String),
+}
+
+impl ApplyError {
+    /// Returns the error with its cause in one line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// Is told of each step as it ends.
+pub type Progress<'a> = &'a (dyn Fn(&Step, &Outcome) + Sync);
+
+/// Carries out a plan and returns the outcome of every step, in the plan's order.
+///
+/// Steps of no challenge run first; then challenges run side by side, each by ascending wave. A failure
+/// holds back what comes later in the same challenge and nothing else.
+pub async fn apply(plan: &Plan, writers: &Writers, now: jiff::Timestamp, progress: Progress<'_>) -> Vec<Outcome> {
+    let writer = Writer { writers, revision: &plan.revision, now, permits: Semaphore::new(CONCURRENT_WRITES) };
+    let mut groups: BTreeMap<Option<&Slug>, Vec<&Step>> = BTreeMap::new();
+    for step in &plan.steps {
+        groups.entry(step.slug.as_ref()).or_default().push(step);
+    }
+    let common = groups.remove(&None).unwrap_or_default();
+    let mut outcomes = run_group(&writer, &common, None, progress).await;
+    let missing = missing_namespace(&outcomes);
+    let challenges = groups.values().map(|steps| run_group(&writer, steps, missing.as_ref(), progress));
+    let mut running = stream::iter(challenges).buffer_unordered(CONCURRENT_CHALLENGES);
+    while let Some(group) = running.next().await {
+        outcomes.extend(group);
+    }
+    let position: BTreeMap<&Key, usize> = plan.steps.iter().enumerate().map(|(at, step)| (&step.key, at)).collect();
+    outcomes.sort_by_key(|outcome| position.get(outcome.key()).copied());
+    outcomes
+}
+
+fn missing_namespace(outcomes: &[Outcome]) -> Option<Key> {
+    let is_namespace = |key: &Key| matches!(key, Key::Object(ObjectKey { kind: Kind::Namespace, .. }));
+    let failed = outcomes.iter().filter(|outcome| !matches!(outcome, Outcome::Done(_)));
+    failed.map(Outcome::key).find(|key| is_namespace(key)).cloned()
+}
+
+/// Runs one challenge's steps wave by wave.
+async fn run_group(
+    writer: &Writer<'_>,
+    steps: &[&Step],
+    missing_namespace: Option<&Key>,
+    progress: Progress<'_>,
+) -> Vec<Outcome> {
+    let waves: BTreeSet<u8> = steps.iter().map(|step| step.wave).collect();
+    let made: BTreeSet<&Key> = steps.iter().map(|step| &step.key).collect();
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(steps.len());
+    for wave in waves {
+        let in_wave: Vec<&Step> = steps.iter().copied().filter(|step| step.wave == wave).collect();
+        let run = in_wave.iter().map(|step| async {
+            let behind = match &step.key {
+                Key::Object(_) => missing_namespace.cloned(),
+                Key::Row(_) => None,
+            };
+            match behind.or_else(|| unmet(step, &made, &outcomes)) {
+                Some(behind) => Outcome::NotReached { key: step.key.clone(), behind },
+                None => writer.run(step).await,
+            }
+        });
+        let ended = futures::future::join_all(run).await;
+        for (step, outcome) in in_wave.iter().zip(&ended) {
+            progress(step, outcome);
+        }
+        outcomes.extend(ended);
+    }
+    outcomes
+}
+
+/// Returns what a step must wait for: an earlier step that was not done, or a workload that was written just
+/// now and so cannot be ready yet.
+fn unmet(step: &Step, made: &BTreeSet<&Key>, outcomes: &[Outcome]) -> Option<Key> {
+    let not_done = outcomes.iter().find(|outcome| !matches!(outcome, Outcome::Done(_)));
+    let becomes_ready = |kind: Kind| matches!(kind, Kind::StatefulSet | Kind::Deployment);
+    let needed = step.after.iter().find(|on| becomes_ready(on.kind) && made.contains(&Key::Object((*on).clone())));
+    needed.map(|on| Key::Object(on.clone())).or_else(|| not_done.map(|outcome| outcome.key().clone()))
+}

@@ -1,0 +1,188 @@
+//! One step to one write, with the identity seen as its precondition.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::{ApplyError, Outcome, Writers, generate, retry};
+use crate::edge::cluster::{ClusterError, ClusterRead as _, ClusterWrite};
+use crate::model::{Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
+use crate::reconcile::live::Why;
+use crate::reconcile::live::reduce::{ownership, reduce};
+use crate::reconcile::plan::{Action, Step};
+
+/// Times that a delete follows an object whose status moved on.
+const DELETE_TRIES: u32 = 4;
+
+/// Writes steps.
+pub(super) struct Writer<'a> {
+    pub(super) writers: &'a Writers,
+    pub(super) revision: &'a Revision,
+    pub(super) now: jiff::Timestamp,
+    pub(super) permits: Semaphore,
+}
+
+impl Writer<'_> {
+    pub(super) async fn run(&self, step: &Step) -> Outcome {
+        // The semaphore is never closed, so a permit always comes.
+        let _permit = self.permits.acquire().await;
+        let written = match (&step.key, &step.action) {
+            (Key::Row(row), action) => self.write_row(row, action, step).await,
+            (Key::Object(key), action) => self.write_object(key, action).await,
+        };
+        match written {
+            Ok(()) => Outcome::Done(step.key.clone()),
+            Err(error) => Outcome::Failed(step.key.clone(), error),
+        }
+    }
+
+    fn cluster(&self, key: &ObjectKey) -> Result<&Arc<dyn ClusterWrite>, ApplyError> {
+        match self.writers.clusters.get(&key.cluster) {
+            Some(Ok(cluster)) => Ok(cluster),
+            Some(Err(why)) => Err(ApplyError::NotConnected(why.clone())),
+            None => Err(ApplyError::NotConnected(Why::from("no such cluster is declared"))),
+        }
+    }
+
+    async fn write_object(&self, key: &ObjectKey, action: &Action) -> Result<(), ApplyError> {
+        let cluster = self.cluster(key)?.as_ref();
+        match action {
+            Action::Create(Item::Object(object)) => {
+                // Not forced: an object that appeared since the plan was made is not overwritten.
+                apply(cluster, key, &object.manifest, false).await
+            }
+            Action::Create(Item::Generated(generated)) => create_generated(cluster, key, generated).await,
+            Action::Create(item) => {
+                let manifest = item.manifest().unwrap_or(&Value::Null);
+                create(cluster, key, manifest).await
+            }
+            Action::Update { new, uid, .. } => {
+                let mut manifest = new.manifest().cloned().unwrap_or_default();
+                if let Some(uid) = uid {
+                    // Guards against making anew, under this plan, what was deleted since.
+                    manifest["metadata"]["uid"] = Value::String(uid.clone());
+                }
+                apply(cluster, key, &manifest, true).await
+            }
+            Action::Delete { seen: Some((uid, version)) } => delete(cluster, key, uid, version).await,
+            Action::Delete { seen: None } => Err(ApplyError::Moved("its identity was not seen".to_owned())),
+        }
+    }
+
+    async fn write_row(&self, row: &RowKey, action: &Action, step: &Step) -> Result<(), ApplyError> {
+        let database = &self.writers.database;
+        let content = match action {
+            Action::Delete { .. } => {
+                return database.delete_row(row).await.map_err(ApplyError::Database);
+            }
+            Action::Create(Item::Row(content)) | Action::Update { new: Item::Row(content), .. } => content.clone(),
+            Action::Create(_) | Action::Update { .. } => self.read_tokens(step).await?,
+        };
+        database.write_row(row, &content, self.revision, self.now).await.map_err(ApplyError::Database)
+    }
+
+    /// Hash and hint come from the Secret that is stored, never from what was meant to be stored.
+    async fn read_tokens(&self, step: &Step) -> Result<crate::model::Row, ApplyError> {
+        let missing = || ApplyError::Moved("its token Secret is not there or lacks a token".to_owned());
+        let name = |slug: &Slug| names::token_secret(slug);
+        let expected = step.slug.as_ref().map(name);
+        let secret = step.after.iter().find(|key| Some(&key.name) == expected.as_ref()).ok_or_else(missing)?;
+        let cluster = self.cluster(secret)?;
+        let object = repeat(|| cluster.get(secret)).await.map_err(ApplyError::Cluster)?.ok_or_else(missing)?;
+        reduce(secret.kind, &object).contents.and_then(|contents| contents.tokens).ok_or_else(missing)
+    }
+}
+
+/// Repeats a call that may be repeated, for as long as its failure is one that passes.
+async fn repeat<T, F, C>(mut call: C) -> Result<T, ClusterError>
+where
+    C: FnMut() -> F,
+    F: Future<Output = Result<T, ClusterError>>,
+{
+    let mut tried = 0;
+    loop {
+        let error = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        tried += 1;
+        match retry::pause(&error, tried) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(error),
+        }
+    }
+}
+
+async fn apply(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    manifest: &Value,
+    force: bool,
+) -> Result<(), ApplyError> {
+    let answer = repeat(|| cluster.apply(key, manifest, force)).await;
+    answer.map(|_| ()).map_err(ApplyError::Cluster)
+}
+
+/// Creates an object that others may create too: a namespace, or a claim that a StatefulSet made meanwhile.
+async fn create(cluster: &dyn ClusterWrite, key: &ObjectKey, manifest: &Value) -> Result<(), ApplyError> {
+    match repeat(|| cluster.create(key, manifest)).await {
+        Ok(_) | Err(ClusterError::AlreadyExists) => Ok(()),
+        Err(error) => Err(ApplyError::Cluster(error)),
+    }
+}
+
+/// Creates a Secret with new values. When the answer was lost, what is stored decides: a second set of
+/// values is only sent once the first is known not to be there.
+async fn create_generated(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    generated: &Generated,
+) -> Result<(), ApplyError> {
+    let manifest = generate::manifest(generated).map_err(|error| ApplyError::Moved(error.to_string()))?;
+    match repeat(|| cluster.create(key, manifest.expose())).await {
+        Ok(_) => Ok(()),
+        // Sent again after a lost answer, this is our own; its owner and keys tell.
+        Err(ClusterError::AlreadyExists) => keep_existing(cluster, key, generated).await,
+        Err(error) => Err(ApplyError::Cluster(error)),
+    }
+}
+
+async fn keep_existing(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    generated: &Generated,
+) -> Result<(), ApplyError> {
+    let object = repeat(|| cluster.get(key)).await.map_err(ApplyError::Cluster)?;
+    let object = object.ok_or_else(|| ApplyError::Moved("it came and went while it was made".to_owned()))?;
+    let observed = reduce(key.kind, &object);
+    let is_complete = |contents: crate::reconcile::live::Contents| {
+        generated.recipe.keys().iter().all(|name| contents.keys.contains(*name))
+    };
+    if observed.owner.as_ref() == Some(&generated.ownership) && observed.contents.is_some_and(is_complete) {
+        return Ok(());
+    }
+    Err(ApplyError::Moved("a Secret of this name exists and is not a complete one of ours".to_owned()))
+}
+
+/// Deletes the object that the plan saw. A status write in between only moves its version: it is looked at
+/// again, and deleted while it is the same object and still ours.
+async fn delete(cluster: &dyn ClusterWrite, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ApplyError> {
+    let mut version = version.to_owned();
+    for _ in 0..DELETE_TRIES {
+        match repeat(|| cluster.delete(key, uid, &version)).await {
+            Ok(()) | Err(ClusterError::NotFound) => return Ok(()),
+            Err(ClusterError::Conflict(_)) => {}
+            Err(error) => return Err(ApplyError::Cluster(error)),
+        }
+        let Some(object) = repeat(|| cluster.get(key)).await.map_err(ApplyError::Cluster)? else {
+            return Ok(());
+        };
+        let observed = reduce(key.kind, &object);
+        if observed.uid != uid || ownership(&object).is_none() {
+            return Err(ApplyError::Moved("another object has its name since the plan was made".to_owned()));
+        }
+        version = observed.version;
+    }
+    Err(ApplyError::Moved("it changed each time it was about to be deleted".to_owned()))
+}
