@@ -21,7 +21,7 @@ pub use quantity::Quantity;
 pub use revision::Revision;
 pub use secret::Secret;
 pub use slug::Slug;
-pub use target::TargetId;
+pub use target::{Ineligible, Offer, TargetId};
 
 /// The field manager of every server-side apply and the value of the `managed-by` label.
 pub const FIELD_MANAGER: &str = "platform-network";
