@@ -1,0 +1,6 @@
+//! What the tests stand on: a namespace of their own on the real API server, the program as a user runs it,
+//! and a proxy in between that can be told to fail.
+
+pub mod cluster;
+pub mod proxy;
+pub mod world;

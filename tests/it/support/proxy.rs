@@ -1,0 +1,226 @@
+//! A proxy in front of the API server: it counts requests, and fails those it is told to.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// What the proxy does instead of passing a request on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// Answers this status without asking the server.
+    Answer(u16),
+    /// Never answers.
+    Hang,
+    /// Passes the request on and cuts the connection instead of answering: the write has happened.
+    CutAfter,
+    /// Closes the connection without passing anything on.
+    Cut,
+    /// Passes the request on and sends the first half of the answer.
+    Truncate,
+    /// Passes the request on this much later.
+    Delay(Duration),
+}
+
+/// Which requests a fault hits.
+#[derive(Clone, Debug, Default)]
+pub struct Match {
+    /// `list`, `get`, `patch`, `dry-run`, `post`, `delete`; any when empty.
+    pub verb: String,
+    /// The plural of a kind, such as `secrets`; any when empty.
+    pub resource: String,
+    /// Only the first so many, when not zero.
+    pub times: usize,
+}
+
+/// One request as the proxy saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub verb: String,
+    pub resource: String,
+    pub name: String,
+}
+
+#[derive(Default)]
+struct Inner {
+    faults: Vec<(Match, Fault, usize)>,
+    seen: Vec<Seen>,
+    /// Ends the process of this id after so many requests were passed on.
+    kill: Option<(usize, u32)>,
+}
+
+/// A running proxy.
+#[derive(Clone)]
+pub struct Proxy {
+    pub address: String,
+    inner: Arc<Mutex<Inner>>,
+    upstream: Upstream,
+}
+
+#[derive(Clone)]
+struct Upstream {
+    server: String,
+    client: reqwest::Client,
+}
+
+impl Proxy {
+    /// Starts a proxy to the server of the test kubeconfig, without any credentials of its own.
+    pub async fn start() -> Self {
+        super::cluster::install_tls();
+        let file = kube::config::Kubeconfig::read_from(super::cluster::kubeconfig()).unwrap();
+        let cluster = file.clusters[0].cluster.clone().unwrap();
+        let authority = kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+            .await
+            .unwrap()
+            .root_cert
+            .unwrap();
+        let mut client = reqwest::Client::builder();
+        for certificate in authority {
+            client = client.add_root_certificate(reqwest::Certificate::from_der(&certificate).unwrap());
+        }
+        let upstream = Upstream { server: cluster.server.unwrap(), client: client.build().unwrap() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = Self { address, inner: Arc::default(), upstream };
+        let router = Router::new().fallback(pass).with_state(proxy.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        proxy
+    }
+
+    pub fn fail(&self, matching: Match, fault: Fault) {
+        self.inner.lock().unwrap().faults.push((matching, fault, 0));
+    }
+
+    pub fn heal(&self) {
+        self.inner.lock().unwrap().faults.clear();
+    }
+
+    /// Ends a process by SIGKILL as soon as this many requests have been passed on from now.
+    pub fn kill_after(&self, requests: usize, pid: u32) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.seen.clear();
+        inner.kill = Some((requests, pid));
+    }
+
+    /// Returns the requests since the last call.
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.inner.lock().unwrap().seen)
+    }
+
+    fn note(&self, seen: &Seen) -> Option<Fault> {
+        let mut inner = self.inner.lock().unwrap();
+        inner.seen.push(seen.clone());
+        if let Some((requests, pid)) = inner.kill
+            && inner.seen.len() > requests
+        {
+            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+            return Some(Fault::Hang);
+        }
+        let hit = inner.faults.iter_mut().find(|(matching, _, hits)| {
+            (matching.verb.is_empty() || matching.verb == seen.verb)
+                && (matching.resource.is_empty() || matching.resource == seen.resource)
+                && (matching.times == 0 || *hits < matching.times)
+        })?;
+        hit.2 += 1;
+        Some(hit.1)
+    }
+}
+
+/// Reads verb, kind and name off a request.
+fn describe(request: &Request) -> Seen {
+    let path = request.uri().path();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let from = if parts[0] == "api" { 2 } else { 3 };
+    let rest = parts.get(from..).unwrap_or_default();
+    let (resource, name) = match rest {
+        ["namespaces", _, resource, name, ..] => (*resource, *name),
+        ["namespaces", _, resource] => (*resource, ""),
+        ["namespaces", name] => ("namespaces", *name),
+        [resource, ..] => (*resource, ""),
+        [] => ("", ""),
+    };
+    let query = request.uri().query().unwrap_or_default();
+    let verb = match request.method().as_str() {
+        "GET" if name.is_empty() => "list",
+        "GET" => "get",
+        "PATCH" if query.contains("dryRun") => "dry-run",
+        "PATCH" => "patch",
+        "POST" => "post",
+        "DELETE" => "delete",
+        _ => "other",
+    };
+    Seen { verb: verb.to_owned(), resource: resource.to_owned(), name: name.to_owned() }
+}
+
+async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
+    let fault = proxy.note(&describe(&request));
+    match fault {
+        Some(Fault::Answer(code)) => return refusal(code),
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Cut) => return cut(),
+        Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
+        Some(Fault::CutAfter | Fault::Truncate) | None => {}
+    }
+    let (status, headers, body) = proxy.upstream.forward(request).await;
+    match fault {
+        Some(Fault::CutAfter) => cut(),
+        Some(Fault::Truncate) => {
+            let half = body.slice(..body.len() / 2);
+            (status, headers, half).into_response()
+        }
+        _ => (status, headers, body).into_response(),
+    }
+}
+
+fn refusal(code: u16) -> Response {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        410 => "Expired",
+        429 => "TooManyRequests",
+        _ => "InternalError",
+    };
+    let body: Value = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "reason": reason, "message": "a fault that the test injected", "code": code,
+    });
+    let headers = [("content-type", "application/json"), ("retry-after", "0")];
+    (StatusCode::from_u16(code).unwrap(), headers, body.to_string()).into_response()
+}
+
+/// An answer whose body ends in an error, which closes the connection.
+fn cut() -> Response {
+    let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
+    let mut response = Response::new(Body::from_stream(broken));
+    response.headers_mut().insert("content-length", "1000".parse().unwrap());
+    response
+}
+
+impl Upstream {
+    async fn forward(&self, request: Request) -> (StatusCode, HeaderMap, Bytes) {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let body = to_bytes(body, 64 << 20).await.unwrap();
+        let mut headers = parts.headers;
+        headers.remove("host");
+        headers.remove("content-length");
+        headers.remove("accept-encoding");
+        let method = reqwest::Method::from_bytes(parts.method.as_str().as_bytes()).unwrap();
+        let sent = self.client.request(method, format!("{}{path}", self.server)).headers(headers).body(body);
+        let answer = sent.send().await.expect("the API server answers the proxy");
+        let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+        let mut headers = HeaderMap::new();
+        for name in ["content-type", "retry-after"] {
+            if let Some(value) = answer.headers().get(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        (status, headers, answer.bytes().await.unwrap())
+    }
+}

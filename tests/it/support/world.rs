@@ -1,0 +1,195 @@
+//! One test's world: a namespace, a scratch directory with `platform.yaml`, a database, and the program run
+//! as a user runs it, under the Role that the chart ships.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use super::cluster::Admin;
+use super::proxy::Proxy;
+
+/// A secret that must not occur in anything the program says or stores outside a Secret.
+pub const CANARY: &str = "canary-7f3a91c2-do-not-show";
+
+/// One test's world.
+pub struct World {
+    pub namespace: String,
+    pub admin: Admin,
+    pub proxy: Proxy,
+    directory: tempfile::TempDir,
+}
+
+/// What a run of the program said.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        let ran = Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        assert!(!ran.stdout.contains(CANARY) && !ran.stderr.contains(CANARY), "a secret was shown: {ran}");
+        ran
+    }
+
+    /// Checks the exit code, and shows everything when it is another.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self}");
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+impl World {
+    /// Makes a world of its own.
+    pub async fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("w{}-{number}", std::process::id());
+        let admin = Admin::connect().await;
+        let token = admin.install_controller(&namespace).await;
+        let proxy = Proxy::start().await;
+        let directory = tempfile::tempdir().unwrap();
+        let world = Self { namespace, admin, proxy, directory };
+        world.write_kubeconfig(&token);
+        world
+    }
+
+    fn write_kubeconfig(&self, token: &str) {
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": self.proxy.address}}],
+            "users": [{"name": "u", "user": {"token": token}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": self.namespace}}],
+        });
+        std::fs::write(self.path("kubeconfig"), kubeconfig.to_string()).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes `platform.yaml`.
+    pub fn declare(&self, yaml: &str) {
+        std::fs::write(self.path("platform.yaml"), yaml).unwrap();
+    }
+
+    /// Returns a declaration with these challenges, each as `(slug, extra lines of its block)`.
+    pub fn yaml(&self, challenges: &[(&str, &str)]) -> String {
+        let digest = "a".repeat(64);
+        let mut yaml = format!(
+            "api_version: platform.network/v1\nenvironment: development\nnamespace: {}\n\
+             safety: {{max_deleted_percent: 100, max_emission_change_points: 100}}\n\
+             defaults: {{postgres: {{image: \"postgres:16-alpine@sha256:{digest}\"}}}}\nemissions:\n",
+            self.namespace
+        );
+        if challenges.is_empty() {
+            yaml = yaml.replace("emissions:\n", "emissions: {}\n");
+        }
+        for (slug, _) in challenges {
+            yaml += &format!("  {slug}: 10\n");
+        }
+        yaml += if challenges.is_empty() { "challenges: {}\n" } else { "challenges:\n" };
+        for (slug, extra) in challenges {
+            yaml += &format!("  {slug}:\n    image: ghcr.io/platformnetwork/{slug}:1.0.0@sha256:{digest}\n");
+            let lines: Vec<&str> = extra.lines().filter(|line| !line.trim().is_empty()).collect();
+            if !lines.iter().any(|line| line.trim_start().starts_with("status:")) {
+                yaml += "    status: active\n";
+            }
+            for line in lines {
+                yaml += &format!("    {line}\n");
+            }
+        }
+        yaml
+    }
+
+    /// Prepares the program with an empty environment but for what a user sets.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_platform"));
+        command
+            .args(args)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("KUBECONFIG", self.path("kubeconfig"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end, off the async threads that the proxy needs.
+    pub async fn run(&self, args: &[&str]) -> Ran {
+        let mut command = self.command(args);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Ran::of(&output)
+    }
+
+    /// Starts the program and does not wait.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits for a started program.
+    pub async fn finish(child: Child) -> Ran {
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        Ran::of(&output)
+    }
+
+    /// Returns the path of a collection or an object in this world's namespace.
+    pub fn api(&self, resource: &str, name: &str) -> String {
+        let group = match resource {
+            "statefulsets" | "deployments" => "apis/apps/v1",
+            "networkpolicies" => "apis/networking.k8s.io/v1",
+            "horizontalpodautoscalers" => "apis/autoscaling/v2",
+            _ => "api/v1",
+        };
+        let path = format!("/{group}/namespaces/{}/{resource}", self.namespace);
+        if name.is_empty() { path } else { format!("{path}/{name}") }
+    }
+
+    pub async fn get(&self, resource: &str, name: &str) -> Option<Value> {
+        self.admin.get(&self.api(resource, name)).await
+    }
+
+    /// Returns everything a pass may write, by kind and name, without what controllers add.
+    pub async fn snapshot(&self) -> std::collections::BTreeMap<String, Value> {
+        let mut found = std::collections::BTreeMap::new();
+        let kinds = [
+            "secrets", "services", "statefulsets", "deployments", "networkpolicies",
+            "horizontalpodautoscalers", "persistentvolumeclaims",
+        ];
+        for resource in kinds {
+            for mut object in self.admin.items(&self.api(resource, "")).await {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                object.as_object_mut().unwrap().remove("status");
+                let metadata = object["metadata"].as_object_mut().unwrap();
+                for volatile in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"] {
+                    metadata.remove(volatile);
+                }
+                found.insert(format!("{resource}/{name}"), object);
+            }
+        }
+        found
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
