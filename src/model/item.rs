@@ -128,7 +128,8 @@ pub enum Recipe {
     Postgres {
         /// The Service that the URL names.
         host: String,
-        /// The claim whose data knows the password: while it exists, no new password is made.
+        /// The claim with the data: while it exists without a complete Secret, no password may be made,
+        /// for the data knows another.
         claim: String,
     },
 }
@@ -161,7 +162,8 @@ pub enum Item {
     Object(Object),
     /// A Secret that is created once.
     Generated(Generated),
-    /// A claim that is created once: its size and class cannot be changed in place.
+    /// An object that is created once and never changed: a claim, whose size and class cannot be changed in
+    /// place, and a `Namespace`, which belongs to whoever made it.
     CreateOnly(Object),
     /// A registry row.
     Row(Row),

@@ -1,8 +1,28 @@
 //! Every object and registry row, fully decided: `Platform` and `Facts` to `Desired`. Pure.
 
+mod autoscaler;
+mod challenge;
+mod claim;
+mod environment;
+#[cfg(test)]
+pub mod fixture;
+mod manifest;
+mod namespace;
+mod network;
+mod pod;
+mod postgres;
+mod registry;
+mod resolved;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Item, Key, ObjectKey, Slug};
+use self::resolved::Resolved;
+use super::resolve::Facts;
+use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, RowKey, Slug, names};
+use crate::spec::Platform;
+use crate::spec::platform::{Drift, Mode, Status};
 
 /// Everything that should be there. Nothing is left to choose.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,4 +57,172 @@ pub enum Presence {
     Required,
     /// It is kept right where it exists, and not made: a draft's objects.
     IfPresent,
+}
+
+/// Returns everything that should be there. The same input gives the same value; a challenge of which
+/// something is not known is withheld whole and stops no other.
+#[must_use]
+pub fn build_desired(platform: &Platform, facts: &Facts) -> Desired {
+    let mut desired = Desired::default();
+    desired.add_namespace(&ClusterName::Local, &platform.namespace);
+    for (id, target) in &platform.targets {
+        desired.add_row(RowKey::Target(id.clone()), registry::target_row(target));
+    }
+    for (slug, challenge) in &platform.challenges {
+        desired.declared.insert(slug.clone());
+        if challenge.drift == Drift::Report {
+            desired.report_only.insert(slug.clone());
+        }
+        match Resolved::new(challenge, platform, facts) {
+            Ok(resolved) => desired.add_challenge(&resolved),
+            Err(why) => {
+                desired.withheld.insert(slug.clone(), why);
+            }
+        }
+    }
+    desired
+}
+
+impl Desired {
+    fn add_challenge(&mut self, resolved: &Resolved<'_>) {
+        let slug = resolved.slug();
+        self.add_namespace(&resolved.cluster, resolved.namespace);
+        self.add_rows(resolved);
+        let secret = names::token_secret(slug);
+        self.add(
+            resolved,
+            Kind::Secret,
+            secret,
+            challenge::token_secret(resolved),
+        );
+        let name = names::workload(slug);
+        self.add(
+            resolved,
+            Kind::Service,
+            name.clone(),
+            challenge::service(resolved),
+        );
+        self.add(
+            resolved,
+            Kind::NetworkPolicy,
+            name,
+            network::challenge(resolved),
+        );
+        self.add_data_claim(resolved);
+        let database = self.add_postgres(resolved);
+        if resolved.challenge.status == Status::Active {
+            self.add_workload(resolved, database.as_ref());
+        }
+    }
+
+    fn add_rows(&mut self, resolved: &Resolved<'_>) {
+        let slug = resolved.slug();
+        let row = registry::challenge_row(resolved);
+        self.add_row(RowKey::Challenge(slug.clone()), row);
+        if let Some(row) = registry::assignment_row(resolved) {
+            self.add_row(RowKey::Assignment(slug.clone()), row);
+        }
+        // It repeats what the token Secret holds, so it is due exactly when that is.
+        let tokens = wanted(Item::TokenRow, presence(resolved));
+        self.items
+            .insert(Key::Row(RowKey::Tokens(slug.clone())), tokens);
+    }
+
+    /// A StatefulSet makes its claim itself; beside a Deployment the pass makes it, with the first workload.
+    fn add_data_claim(&mut self, resolved: &Resolved<'_>) {
+        let slug = resolved.slug();
+        let claim = resolved.key(Kind::PersistentVolumeClaim, names::data_claim(slug));
+        match resolved.challenge.mode {
+            Mode::StatefulSet => {
+                let set = resolved.key(Kind::StatefulSet, names::workload(slug));
+                self.claims.insert(claim, set);
+            }
+            Mode::Deployment { .. } => {
+                let presence = match resolved.challenge.status {
+                    Status::Active => Presence::Required,
+                    Status::Draft | Status::Inactive | Status::Disabled => Presence::IfPresent,
+                };
+                let item = challenge::data_claim(resolved);
+                self.items
+                    .insert(Key::Object(claim), wanted(item, presence));
+            }
+        }
+    }
+
+    /// Adds the managed Postgres, if there is one, and returns the object that says when it is ready.
+    fn add_postgres(&mut self, resolved: &Resolved<'_>) -> Option<ObjectKey> {
+        let (declared, image) = resolved.postgres.as_ref()?;
+        let slug = resolved.slug();
+        let secret = names::postgres_secret(slug);
+        self.add(resolved, Kind::Secret, secret, postgres::secret(resolved));
+        let name = names::postgres(slug);
+        self.add(
+            resolved,
+            Kind::Service,
+            name.clone(),
+            postgres::service(resolved),
+        );
+        self.add(
+            resolved,
+            Kind::NetworkPolicy,
+            name.clone(),
+            network::database(resolved),
+        );
+        let set = postgres::stateful_set(resolved, declared, image);
+        self.add(resolved, Kind::StatefulSet, name.clone(), set);
+        let set = resolved.key(Kind::StatefulSet, name);
+        let claim = resolved.key(Kind::PersistentVolumeClaim, names::postgres_claim(slug));
+        self.claims.insert(claim, set.clone());
+        Some(set)
+    }
+
+    fn add_workload(&mut self, resolved: &Resolved<'_>, database: Option<&ObjectKey>) {
+        let kind = match resolved.challenge.mode {
+            Mode::StatefulSet => Kind::StatefulSet,
+            Mode::Deployment { .. } => Kind::Deployment,
+        };
+        let workload = (kind, challenge::workload(resolved));
+        for (kind, item) in std::iter::once(workload).chain(autoscaler::autoscaler(resolved)) {
+            let key = resolved.key(kind, names::workload(resolved.slug()));
+            let after = database.cloned();
+            let waiting = Wanted {
+                after,
+                ..wanted(item, Presence::Required)
+            };
+            self.items.insert(Key::Object(key), waiting);
+        }
+    }
+
+    fn add(&mut self, resolved: &Resolved<'_>, kind: Kind, name: String, item: Item) {
+        let key = Key::Object(resolved.key(kind, name));
+        self.items.insert(key, wanted(item, presence(resolved)));
+    }
+
+    fn add_row(&mut self, key: RowKey, row: Item) {
+        self.items
+            .insert(Key::Row(key), wanted(row, Presence::Required));
+    }
+
+    fn add_namespace(&mut self, cluster: &ClusterName, name: &str) {
+        let key = namespace::key(cluster, name);
+        let item = namespace::namespace(name);
+        self.items
+            .insert(Key::Object(key), wanted(item, Presence::Required));
+    }
+}
+
+/// Tells whether the objects of a challenge that a stop keeps are made when they are missing.
+fn presence(resolved: &Resolved<'_>) -> Presence {
+    match resolved.challenge.status {
+        Status::Draft => Presence::IfPresent,
+        Status::Active | Status::Inactive | Status::Disabled => Presence::Required,
+    }
+}
+
+fn wanted(item: Item, presence: Presence) -> Wanted {
+    Wanted {
+        item,
+        presence,
+        after: None,
+    }
 }
