@@ -1,7 +1,124 @@
 //! One pass, from a source to a status.
+//!
+//! ```text
+//! source ─▶ spec ─▶ resolve ─▶ desired ─▶ live ─▶ plan ─┬▶ render ─▶ stdout
+//!  (IO)    (pure)    (IO)      (pure)     (IO)   (pure) └▶ apply ─▶ status
+//! ```
+//!
+//! [`plan_source`] is the pass stopped before its writes; [`run_pass`] goes on to the end and records it.
 
 pub mod apply;
 pub mod desired;
 pub mod live;
 pub mod plan;
 pub mod resolve;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::apply::{Outcome, Progress, Writers};
+use self::desired::{Desired, build_desired};
+use self::live::{Live, Rows, Why, see_live};
+use self::plan::{Plan, plan_pass};
+use self::resolve::{Assignments, Facts, resolve};
+use crate::edge::cluster::ClusterWrite;
+use crate::edge::database::Database;
+use crate::edge::images::ImageRegistry;
+use crate::model::{ClusterName, Digest, ImageRef, Key, Revision, Row, RowKey, TargetId};
+use crate::spec::Platform;
+
+/// The outside as one pass meets it.
+pub struct Edges {
+    /// Each cluster's connection, or why there is none.
+    pub clusters: BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
+    /// The registry.
+    pub registry: Registry,
+    /// Where tags are resolved.
+    pub images: Arc<dyn ImageRegistry>,
+}
+
+/// The registry database as a pass finds it: present, absent, or unknown.
+pub enum Registry {
+    /// It can be read.
+    Ready(Arc<dyn Database>),
+    /// There is none yet: every row is missing, and the first apply makes it.
+    Absent,
+    /// It could not be opened.
+    Unknown(Why),
+}
+
+/// A pass up to its plan.
+pub struct Planned {
+    /// What should be there.
+    pub desired: Desired,
+    /// What is there.
+    pub live: Live,
+    /// What is to be done.
+    pub plan: Plan,
+    /// What was found out on the way, to be remembered.
+    pub facts: Facts,
+}
+
+/// Plans one pass: reads, and changes nothing.
+pub async fn plan_source(platform: &Platform, revision: Revision, edges: &Edges, now: jiff::Timestamp) -> Planned {
+    let rows = read_rows(&edges.registry).await;
+    let known = known_digests(platform, &revision, &edges.registry).await;
+    let facts = resolve(platform, edges.images.as_ref(), &known, &assignments(&rows)).await;
+    let desired = build_desired(platform, &facts);
+    let live = see_live(&desired, &platform.namespace, &edges.clusters, rows).await;
+    let plan = plan_pass(revision, &desired, &live, &platform.safety, now);
+    Planned { desired, live, plan, facts }
+}
+
+/// Carries out a plan.
+pub async fn run_plan(planned: &Planned, edges: &Edges, now: jiff::Timestamp, progress: Progress<'_>) -> Vec<Outcome> {
+    let Registry::Ready(database) = &edges.registry else {
+        return Vec::new();
+    };
+    let writers = Writers { clusters: edges.clusters.clone(), database: database.clone() };
+    apply::apply(&planned.plan, &writers, now, progress).await
+}
+
+async fn read_rows(registry: &Registry) -> Rows {
+    match registry {
+        Registry::Ready(database) => database.rows().await.map_err(|error| Why(error.to_string())),
+        Registry::Absent => Ok(BTreeMap::new()),
+        Registry::Unknown(why) => Err(why.clone()),
+    }
+}
+
+/// Returns the digests that tags were resolved to for this revision. One that is not known is asked for again.
+async fn known_digests(platform: &Platform, revision: &Revision, registry: &Registry) -> BTreeMap<ImageRef, Digest> {
+    let images: Vec<ImageRef> = resolve::mutable_images(platform).into_iter().cloned().collect();
+    let Registry::Ready(database) = registry else {
+        return BTreeMap::new();
+    };
+    if images.is_empty() {
+        return BTreeMap::new();
+    }
+    let resolved = database.digests(&images).await.unwrap_or_default();
+    let of_revision = resolved.into_iter().filter(|(_, resolved)| resolved.is_of(revision));
+    of_revision.map(|(image, resolved)| (image, resolved.digest)).collect()
+}
+
+fn assignments(rows: &Rows) -> Assignments {
+    let assignment = |(key, row): (&RowKey, &Row)| {
+        let RowKey::Assignment(slug) = key else {
+            return None;
+        };
+        let target = TargetId::parse(row.0["target"].as_str()?).ok()?;
+        let gpus = row.0["gpu_count"].as_u64().and_then(|count| u32::try_from(count).ok())?;
+        Some((slug.clone(), (target, gpus)))
+    };
+    rows.iter().flatten().filter_map(assignment).collect()
+}
+
+/// Keeps what tags were resolved to, so that a revision means one digest for as long as it is applied.
+async fn remember_digests(facts: &Facts, revision: &Revision, database: &dyn Database, now: jiff::Timestamp) {
+    for (image, digest) in facts.known_digests() {
+        // A digest that could not be kept is only asked for once more.
+        if let Err(error) = database.remember_digest(&image, &digest, revision, now).await {
+            tracing::warn!(%image, %error, "the resolved digest was not kept");
+        }
+    }
+}

@@ -168,9 +168,15 @@ impl Desired {
             name.clone(),
             network::database(resolved),
         );
-        let set = postgres::stateful_set(resolved, declared, image);
-        self.add(resolved, Kind::StatefulSet, name.clone(), set);
         let set = resolved.key(Kind::StatefulSet, name);
+        let database = Wanted {
+            after: vec![resolved.key(Kind::Secret, names::postgres_secret(slug))],
+            ..wanted(
+                postgres::stateful_set(resolved, declared, image),
+                presence(resolved),
+            )
+        };
+        self.items.insert(Key::Object(set.clone()), database);
         let claim = resolved.key(Kind::PersistentVolumeClaim, names::postgres_claim(slug));
         self.claims.insert(claim, set.clone());
         Some(set)
@@ -184,7 +190,8 @@ impl Desired {
         let workload = (kind, challenge::workload(resolved));
         for (kind, item) in std::iter::once(workload).chain(autoscaler::autoscaler(resolved)) {
             let key = resolved.key(kind, names::workload(resolved.slug()));
-            let after = database.cloned();
+            let tokens = resolved.key(Kind::Secret, names::token_secret(resolved.slug()));
+            let after = std::iter::once(tokens).chain(database.cloned()).collect();
             let waiting = Wanted {
                 after,
                 ..wanted(item, Presence::Required)
@@ -223,6 +230,6 @@ fn wanted(item: Item, presence: Presence) -> Wanted {
     Wanted {
         item,
         presence,
-        after: None,
+        after: Vec::new(),
     }
 }

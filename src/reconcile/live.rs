@@ -5,11 +5,48 @@ pub mod owned;
 pub mod reduce;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row};
+use super::desired::Desired;
+use crate::edge::cluster::{ClusterRead, ClusterWrite};
+use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row, RowKey};
+
+/// The registry's rows, or why they are not known.
+pub type Rows = Result<BTreeMap<RowKey, Row>, Why>;
+
+/// Looks at everything that is wanted or ours: the rows as read, and each cluster by one list per kind.
+pub async fn see_live(
+    desired: &Desired,
+    namespace: &str,
+    clusters: &BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
+    rows: Rows,
+) -> Live {
+    let mut live = Live::default();
+    let with_keda = rows.as_ref().is_ok_and(|rows| rows.values().any(is_scaled_by_keda));
+    match rows {
+        Ok(rows) => live.seen.extend(rows.into_iter().map(|(key, row)| (Key::Row(key), Seen::Row(row)))),
+        Err(why) => live.rows_unknown = Some(why),
+    }
+    let reader = |cluster: &ClusterName| -> Result<Arc<dyn ClusterRead>, Why> {
+        match clusters.get(cluster) {
+            Some(Ok(cluster)) => Ok(cluster.clone()),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(Why(format!("target {cluster} is not connected"))),
+        }
+    };
+    for place in observe::places(desired, (&ClusterName::Local, namespace), with_keda, reader) {
+        observe::observe(&place, desired, &mut live).await;
+    }
+    live
+}
+
+/// KEDA's objects are listed where they are wanted, or were: the Role has that right only then.
+fn is_scaled_by_keda(row: &Row) -> bool {
+    row.0.pointer("/spec/mode/autoscaling/engine").is_some_and(|engine| engine == "keda")
+}
 
 /// What is there now.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::decide::{Decision, World};
+use self::order::Direction;
 use super::desired::Desired;
 use super::live::{Change, Live, Why};
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Slug};
@@ -259,7 +260,11 @@ pub fn plan_pass(revision: Revision, desired: &Desired, live: &Live, safety: &Sa
             Decision::Nothing => {}
             Decision::Held(held) => plan.held.push(held),
             Decision::Do { action, after } => {
-                let wave = order::wave(&key, &action);
+                let direction = match action {
+                    Action::Delete { .. } => Direction::Delete,
+                    Action::Create(_) | Action::Update { .. } => Direction::Write,
+                };
+                let wave = order::wave(&key, world.ownership(&key), direction);
                 plan.steps.push(Step { key, slug, action, wave, after });
             }
         }

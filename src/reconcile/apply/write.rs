@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{ApplyError, Outcome, Writers, generate, retry};
-use crate::edge::cluster::{ClusterError, ClusterRead as _, ClusterWrite};
+use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::model::{Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
 use crate::reconcile::live::Why;
 use crate::reconcile::live::reduce::{ownership, reduce};

@@ -64,10 +64,11 @@ fn shown(desired: &Desired) -> String {
             Item::CreateOnly(_) => "created once".to_owned(),
             Item::Row(_) | Item::TokenRow => "row".to_owned(),
         };
-        let after = wanted
+        let after: String = wanted
             .after
-            .as_ref()
-            .map_or_else(String::new, |key| format!(", after {key}"));
+            .iter()
+            .map(|key| format!(", after {key}"))
+            .collect();
         let content = serde_json::to_string_pretty(&content).unwrap();
         text += &format!(
             "--- {key}: {sort}, {:?}{after}\n{content}\n",
@@ -250,18 +251,29 @@ fn draft_makes_nothing_but_its_row() {
 }
 
 #[test]
-fn workload_waits_for_its_own_database_only() {
+fn workload_waits_for_its_own_secrets_and_database_only() {
     let mut lite = challenge("lite");
     lite.database = Database::Sqlite;
     let desired = build([challenge("demo"), lite]);
-    let after = |kind, name| desired.items[&local(kind, name)].after.clone();
-    let database = local(Kind::StatefulSet, "challenge-demo-postgres");
+    let after = |kind, name: &str| -> Vec<String> {
+        let after = &desired.items[&local(kind, name)].after;
+        after.iter().map(ToString::to_string).collect()
+    };
     assert_eq!(
-        after(Kind::StatefulSet, "challenge-demo").as_ref(),
-        database.object()
+        after(Kind::StatefulSet, "challenge-demo"),
+        [
+            "Secret challenge-demo-secrets",
+            "StatefulSet challenge-demo-postgres"
+        ]
     );
-    assert_eq!(after(Kind::StatefulSet, "challenge-demo-postgres"), None);
-    assert_eq!(after(Kind::StatefulSet, "challenge-lite"), None);
+    assert_eq!(
+        after(Kind::StatefulSet, "challenge-demo-postgres"),
+        ["Secret challenge-demo-postgres-secret"]
+    );
+    assert_eq!(
+        after(Kind::StatefulSet, "challenge-lite"),
+        ["Secret challenge-lite-secrets"]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Held, Note, diff};
-use crate::model::{Generated, Item, Key, Kind, ObjectKey, Recipe, Row, RowKey, Slug};
+use crate::model::{Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug};
 use crate::reconcile::desired::{Desired, Presence, Wanted};
 use crate::reconcile::live::{Change, Live, Observed, Readiness, Seen, Verdict, Why};
 
@@ -40,22 +40,22 @@ impl<'a> World<'a> {
     }
 
     /// Returns the challenge that a key belongs to.
-    pub(super) fn slug(&self, key: &Key) -> Option<&'a Slug> {
-        if let Some(slug) = self.desired.items.get(key).and_then(|wanted| wanted.item.ownership()) {
-            return Some(&slug.slug);
-        }
-        let (seen, _) = self.live.seen.get_key_value(key).or_else(|| self.wanted_key(key))?;
-        match (seen, self.live.seen.get(key)) {
-            (Key::Row(row), _) => row.slug(),
-            (Key::Object(_), Some(Seen::Object(observed))) => observed.owner.as_ref().map(|owner| &owner.slug),
-            (Key::Object(_), _) => None,
+    pub(super) fn slug<'k>(&self, key: &'k Key) -> Option<&'k Slug>
+    where
+        'a: 'k, {
+        match key {
+            Key::Row(row) => row.slug(),
+            Key::Object(_) => self.ownership(key).map(|owner| &owner.slug),
         }
     }
 
-    fn wanted_key(&self, key: &Key) -> Option<(&'a Key, &'a Seen)> {
-        // A wanted row that was never seen still names its challenge.
-        static ABSENT: Seen = Seen::Absent { verdict: Verdict::Accepted };
-        self.desired.items.get_key_value(key).map(|(key, _)| (key, &ABSENT))
+    /// Returns whose an object is: as wanted, else as its labels say.
+    pub(super) fn ownership(&self, key: &Key) -> Option<&'a Ownership> {
+        match (self.desired.items.get(key), self.live.seen.get(key)) {
+            (Some(wanted), _) => wanted.item.ownership(),
+            (None, Some(Seen::Object(observed))) => observed.owner.as_ref(),
+            (None, _) => None,
+        }
     }
 
     /// Decides every wanted key and every key of ours that is not wanted.
