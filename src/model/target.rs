@@ -82,7 +82,7 @@ pub enum Ineligible {
     #[error("is not trusted: the policy wants `verify_tls: true` and an `https` agent")]
     Untrusted,
     /// Others hold too many of its GPUs.
-    #[error("has {left} of {offered} GPUs left and {wanted} are asked for")]
+    #[error("has {left} of {offered} GPUs left, {wanted} wanted")]
     Full {
         /// How many it has not given away.
         left: u32,
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(GOOD.check(4, 4), Ok(()));
         assert_eq!(
             GOOD.check(5, 4).unwrap_err().to_string(),
-            "has 4 of 8 GPUs left and 5 are asked for"
+            "has 4 of 8 GPUs left, 5 wanted"
         );
         assert_eq!(GOOD.check(0, u32::MAX), Ok(()));
     }
