@@ -11,7 +11,9 @@ pub mod apply;
 pub mod desired;
 pub mod live;
 pub mod plan;
+pub mod record;
 pub mod resolve;
+pub mod status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::database::Database;
 use crate::edge::images::ImageRegistry;
-use crate::model::{ClusterName, Digest, ImageRef, Key, Revision, Row, RowKey, TargetId};
+use crate::model::{ClusterName, Digest, ImageRef, Revision, Row, RowKey, TargetId};
 use crate::spec::Platform;
 
 /// The outside as one pass meets it.
@@ -60,36 +62,84 @@ pub struct Planned {
 }
 
 /// Plans one pass: reads, and changes nothing.
-pub async fn plan_source(platform: &Platform, revision: Revision, edges: &Edges, now: jiff::Timestamp) -> Planned {
+pub async fn plan_source(
+    platform: &Platform,
+    revision: Revision,
+    edges: &Edges,
+    now: jiff::Timestamp,
+) -> Planned {
     let rows = read_rows(&edges.registry).await;
     let known = known_digests(platform, &revision, &edges.registry).await;
     let facts = resolve(platform, edges.images.as_ref(), &known, &assignments(&rows)).await;
     let desired = build_desired(platform, &facts);
     let live = see_live(&desired, &platform.namespace, &edges.clusters, rows).await;
     let plan = plan_pass(revision, &desired, &live, &platform.safety, now);
-    Planned { desired, live, plan, facts }
+    Planned {
+        desired,
+        live,
+        plan,
+        facts,
+    }
 }
 
-/// Carries out a plan.
-pub async fn run_plan(planned: &Planned, edges: &Edges, now: jiff::Timestamp, progress: Progress<'_>) -> Vec<Outcome> {
-    let Registry::Ready(database) = &edges.registry else {
-        return Vec::new();
+/// Who runs a pass and from where, for its record.
+pub struct Cause<'a> {
+    /// Where the declaration came from, as people are shown it.
+    pub source: &'a str,
+    /// Who asked for it.
+    pub actor: &'a str,
+}
+
+/// Carries out a plan and records what came of each step. `now` is the time it begins, and `ended` tells
+/// the time it ends.
+///
+/// # Errors
+/// The registry is not there to write to; nothing was done.
+pub async fn run_plan(
+    planned: &Planned,
+    edges: &Edges,
+    cause: &Cause<'_>,
+    now: jiff::Timestamp,
+    ended: impl Fn() -> jiff::Timestamp,
+    progress: Progress<'_>,
+) -> Result<Vec<Outcome>, Why> {
+    let database = match &edges.registry {
+        Registry::Ready(database) => database.clone(),
+        Registry::Absent => return Err(Why::from("the registry database is not there")),
+        Registry::Unknown(why) => return Err(why.clone()),
     };
-    let writers = Writers { clusters: edges.clusters.clone(), database: database.clone() };
-    apply::apply(&planned.plan, &writers, now, progress).await
+    let writers = Writers {
+        clusters: edges.clusters.clone(),
+        database: database.clone(),
+    };
+    let plan = &planned.plan;
+    remember_digests(&planned.facts, &plan.revision, database.as_ref(), now).await;
+    let outcomes = apply::apply(plan, &writers, now, progress).await;
+    let record = record::record(plan, &outcomes, cause, (now, ended()));
+    if let Err(error) = database.record_pass(&record).await {
+        tracing::warn!(%error, "the pass was carried out and not recorded");
+    }
+    Ok(outcomes)
 }
 
 async fn read_rows(registry: &Registry) -> Rows {
     match registry {
-        Registry::Ready(database) => database.rows().await.map_err(|error| Why(error.to_string())),
+        Registry::Ready(database) => database
+            .rows()
+            .await
+            .map_err(|error| Why(error.to_string())),
         Registry::Absent => Ok(BTreeMap::new()),
         Registry::Unknown(why) => Err(why.clone()),
     }
 }
 
 /// Returns the digests that tags were resolved to for this revision. One that is not known is asked for again.
-async fn known_digests(platform: &Platform, revision: &Revision, registry: &Registry) -> BTreeMap<ImageRef, Digest> {
-    let images: Vec<ImageRef> = resolve::mutable_images(platform).into_iter().cloned().collect();
+async fn known_digests(
+    platform: &Platform,
+    revision: &Revision,
+    registry: &Registry,
+) -> BTreeMap<ImageRef, Digest> {
+    let images: Vec<ImageRef> = resolve::list_unpinned(platform).into_iter().collect();
     let Registry::Ready(database) = registry else {
         return BTreeMap::new();
     };
@@ -97,8 +147,12 @@ async fn known_digests(platform: &Platform, revision: &Revision, registry: &Regi
         return BTreeMap::new();
     }
     let resolved = database.digests(&images).await.unwrap_or_default();
-    let of_revision = resolved.into_iter().filter(|(_, resolved)| resolved.is_of(revision));
-    of_revision.map(|(image, resolved)| (image, resolved.digest)).collect()
+    let of_revision = resolved
+        .into_iter()
+        .filter(|(_, resolved)| resolved.is_of(revision));
+    of_revision
+        .map(|(image, resolved)| (image, resolved.digest))
+        .collect()
 }
 
 fn assignments(rows: &Rows) -> Assignments {
@@ -107,17 +161,27 @@ fn assignments(rows: &Rows) -> Assignments {
             return None;
         };
         let target = TargetId::parse(row.0["target"].as_str()?).ok()?;
-        let gpus = row.0["gpu_count"].as_u64().and_then(|count| u32::try_from(count).ok())?;
+        let gpus = row.0["gpu_count"]
+            .as_u64()
+            .and_then(|count| u32::try_from(count).ok())?;
         Some((slug.clone(), (target, gpus)))
     };
     rows.iter().flatten().filter_map(assignment).collect()
 }
 
 /// Keeps what tags were resolved to, so that a revision means one digest for as long as it is applied.
-async fn remember_digests(facts: &Facts, revision: &Revision, database: &dyn Database, now: jiff::Timestamp) {
+async fn remember_digests(
+    facts: &Facts,
+    revision: &Revision,
+    database: &dyn Database,
+    now: jiff::Timestamp,
+) {
     for (image, digest) in facts.known_digests() {
         // A digest that could not be kept is only asked for once more.
-        if let Err(error) = database.remember_digest(&image, &digest, revision, now).await {
+        if let Err(error) = database
+            .remember_digest(&image, &digest, revision, now)
+            .await
+        {
             tracing::warn!(%image, %error, "the resolved digest was not kept");
         }
     }

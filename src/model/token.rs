@@ -31,6 +31,9 @@ mod tests {
         assert_eq!(hint("abcdefghi"), "abcd…fghi");
         assert_eq!(hint("abcdefgh"), "****");
         assert_eq!(hint(""), "****");
-        assert_eq!(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            hash("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

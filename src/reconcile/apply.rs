@@ -93,8 +93,18 @@ pub type Progress<'a> = &'a (dyn Fn(&Step, &Outcome) + Sync);
 ///
 /// Steps of no challenge run first; then challenges run side by side, each by ascending wave. A failure
 /// holds back what comes later in the same challenge and nothing else.
-pub async fn apply(plan: &Plan, writers: &Writers, now: jiff::Timestamp, progress: Progress<'_>) -> Vec<Outcome> {
-    let writer = Writer { writers, revision: &plan.revision, now, permits: Semaphore::new(CONCURRENT_WRITES) };
+pub async fn apply(
+    plan: &Plan,
+    writers: &Writers,
+    now: jiff::Timestamp,
+    progress: Progress<'_>,
+) -> Vec<Outcome> {
+    let writer = Writer {
+        writers,
+        revision: &plan.revision,
+        now,
+        permits: Semaphore::new(CONCURRENT_WRITES),
+    };
     let mut groups: BTreeMap<Option<&Slug>, Vec<&Step>> = BTreeMap::new();
     for step in &plan.steps {
         groups.entry(step.slug.as_ref()).or_default().push(step);
@@ -102,20 +112,40 @@ pub async fn apply(plan: &Plan, writers: &Writers, now: jiff::Timestamp, progres
     let common = groups.remove(&None).unwrap_or_default();
     let mut outcomes = run_group(&writer, &common, None, progress).await;
     let missing = missing_namespace(&outcomes);
-    let challenges = groups.values().map(|steps| run_group(&writer, steps, missing.as_ref(), progress));
+    let challenges = groups
+        .values()
+        .map(|steps| run_group(&writer, steps, missing.as_ref(), progress));
     let mut running = stream::iter(challenges).buffer_unordered(CONCURRENT_CHALLENGES);
     while let Some(group) = running.next().await {
         outcomes.extend(group);
     }
-    let position: BTreeMap<&Key, usize> = plan.steps.iter().enumerate().map(|(at, step)| (&step.key, at)).collect();
+    let position: BTreeMap<&Key, usize> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(at, step)| (&step.key, at))
+        .collect();
     outcomes.sort_by_key(|outcome| position.get(outcome.key()).copied());
     outcomes
 }
 
 fn missing_namespace(outcomes: &[Outcome]) -> Option<Key> {
-    let is_namespace = |key: &Key| matches!(key, Key::Object(ObjectKey { kind: Kind::Namespace, .. }));
-    let failed = outcomes.iter().filter(|outcome| !matches!(outcome, Outcome::Done(_)));
-    failed.map(Outcome::key).find(|key| is_namespace(key)).cloned()
+    let is_namespace = |key: &Key| {
+        matches!(
+            key,
+            Key::Object(ObjectKey {
+                kind: Kind::Namespace,
+                ..
+            })
+        )
+    };
+    let failed = outcomes
+        .iter()
+        .filter(|outcome| !matches!(outcome, Outcome::Done(_)));
+    failed
+        .map(Outcome::key)
+        .find(|key| is_namespace(key))
+        .cloned()
 }
 
 /// Runs one challenge's steps wave by wave.
@@ -129,14 +159,21 @@ async fn run_group(
     let made: BTreeSet<&Key> = steps.iter().map(|step| &step.key).collect();
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(steps.len());
     for wave in waves {
-        let in_wave: Vec<&Step> = steps.iter().copied().filter(|step| step.wave == wave).collect();
+        let in_wave: Vec<&Step> = steps
+            .iter()
+            .copied()
+            .filter(|step| step.wave == wave)
+            .collect();
         let run = in_wave.iter().map(|step| async {
             let behind = match &step.key {
                 Key::Object(_) => missing_namespace.cloned(),
                 Key::Row(_) => None,
             };
             match behind.or_else(|| unmet(step, &made, &outcomes)) {
-                Some(behind) => Outcome::NotReached { key: step.key.clone(), behind },
+                Some(behind) => Outcome::NotReached {
+                    key: step.key.clone(),
+                    behind,
+                },
                 None => writer.run(step).await,
             }
         });
@@ -152,8 +189,15 @@ async fn run_group(
 /// Returns what a step must wait for: an earlier step that was not done, or a workload that was written just
 /// now and so cannot be ready yet.
 fn unmet(step: &Step, made: &BTreeSet<&Key>, outcomes: &[Outcome]) -> Option<Key> {
-    let not_done = outcomes.iter().find(|outcome| !matches!(outcome, Outcome::Done(_)));
+    let not_done = outcomes
+        .iter()
+        .find(|outcome| !matches!(outcome, Outcome::Done(_)));
     let becomes_ready = |kind: Kind| matches!(kind, Kind::StatefulSet | Kind::Deployment);
-    let needed = step.after.iter().find(|on| becomes_ready(on.kind) && made.contains(&Key::Object((*on).clone())));
-    needed.map(|on| Key::Object(on.clone())).or_else(|| not_done.map(|outcome| outcome.key().clone()))
+    let needed = step
+        .after
+        .iter()
+        .find(|on| becomes_ready(on.kind) && made.contains(&Key::Object((*on).clone())));
+    needed
+        .map(|on| Key::Object(on.clone()))
+        .or_else(|| not_done.map(|outcome| outcome.key().clone()))
 }

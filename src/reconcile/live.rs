@@ -25,9 +25,14 @@ pub async fn see_live(
     rows: Rows,
 ) -> Live {
     let mut live = Live::default();
-    let with_keda = rows.as_ref().is_ok_and(|rows| rows.values().any(is_scaled_by_keda));
+    let with_keda = rows
+        .as_ref()
+        .is_ok_and(|rows| rows.values().any(is_scaled_by_keda));
     match rows {
-        Ok(rows) => live.seen.extend(rows.into_iter().map(|(key, row)| (Key::Row(key), Seen::Row(row)))),
+        Ok(rows) => live.seen.extend(
+            rows.into_iter()
+                .map(|(key, row)| (Key::Row(key), Seen::Row(row))),
+        ),
         Err(why) => live.rows_unknown = Some(why),
     }
     let reader = |cluster: &ClusterName| -> Result<Arc<dyn ClusterRead>, Why> {
@@ -45,7 +50,9 @@ pub async fn see_live(
 
 /// KEDA's objects are listed where they are wanted, or were: the Role has that right only then.
 fn is_scaled_by_keda(row: &Row) -> bool {
-    row.0.pointer("/spec/mode/autoscaling/engine").is_some_and(|engine| engine == "keda")
+    row.0
+        .pointer("/spec/mode/autoscaling/engine")
+        .is_some_and(|engine| engine == "keda")
 }
 
 /// What is there now.

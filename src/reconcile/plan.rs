@@ -2,6 +2,7 @@
 
 pub mod decide;
 pub mod diff;
+pub mod digest;
 pub mod guard;
 pub mod order;
 
@@ -230,7 +231,11 @@ impl Plan {
     /// Tells whether there is nothing to do and nothing that waits, was refused or is unknown; kept data alone is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.held.iter().all(|held| matches!(held, Held::Retained { .. }))
+        self.steps.is_empty()
+            && self
+                .held
+                .iter()
+                .all(|held| matches!(held, Held::Retained { .. }))
     }
 
     /// Tells whether something could not be read.
@@ -242,7 +247,13 @@ impl Plan {
 
 /// Decides what one pass does. The clock is an argument: only the freeze windows depend on it.
 #[must_use]
-pub fn plan_pass(revision: Revision, desired: &Desired, live: &Live, safety: &Safety, now: jiff::Timestamp) -> Plan {
+pub fn plan_pass(
+    revision: Revision,
+    desired: &Desired,
+    live: &Live,
+    safety: &Safety,
+    now: jiff::Timestamp,
+) -> Plan {
     let world = World::new(desired, live);
     let mut plan = Plan {
         revision,
@@ -265,13 +276,20 @@ pub fn plan_pass(revision: Revision, desired: &Desired, live: &Live, safety: &Sa
                     Action::Create(_) | Action::Update { .. } => Direction::Write,
                 };
                 let wave = order::wave(&key, world.ownership(&key), direction);
-                plan.steps.push(Step { key, slug, action, wave, after });
+                plan.steps.push(Step {
+                    key,
+                    slug,
+                    action,
+                    wave,
+                    after,
+                });
             }
         }
     }
     plan.held.extend(world.withheld());
     plan.notes = world.notes();
-    plan.steps.sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
+    plan.steps
+        .sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
     plan.guards = guard::guards(&plan, live, safety, now);
     plan
 }

@@ -130,7 +130,9 @@ async fn ask(
     answer
 }
 
-fn list_unpinned(platform: &Platform) -> BTreeSet<ImageRef> {
+/// Returns the images that are declared without a digest.
+#[must_use]
+pub fn list_unpinned(platform: &Platform) -> BTreeSet<ImageRef> {
     let images = platform.challenges.values().flat_map(|challenge| {
         let database = match &challenge.database {
             Database::Managed(postgres) => Some(&postgres.image),

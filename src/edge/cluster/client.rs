@@ -34,7 +34,10 @@ impl KubeCluster {
     /// # Errors
     /// The kubeconfig is unreadable or malformed, or asks for something that is refused: commands
     /// (`exec`), `auth-provider`, or no server. Nothing is sent.
-    pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self, ConnectError> {
+    pub async fn connect(
+        kubeconfig: Option<&Path>,
+        context: Option<&str>,
+    ) -> Result<Self, ConnectError> {
         let mut config = match kubeconfig {
             Some(path) => from_file(path, context).await?,
             None => kube::Config::incluster().map_err(|_| ConnectError::NoCluster)?,
@@ -44,8 +47,13 @@ impl KubeCluster {
         config.write_timeout = Some(CALL_LIMIT);
         // Retrying is the pass's business: it knows what may be repeated.
         config.default_retry = false;
-        let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        let client = kube::Client::try_from(config).map_err(|error| ConnectError::Client(error.to_string()))?;
+        let address = config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned();
+        let client = kube::Client::try_from(config)
+            .map_err(|error| ConnectError::Client(error.to_string()))?;
         Ok(Self { client, address })
     }
 
@@ -55,15 +63,24 @@ impl KubeCluster {
         &self.address
     }
 
-    async fn call(&self, method: Method, path: String, body: Option<(&str, Vec<u8>)>) -> Result<Value, Failure> {
-        let request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
+    async fn call(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, "application/json");
         let request = match body {
-            Some((content_type, bytes)) => {
-                request.header(header::CONTENT_TYPE, content_type).body(Body::from(bytes))
-            }
+            Some((content_type, bytes)) => request
+                .header(header::CONTENT_TYPE, content_type)
+                .body(Body::from(bytes)),
             None => request.body(Body::empty()),
         };
-        let request = request.map_err(|_| Failure::unreachable("the request could not be built"))?;
+        let request =
+            request.map_err(|_| Failure::unreachable("the request could not be built"))?;
         match tokio::time::timeout(CALL_LIMIT, self.exchange(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::Plain(ClusterError::Timeout(CALL_LIMIT.as_secs()))),
@@ -71,16 +88,31 @@ impl KubeCluster {
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Value, Failure> {
-        let response = self.client.send(request).await.map_err(|error| transport(&error))?;
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| transport(&error))?;
         let status = response.status();
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-        let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
-        let bytes = body.map_err(|_| Failure::unreachable("its answer was cut or too large"))?.to_bytes();
+        let retry_after = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|v| v.to_str().ok()?.parse().ok());
+        let body = Limited::new(response.into_body(), BODY_LIMIT)
+            .collect()
+            .await;
+        let bytes = body
+            .map_err(|_| Failure::unreachable("its answer was cut or too large"))?
+            .to_bytes();
         let value = serde_json::from_slice::<Value>(&bytes);
         if status.is_success() {
             return value.map_err(|_| Failure::unreachable("its answer was cut or is no JSON"));
         }
-        Err(Failure::Answer { status, retry_after, body: value.unwrap_or(Value::Null) })
+        Err(Failure::Answer {
+            status,
+            retry_after,
+            body: value.unwrap_or(Value::Null),
+        })
     }
 }
 
@@ -104,13 +136,20 @@ pub enum ConnectError {
 }
 
 async fn from_file(path: &Path, context: Option<&str>) -> Result<kube::Config, ConnectError> {
-    let refuse = |why: &str| ConnectError::Kubeconfig { path: path.display().to_string(), why: why.to_owned() };
+    let refuse = |why: &str| ConnectError::Kubeconfig {
+        path: path.display().to_string(),
+        why: why.to_owned(),
+    };
     let kubeconfig = Kubeconfig::read_from(path).map_err(|error| match error {
         kube::config::KubeconfigError::ReadConfig(error, _) => refuse(&error.to_string()),
         _ => refuse("is no valid kubeconfig"),
     })?;
     for user in &kubeconfig.auth_infos {
-        if let Some(AuthInfo { exec, auth_provider, .. }) = &user.auth_info
+        if let Some(AuthInfo {
+            exec,
+            auth_provider,
+            ..
+        }) = &user.auth_info
             && (exec.is_some() || auth_provider.is_some())
         {
             return Err(refuse(&format!(
@@ -119,7 +158,10 @@ async fn from_file(path: &Path, context: Option<&str>) -> Result<kube::Config, C
             )));
         }
     }
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
     kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(|error| refuse(&format!("{error}")))
@@ -128,7 +170,11 @@ async fn from_file(path: &Path, context: Option<&str>) -> Result<kube::Config, C
 /// An unsuccessful call, before it is known which kind of object it was about.
 enum Failure {
     Plain(ClusterError),
-    Answer { status: StatusCode, retry_after: Option<u64>, body: Value },
+    Answer {
+        status: StatusCode,
+        retry_after: Option<u64>,
+        body: Value,
+    },
 }
 
 impl Failure {
@@ -140,7 +186,11 @@ impl Failure {
     fn about(self, kind: Kind) -> ClusterError {
         let (status, retry_after, body) = match self {
             Self::Plain(error) => return error,
-            Self::Answer { status, retry_after, body } => (status, retry_after, body),
+            Self::Answer {
+                status,
+                retry_after,
+                body,
+            } => (status, retry_after, body),
         };
         let reason = body["reason"].as_str().unwrap_or_default();
         let told = || tell(kind, &body);
@@ -153,7 +203,10 @@ impl Failure {
             410 => ClusterError::Gone,
             400 | 422 => ClusterError::Invalid(told()),
             429 => ClusterError::TooManyRequests(retry_after),
-            code => ClusterError::Server { code, reason: told() },
+            code => ClusterError::Server {
+                code,
+                reason: told(),
+            },
         }
     }
 }
@@ -173,19 +226,36 @@ fn tell(kind: Kind, body: &Value) -> String {
     let causes = body["details"]["causes"].as_array().into_iter().flatten();
     let fields: Vec<&str> = causes.filter_map(|cause| cause["field"].as_str()).collect();
     let reason = body["reason"].as_str().unwrap_or("no reason given");
-    if fields.is_empty() { reason.to_owned() } else { shorten(&format!("{reason}: {}", fields.join(", "))) }
+    if fields.is_empty() {
+        reason.to_owned()
+    } else {
+        shorten(&format!("{reason}: {}", fields.join(", ")))
+    }
 }
 
 fn shorten(text: &str) -> String {
-    let clean: String = text.chars().take(400).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().count() > 400 { clean + "…" } else { clean }
+    let clean: String = text
+        .chars()
+        .take(400)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().count() > 400 {
+        clean + "…"
+    } else {
+        clean
+    }
 }
 
 /// Returns the path of a collection, or of one object in it.
 fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, String>) -> String {
     let version = kind.api_version();
-    let mut path = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
-    let escape = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let mut path = if version.contains('/') {
+        format!("/apis/{version}")
+    } else {
+        format!("/api/{version}")
+    };
+    let escape =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     if kind != Kind::Namespace {
         let _ = write!(path, "/namespaces/{}", escape(namespace));
     }
@@ -194,7 +264,12 @@ fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, 
         let _ = write!(path, "/{}", escape(name));
     }
     for (index, (key, value)) in query.iter().enumerate() {
-        let _ = write!(path, "{}{key}={}", if index == 0 { '?' } else { '&' }, escape(value));
+        let _ = write!(
+            path,
+            "{}{key}={}",
+            if index == 0 { '?' } else { '&' },
+            escape(value)
+        );
     }
     path
 }
@@ -225,7 +300,9 @@ impl KubeCluster {
         }
         // YAML is the content type of an apply; JSON is YAML.
         let body = Some(("application/apply-patch+yaml", bytes(manifest)));
-        self.call(Method::PATCH, object_path(key, &query), body).await.map_err(|failure| failure.about(key.kind))
+        self.call(Method::PATCH, object_path(key, &query), body)
+            .await
+            .map_err(|failure| failure.about(key.kind))
     }
 }
 
@@ -238,21 +315,35 @@ impl ClusterRead for KubeCluster {
         selector: &str,
         from: Option<&str>,
     ) -> Result<Page, ClusterError> {
-        let mut query = BTreeMap::from([("labelSelector", selector.to_owned()), ("limit", PAGE_SIZE.to_string())]);
+        let mut query = BTreeMap::from([
+            ("labelSelector", selector.to_owned()),
+            ("limit", PAGE_SIZE.to_string()),
+        ]);
         if let Some(token) = from {
             query.insert("continue", token.to_owned());
         }
-        let answer = self.call(Method::GET, path(kind, namespace, None, &query), None).await;
+        let answer = self
+            .call(Method::GET, path(kind, namespace, None, &query), None)
+            .await;
         let mut answer = answer.map_err(|failure| failure.about(kind))?;
         let Value::Array(items) = answer["items"].take() else {
-            return Err(ClusterError::Unreachable("its list has no items".to_owned()));
+            return Err(ClusterError::Unreachable(
+                "its list has no items".to_owned(),
+            ));
         };
-        let next = answer["metadata"]["continue"].as_str().filter(|token| !token.is_empty());
-        Ok(Page { items, next: next.map(str::to_owned) })
+        let next = answer["metadata"]["continue"]
+            .as_str()
+            .filter(|token| !token.is_empty());
+        Ok(Page {
+            items,
+            next: next.map(str::to_owned),
+        })
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
-        let answer = self.call(Method::GET, object_path(key, &BTreeMap::new()), None).await;
+        let answer = self
+            .call(Method::GET, object_path(key, &BTreeMap::new()), None)
+            .await;
         match answer.map_err(|failure| failure.about(key.kind)) {
             Ok(object) => Ok(Some(object)),
             Err(ClusterError::NotFound) => Ok(None),
@@ -267,16 +358,25 @@ impl ClusterRead for KubeCluster {
 
 #[async_trait]
 impl ClusterWrite for KubeCluster {
-    async fn apply(&self, key: &ObjectKey, manifest: &Value, force: bool) -> Result<Value, ClusterError> {
+    async fn apply(
+        &self,
+        key: &ObjectKey,
+        manifest: &Value,
+        force: bool,
+    ) -> Result<Value, ClusterError> {
         self.server_side_apply(key, manifest, force, false).await
     }
 
     async fn create(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
         let query = BTreeMap::from([("fieldManager", FIELD_MANAGER.to_owned())]);
         let body = Some(("application/json", bytes(manifest)));
-        self.call(Method::POST, path(key.kind, &key.namespace, None, &query), body)
-            .await
-            .map_err(|failure| failure.about(key.kind))
+        self.call(
+            Method::POST,
+            path(key.kind, &key.namespace, None, &query),
+            body,
+        )
+        .await
+        .map_err(|failure| failure.about(key.kind))
     }
 
     async fn delete(&self, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ClusterError> {
@@ -287,8 +387,12 @@ impl ClusterWrite for KubeCluster {
             "preconditions": {"uid": uid, "resourceVersion": version},
         });
         let body = Some(("application/json", bytes(&options)));
-        let answer = self.call(Method::DELETE, object_path(key, &BTreeMap::new()), body).await;
-        answer.map(|_| ()).map_err(|failure| failure.about(key.kind))
+        let answer = self
+            .call(Method::DELETE, object_path(key, &BTreeMap::new()), body)
+            .await;
+        answer
+            .map(|_| ())
+            .map_err(|failure| failure.about(key.kind))
     }
 }
 
@@ -298,12 +402,18 @@ mod tests {
 
     #[test]
     fn paths_name_group_namespace_and_query() {
-        let query = BTreeMap::from([("labelSelector", "a in (b,c)".to_owned()), ("limit", "500".to_owned())]);
+        let query = BTreeMap::from([
+            ("labelSelector", "a in (b,c)".to_owned()),
+            ("limit", "500".to_owned()),
+        ]);
         assert_eq!(
             path(Kind::StatefulSet, "platform", None, &query),
             "/apis/apps/v1/namespaces/platform/statefulsets?labelSelector=a+in+%28b%2Cc%29&limit=500"
         );
-        assert_eq!(path(Kind::Namespace, "", Some("platform"), &BTreeMap::new()), "/api/v1/namespaces/platform");
+        assert_eq!(
+            path(Kind::Namespace, "", Some("platform"), &BTreeMap::new()),
+            "/api/v1/namespaces/platform"
+        );
     }
 
     #[test]

@@ -19,12 +19,20 @@ pub struct NoRandomness;
 /// The system's random source failed; nothing was made.
 pub fn manifest(generated: &Generated) -> Result<Secret<Value>, NoRandomness> {
     let values = match &generated.recipe {
-        Recipe::Tokens => vec![("challenge_token", random_text()?), ("docker_broker_token", random_text()?)],
+        Recipe::Tokens => vec![
+            ("challenge_token", random_text()?),
+            ("docker_broker_token", random_text()?),
+        ],
         Recipe::Postgres { host, .. } => postgres(host, &random_text()?),
     };
     let data: serde_json::Map<String, Value> = values
         .into_iter()
-        .map(|(key, value)| (key.to_owned(), Value::String(STANDARD.encode(value.expose()))))
+        .map(|(key, value)| {
+            (
+                key.to_owned(),
+                Value::String(STANDARD.encode(value.expose())),
+            )
+        })
         .collect();
     let mut manifest = generated.manifest.clone();
     manifest["data"] = Value::Object(data);
@@ -34,7 +42,10 @@ pub fn manifest(generated: &Generated) -> Result<Secret<Value>, NoRandomness> {
 
 /// The password is URL-safe text, so that it stands in the URL as it is.
 fn postgres(host: &str, password: &Secret<String>) -> Vec<(&'static str, Secret<String>)> {
-    let url = format!("postgresql+asyncpg://challenge:{}@{host}:5432/challenge", password.expose());
+    let url = format!(
+        "postgresql+asyncpg://challenge:{}@{host}:5432/challenge",
+        password.expose()
+    );
     vec![
         ("POSTGRES_DB", Secret::new("challenge".to_owned())),
         ("POSTGRES_USER", Secret::new("challenge".to_owned())),
@@ -56,26 +67,48 @@ mod tests {
     use crate::model::{Component, Ownership, Slug};
 
     fn made(recipe: Recipe) -> Value {
-        let ownership = Ownership { slug: Slug::parse("demo").unwrap(), component: Component::ChallengeSecret };
-        let manifest_without = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}});
-        manifest(&Generated { ownership, manifest: manifest_without, recipe }).unwrap().expose().clone()
+        let ownership = Ownership {
+            slug: Slug::parse("demo").unwrap(),
+            component: Component::ChallengeSecret,
+        };
+        let manifest_without =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}});
+        manifest(&Generated {
+            ownership,
+            manifest: manifest_without,
+            recipe,
+        })
+        .unwrap()
+        .expose()
+        .clone()
     }
 
     fn decoded(secret: &Value, key: &str) -> String {
-        String::from_utf8(STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap()).unwrap()
+        String::from_utf8(
+            STANDARD
+                .decode(secret["data"][key].as_str().unwrap())
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]
     fn tokens_are_two_different_43_character_texts() {
         let secret = made(Recipe::Tokens);
-        let (challenge, broker) = (decoded(&secret, "challenge_token"), decoded(&secret, "docker_broker_token"));
+        let (challenge, broker) = (
+            decoded(&secret, "challenge_token"),
+            decoded(&secret, "docker_broker_token"),
+        );
         assert_eq!((challenge.len(), broker.len()), (43, 43));
         assert_ne!(challenge, broker);
     }
 
     #[test]
     fn a_recipe_fills_exactly_its_keys() {
-        let postgres = Recipe::Postgres { host: "challenge-demo-postgres".to_owned(), claim: "c".to_owned() };
+        let postgres = Recipe::Postgres {
+            host: "challenge-demo-postgres".to_owned(),
+            claim: "c".to_owned(),
+        };
         for recipe in [Recipe::Tokens, postgres] {
             let secret = made(recipe.clone());
             let keys: Vec<&String> = secret["data"].as_object().unwrap().keys().collect();
@@ -85,7 +118,10 @@ mod tests {
 
     #[test]
     fn the_url_holds_the_password_and_the_service() {
-        let secret = made(Recipe::Postgres { host: "pg".to_owned(), claim: "c".to_owned() });
+        let secret = made(Recipe::Postgres {
+            host: "pg".to_owned(),
+            claim: "c".to_owned(),
+        });
         let password = decoded(&secret, "POSTGRES_PASSWORD");
         assert_eq!(
             decoded(&secret, "CHALLENGE_DATABASE_URL"),

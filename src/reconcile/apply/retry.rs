@@ -14,8 +14,12 @@ pub fn pause(error: &ClusterError, tried: u32) -> Option<Duration> {
     let back_off = Duration::from_millis(200) * 2u32.saturating_pow(tried.min(6));
     let pause = match error {
         ClusterError::TooManyRequests(Some(seconds)) => Duration::from_secs(*seconds).max(back_off),
-        ClusterError::TooManyRequests(None) | ClusterError::Unreachable(_) | ClusterError::Timeout(_) => back_off,
-        ClusterError::Server { code: 502..=504, .. } => back_off,
+        ClusterError::TooManyRequests(None)
+        | ClusterError::Unreachable(_)
+        | ClusterError::Timeout(_) => back_off,
+        ClusterError::Server {
+            code: 502..=504, ..
+        } => back_off,
         // A manifest that breaks its schema is answered 500 too, and stays broken.
         ClusterError::Server { code: 500, reason } if !reason.contains("typed patch") => back_off,
         ClusterError::Forbidden(_)
@@ -38,10 +42,19 @@ mod tests {
     fn refusals_are_final_and_overload_is_not() {
         assert_eq!(pause(&ClusterError::Forbidden(String::new()), 1), None);
         assert_eq!(pause(&ClusterError::Conflict(String::new()), 1), None);
-        let broken = ClusterError::Server { code: 500, reason: "failed to create typed patch object".to_owned() };
+        let broken = ClusterError::Server {
+            code: 500,
+            reason: "failed to create typed patch object".to_owned(),
+        };
         assert_eq!(pause(&broken, 1), None);
-        assert_eq!(pause(&ClusterError::TooManyRequests(Some(3)), 1), Some(Duration::from_secs(3)));
-        assert_eq!(pause(&ClusterError::TooManyRequests(Some(3600)), 1), Some(LONGEST));
+        assert_eq!(
+            pause(&ClusterError::TooManyRequests(Some(3)), 1),
+            Some(Duration::from_secs(3))
+        );
+        assert_eq!(
+            pause(&ClusterError::TooManyRequests(Some(3600)), 1),
+            Some(LONGEST)
+        );
         assert_eq!(pause(&ClusterError::TooManyRequests(None), TRIES), None);
     }
 }

@@ -41,7 +41,9 @@ impl Writer<'_> {
         match self.writers.clusters.get(&key.cluster) {
             Some(Ok(cluster)) => Ok(cluster),
             Some(Err(why)) => Err(ApplyError::NotConnected(why.clone())),
-            None => Err(ApplyError::NotConnected(Why::from("no such cluster is declared"))),
+            None => Err(ApplyError::NotConnected(Why::from(
+                "no such cluster is declared",
+            ))),
         }
     }
 
@@ -52,7 +54,9 @@ impl Writer<'_> {
                 // Not forced: an object that appeared since the plan was made is not overwritten.
                 apply(cluster, key, &object.manifest, false).await
             }
-            Action::Create(Item::Generated(generated)) => create_generated(cluster, key, generated).await,
+            Action::Create(Item::Generated(generated)) => {
+                create_generated(cluster, key, generated).await
+            }
             Action::Create(item) => {
                 let manifest = item.manifest().unwrap_or(&Value::Null);
                 create(cluster, key, manifest).await
@@ -65,32 +69,59 @@ impl Writer<'_> {
                 }
                 apply(cluster, key, &manifest, true).await
             }
-            Action::Delete { seen: Some((uid, version)) } => delete(cluster, key, uid, version).await,
-            Action::Delete { seen: None } => Err(ApplyError::Moved("its identity was not seen".to_owned())),
+            Action::Delete {
+                seen: Some((uid, version)),
+            } => delete(cluster, key, uid, version).await,
+            Action::Delete { seen: None } => {
+                Err(ApplyError::Moved("its identity was not seen".to_owned()))
+            }
         }
     }
 
-    async fn write_row(&self, row: &RowKey, action: &Action, step: &Step) -> Result<(), ApplyError> {
+    async fn write_row(
+        &self,
+        row: &RowKey,
+        action: &Action,
+        step: &Step,
+    ) -> Result<(), ApplyError> {
         let database = &self.writers.database;
         let content = match action {
             Action::Delete { .. } => {
                 return database.delete_row(row).await.map_err(ApplyError::Database);
             }
-            Action::Create(Item::Row(content)) | Action::Update { new: Item::Row(content), .. } => content.clone(),
+            Action::Create(Item::Row(content))
+            | Action::Update {
+                new: Item::Row(content),
+                ..
+            } => content.clone(),
             Action::Create(_) | Action::Update { .. } => self.read_tokens(step).await?,
         };
-        database.write_row(row, &content, self.revision, self.now).await.map_err(ApplyError::Database)
+        database
+            .write_row(row, &content, self.revision, self.now)
+            .await
+            .map_err(ApplyError::Database)
     }
 
     /// Hash and hint come from the Secret that is stored, never from what was meant to be stored.
     async fn read_tokens(&self, step: &Step) -> Result<crate::model::Row, ApplyError> {
-        let missing = || ApplyError::Moved("its token Secret is not there or lacks a token".to_owned());
+        let missing =
+            || ApplyError::Moved("its token Secret is not there or lacks a token".to_owned());
         let name = |slug: &Slug| names::token_secret(slug);
         let expected = step.slug.as_ref().map(name);
-        let secret = step.after.iter().find(|key| Some(&key.name) == expected.as_ref()).ok_or_else(missing)?;
+        let secret = step
+            .after
+            .iter()
+            .find(|key| Some(&key.name) == expected.as_ref())
+            .ok_or_else(missing)?;
         let cluster = self.cluster(secret)?;
-        let object = repeat(|| cluster.get(secret)).await.map_err(ApplyError::Cluster)?.ok_or_else(missing)?;
-        reduce(secret.kind, &object).contents.and_then(|contents| contents.tokens).ok_or_else(missing)
+        let object = repeat(|| cluster.get(secret))
+            .await
+            .map_err(ApplyError::Cluster)?
+            .ok_or_else(missing)?;
+        reduce(secret.kind, &object)
+            .contents
+            .and_then(|contents| contents.tokens)
+            .ok_or_else(missing)
     }
 }
 
@@ -125,7 +156,11 @@ async fn apply(
 }
 
 /// Creates an object that others may create too: a namespace, or a claim that a StatefulSet made meanwhile.
-async fn create(cluster: &dyn ClusterWrite, key: &ObjectKey, manifest: &Value) -> Result<(), ApplyError> {
+async fn create(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    manifest: &Value,
+) -> Result<(), ApplyError> {
     match repeat(|| cluster.create(key, manifest)).await {
         Ok(_) | Err(ClusterError::AlreadyExists) => Ok(()),
         Err(error) => Err(ApplyError::Cluster(error)),
@@ -139,7 +174,8 @@ async fn create_generated(
     key: &ObjectKey,
     generated: &Generated,
 ) -> Result<(), ApplyError> {
-    let manifest = generate::manifest(generated).map_err(|error| ApplyError::Moved(error.to_string()))?;
+    let manifest =
+        generate::manifest(generated).map_err(|error| ApplyError::Moved(error.to_string()))?;
     match repeat(|| cluster.create(key, manifest.expose())).await {
         Ok(_) => Ok(()),
         // Sent again after a lost answer, this is our own; its owner and keys tell.
@@ -153,21 +189,37 @@ async fn keep_existing(
     key: &ObjectKey,
     generated: &Generated,
 ) -> Result<(), ApplyError> {
-    let object = repeat(|| cluster.get(key)).await.map_err(ApplyError::Cluster)?;
-    let object = object.ok_or_else(|| ApplyError::Moved("it came and went while it was made".to_owned()))?;
+    let object = repeat(|| cluster.get(key))
+        .await
+        .map_err(ApplyError::Cluster)?;
+    let object =
+        object.ok_or_else(|| ApplyError::Moved("it came and went while it was made".to_owned()))?;
     let observed = reduce(key.kind, &object);
     let is_complete = |contents: crate::reconcile::live::Contents| {
-        generated.recipe.keys().iter().all(|name| contents.keys.contains(*name))
+        generated
+            .recipe
+            .keys()
+            .iter()
+            .all(|name| contents.keys.contains(*name))
     };
-    if observed.owner.as_ref() == Some(&generated.ownership) && observed.contents.is_some_and(is_complete) {
+    if observed.owner.as_ref() == Some(&generated.ownership)
+        && observed.contents.is_some_and(is_complete)
+    {
         return Ok(());
     }
-    Err(ApplyError::Moved("a Secret of this name exists and is not a complete one of ours".to_owned()))
+    Err(ApplyError::Moved(
+        "a Secret of this name exists and is not a complete one of ours".to_owned(),
+    ))
 }
 
 /// Deletes the object that the plan saw. A status write in between only moves its version: it is looked at
 /// again, and deleted while it is the same object and still ours.
-async fn delete(cluster: &dyn ClusterWrite, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ApplyError> {
+async fn delete(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    uid: &str,
+    version: &str,
+) -> Result<(), ApplyError> {
     let mut version = version.to_owned();
     for _ in 0..DELETE_TRIES {
         match repeat(|| cluster.delete(key, uid, &version)).await {
@@ -175,14 +227,21 @@ async fn delete(cluster: &dyn ClusterWrite, key: &ObjectKey, uid: &str, version:
             Err(ClusterError::Conflict(_)) => {}
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
-        let Some(object) = repeat(|| cluster.get(key)).await.map_err(ApplyError::Cluster)? else {
+        let Some(object) = repeat(|| cluster.get(key))
+            .await
+            .map_err(ApplyError::Cluster)?
+        else {
             return Ok(());
         };
         let observed = reduce(key.kind, &object);
         if observed.uid != uid || ownership(&object).is_none() {
-            return Err(ApplyError::Moved("another object has its name since the plan was made".to_owned()));
+            return Err(ApplyError::Moved(
+                "another object has its name since the plan was made".to_owned(),
+            ));
         }
         version = observed.version;
     }
-    Err(ApplyError::Moved("it changed each time it was about to be deleted".to_owned()))
+    Err(ApplyError::Moved(
+        "it changed each time it was about to be deleted".to_owned(),
+    ))
 }

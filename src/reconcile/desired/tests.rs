@@ -502,7 +502,7 @@ fn writes_and_deletes_are_ordered_so_that_nothing_is_missing() {
     let desired = build([challenge("demo"), deployed("agent")]);
     let rank = |key: &Key, direction| wave(key, desired.items[key].item.ownership(), direction);
     for (key, wanted) in &desired.items {
-        if let Some(after) = &wanted.after {
+        for after in &wanted.after {
             let after = Key::Object(after.clone());
             assert!(
                 rank(&after, Direction::Write) < rank(key, Direction::Write),

@@ -39,9 +39,16 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
         Ok(reader) => reader.as_ref(),
         Err(why) => return mark_unknown(place, desired, live, why),
     };
-    let lists = place.kinds.iter().map(|kind| list_kind(reader, place, *kind, desired));
+    let lists = place
+        .kinds
+        .iter()
+        .map(|kind| list_kind(reader, place, *kind, desired));
     let mut questions = Vec::new();
-    for (kind, listed) in place.kinds.iter().zip(futures::future::join_all(lists).await) {
+    for (kind, listed) in place
+        .kinds
+        .iter()
+        .zip(futures::future::join_all(lists).await)
+    {
         live.seen.extend(listed.seen);
         questions.extend(listed.questions);
         if let Some(why) = listed.partial {
@@ -53,19 +60,33 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
     if let Namespace::Missing(key) = namespace {
         for missing in missing {
             let verdict = Verdict::Deferred(key.clone());
-            live.seen.insert(Key::Object(missing), Seen::Absent { verdict });
+            live.seen
+                .insert(Key::Object(missing), Seen::Absent { verdict });
         }
         return;
     }
     let wanted = |key: &ObjectKey| &desired.items[&Key::Object(key.clone())].item;
     let about_missing = missing.into_iter().map(|key| {
         let item = wanted(&key);
-        async move { (Key::Object(key.clone()), ask_about_missing(reader, &key, item).await) }
+        async move {
+            (
+                Key::Object(key.clone()),
+                ask_about_missing(reader, &key, item).await,
+            )
+        }
     });
-    let answers: Vec<_> = stream::iter(about_missing).buffer_unordered(CONCURRENT_QUESTIONS).collect().await;
+    let answers: Vec<_> = stream::iter(about_missing)
+        .buffer_unordered(CONCURRENT_QUESTIONS)
+        .collect()
+        .await;
     live.seen.extend(answers);
-    let about_changes = questions.into_iter().map(|question| async move { question.ask(reader, desired).await });
-    let answers: Vec<_> = stream::iter(about_changes).buffer_unordered(CONCURRENT_QUESTIONS).collect().await;
+    let about_changes = questions
+        .into_iter()
+        .map(|question| async move { question.ask(reader, desired).await });
+    let answers: Vec<_> = stream::iter(about_changes)
+        .buffer_unordered(CONCURRENT_QUESTIONS)
+        .collect()
+        .await;
     live.seen.extend(answers);
 }
 
@@ -76,11 +97,13 @@ fn is_at(place: &Place, key: &ObjectKey) -> bool {
 fn mark_unknown(place: &Place, desired: &Desired, live: &mut Live, why: &Why) {
     for key in desired.items.keys().filter_map(Key::object) {
         if key.cluster == place.cluster {
-            live.seen.insert(Key::Object(key.clone()), Seen::Unknown(why.clone()));
+            live.seen
+                .insert(Key::Object(key.clone()), Seen::Unknown(why.clone()));
         }
     }
     for kind in &place.kinds {
-        live.partial.insert((place.cluster.clone(), *kind), why.clone());
+        live.partial
+            .insert((place.cluster.clone(), *kind), why.clone());
     }
 }
 
@@ -92,12 +115,20 @@ struct Listed {
     partial: Option<Why>,
 }
 
-async fn list_kind(reader: &dyn ClusterRead, place: &Place, kind: Kind, desired: &Desired) -> Listed {
+async fn list_kind(
+    reader: &dyn ClusterRead,
+    place: &Place,
+    kind: Kind,
+    desired: &Desired,
+) -> Listed {
     let selector = selector();
     let mut listed = Listed::default();
     let (mut token, mut restarts) = (None, 0);
     for _ in 0..MAX_PAGES {
-        let page = match reader.list(kind, &place.namespace, &selector, token.as_deref()).await {
+        let page = match reader
+            .list(kind, &place.namespace, &selector, token.as_deref())
+            .await
+        {
             Ok(page) => page,
             Err(ClusterError::Gone) if restarts < MAX_RESTARTS => {
                 restarts += 1;
@@ -124,20 +155,40 @@ async fn list_kind(reader: &dyn ClusterRead, place: &Place, kind: Kind, desired:
 /// Returns the selector of everything a pass owns. The broker's and an installer's objects carry the same
 /// `managed-by` and other components.
 fn selector() -> String {
-    let components: Vec<&str> = Component::ALL.iter().map(|component| component.as_str()).collect();
-    format!("app.kubernetes.io/managed-by={FIELD_MANAGER},platform.component in ({})", components.join(","))
+    let components: Vec<&str> = Component::ALL
+        .iter()
+        .map(|component| component.as_str())
+        .collect();
+    format!(
+        "app.kubernetes.io/managed-by={FIELD_MANAGER},platform.component in ({})",
+        components.join(",")
+    )
 }
 
 fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, listed: &mut Listed) {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let key = ObjectKey { cluster: place.cluster.clone(), kind, namespace: place.namespace.clone(), name };
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let key = ObjectKey {
+        cluster: place.cluster.clone(),
+        kind,
+        namespace: place.namespace.clone(),
+        name,
+    };
     let mut observed = reduce(kind, &object);
     let wanted = desired.items.get(&Key::Object(key.clone()));
     let Some(Item::Object(wanted)) = wanted.map(|wanted| &wanted.item) else {
-        if observed.owner.as_ref().is_some_and(|owner| !is_derived_name(kind, owner, &key.name)) {
+        if observed
+            .owner
+            .as_ref()
+            .is_some_and(|owner| !is_derived_name(kind, owner, &key.name))
+        {
             observed.owner = None;
         }
-        listed.seen.push((Key::Object(key), Seen::Object(Box::new(observed))));
+        listed
+            .seen
+            .push((Key::Object(key), Seen::Object(Box::new(observed))));
         return;
     };
     let comparison = owned::compare(&wanted.manifest, &object, FIELD_MANAGER);
@@ -151,23 +202,34 @@ fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, liste
         _ if !is_ours || observed.terminating => {}
         Comparison::Different(differences) => {
             observed.changes = changes(&differences);
-            let refused = differences.listed().iter().find(|difference| {
-                owned::is_refused(kind.as_str(), difference, &object)
-            });
+            let refused = differences
+                .listed()
+                .iter()
+                .find(|difference| owned::is_refused(kind.as_str(), difference, &object));
             if let Some(field) = refused {
                 observed.verdict = Verdict::Refused(cannot_change(kind, &field.path().to_string()));
             } else {
-                listed.questions.push(Question { key, observed: Box::new(observed), object });
+                listed.questions.push(Question {
+                    key,
+                    observed: Box::new(observed),
+                    object,
+                });
                 return;
             }
         }
         Comparison::NothingOwned | Comparison::OtherVersion(_) => {
             observed.changes = vec![take_over(&object)];
-            listed.questions.push(Question { key, observed: Box::new(observed), object });
+            listed.questions.push(Question {
+                key,
+                observed: Box::new(observed),
+                object,
+            });
             return;
         }
     }
-    listed.seen.push((Key::Object(key), Seen::Object(Box::new(observed))));
+    listed
+        .seen
+        .push((Key::Object(key), Seen::Object(Box::new(observed))));
 }
 
 fn cannot_change(kind: Kind, field: &str) -> Why {
@@ -175,16 +237,26 @@ fn cannot_change(kind: Kind, field: &str) -> Why {
         Kind::StatefulSet => {
             "change it back, or delete the StatefulSet with --cascade=orphan so that the next apply makes it anew"
         }
-        Kind::PersistentVolumeClaim => "a claim can only grow, and only while it is bound; change it back",
+        Kind::PersistentVolumeClaim => {
+            "a claim can only grow, and only while it is bound; change it back"
+        }
         _ => "change it back, or delete the object so that the next apply makes it anew",
     };
     Why(format!("{field} cannot be changed in place: {remedy}"))
 }
 
 fn take_over(object: &Value) -> Change {
-    let managers = object["metadata"]["managedFields"].as_array().into_iter().flatten();
-    let managers: BTreeSet<&str> = managers.filter_map(|entry| entry["manager"].as_str()).collect();
-    let others: Vec<&str> = managers.into_iter().filter(|manager| *manager != FIELD_MANAGER).collect();
+    let managers = object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let managers: BTreeSet<&str> = managers
+        .filter_map(|entry| entry["manager"].as_str())
+        .collect();
+    let others: Vec<&str> = managers
+        .into_iter()
+        .filter(|manager| *manager != FIELD_MANAGER)
+        .collect();
     Change {
         path: "metadata.managedFields".to_owned(),
         old: None,
@@ -203,12 +275,22 @@ fn changes(differences: &owned::Differences) -> Vec<Change> {
             Some(at) => format!("{} at {at}", holder.manager),
             None => holder.manager.clone(),
         });
-        Change { path: difference.path().to_string(), old, new, taken_by }
+        Change {
+            path: difference.path().to_string(),
+            old,
+            new,
+            taken_by,
+        }
     };
     let mut changes: Vec<Change> = differences.listed().iter().map(change).collect();
     if differences.unlisted() > 0 {
         let path = format!("… and {} more", differences.unlisted());
-        changes.push(Change { path, old: None, new: None, taken_by: None });
+        changes.push(Change {
+            path,
+            old: None,
+            new: None,
+            taken_by: None,
+        });
     }
     changes
 }
@@ -248,14 +330,26 @@ fn is_unchanged(live: &Value, stored: &Value) -> bool {
             members.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind" | "status"));
         }
         if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.retain(|name, _| !matches!(name.as_str(), "managedFields" | "resourceVersion" | "generation"));
+            metadata.retain(|name, _| {
+                !matches!(
+                    name.as_str(),
+                    "managedFields" | "resourceVersion" | "generation"
+                )
+            });
         }
         object
     };
     let record = |object: &Value| {
-        let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
-        let ours = |entry: &&Value| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply";
-        entries.filter(ours).map(|entry| entry["fieldsV1"].clone()).collect::<Vec<_>>()
+        let entries = object["metadata"]["managedFields"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let ours =
+            |entry: &&Value| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply";
+        entries
+            .filter(ours)
+            .map(|entry| entry["fieldsV1"].clone())
+            .collect::<Vec<_>>()
     };
     record(live) == record(stored) && content(live) == content(stored)
 }
@@ -264,9 +358,10 @@ fn is_unchanged(live: &Value, stored: &Value) -> bool {
 fn verdict(error: ClusterError) -> Result<Verdict, Why> {
     match error {
         ClusterError::Forbidden(why) => Ok(Verdict::NotAsked(Why(why))),
-        ClusterError::Invalid(_) | ClusterError::Conflict(_) | ClusterError::AlreadyExists | ClusterError::NotFound => {
-            Ok(Verdict::Refused(Why(error.to_string())))
-        }
+        ClusterError::Invalid(_)
+        | ClusterError::Conflict(_)
+        | ClusterError::AlreadyExists
+        | ClusterError::NotFound => Ok(Verdict::Refused(Why(error.to_string()))),
         // The server's answer to a manifest that breaks its schema; not a fault that passes.
         ClusterError::Server { code: 500, reason } if reason.contains("typed patch") => {
             Ok(Verdict::Refused(Why(reason)))
@@ -277,7 +372,12 @@ fn verdict(error: ClusterError) -> Result<Verdict, Why> {
 
 fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<ObjectKey> {
     let mut missing = Vec::new();
-    for key in desired.items.keys().filter_map(Key::object).filter(|key| is_at(place, key)) {
+    for key in desired
+        .items
+        .keys()
+        .filter_map(Key::object)
+        .filter(|key| is_at(place, key))
+    {
         let known = Key::Object(key.clone());
         if live.seen.contains_key(&known) {
             continue;
@@ -301,11 +401,21 @@ enum Namespace {
 /// Asks for the namespace only where nothing of ours was found in it, so that a pass over a world that is
 /// there sends lists alone. Where the rights do not reach that far the namespace is there: the role that
 /// lets us list lives in it.
-async fn see_namespace(reader: &dyn ClusterRead, place: &Place, desired: &Desired, live: &mut Live) -> Namespace {
+async fn see_namespace(
+    reader: &dyn ClusterRead,
+    place: &Place,
+    desired: &Desired,
+    live: &mut Live,
+) -> Namespace {
     let is_namespace = |key: &&ObjectKey| {
         key.cluster == place.cluster && key.kind == Kind::Namespace && key.name == place.namespace
     };
-    let Some(key) = desired.items.keys().filter_map(Key::object).find(is_namespace) else {
+    let Some(key) = desired
+        .items
+        .keys()
+        .filter_map(Key::object)
+        .find(is_namespace)
+    else {
         return Namespace::There;
     };
     let found_any = live.seen.iter().any(|(seen, state)| {
@@ -314,12 +424,23 @@ async fn see_namespace(reader: &dyn ClusterRead, place: &Place, desired: &Desire
     let known = Key::Object(key.clone());
     let there = |observed| Seen::Object(Box::new(observed));
     let (seen, answer) = if found_any {
-        (there(reduce(Kind::Namespace, &Value::Null)), Namespace::There)
+        (
+            there(reduce(Kind::Namespace, &Value::Null)),
+            Namespace::There,
+        )
     } else {
         match reader.get(key).await {
             Ok(Some(object)) => (there(reduce(Kind::Namespace, &object)), Namespace::There),
-            Ok(None) => (Seen::Absent { verdict: Verdict::Accepted }, Namespace::Missing(known.clone())),
-            Err(ClusterError::Forbidden(_)) => (there(reduce(Kind::Namespace, &Value::Null)), Namespace::There),
+            Ok(None) => (
+                Seen::Absent {
+                    verdict: Verdict::Accepted,
+                },
+                Namespace::Missing(known.clone()),
+            ),
+            Err(ClusterError::Forbidden(_)) => (
+                there(reduce(Kind::Namespace, &Value::Null)),
+                Namespace::There,
+            ),
             Err(error) => (Seen::Unknown(Why(error.to_string())), Namespace::There),
         }
     };
@@ -332,20 +453,28 @@ async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Ite
     let Item::Object(object) = item else {
         return match reader.get(key).await {
             Ok(Some(object)) => Seen::Object(Box::new(reduce(key.kind, &object))),
-            Ok(None) => Seen::Absent { verdict: Verdict::NotAsked(Why::from("it is made once, with new content")) },
+            Ok(None) => Seen::Absent {
+                verdict: Verdict::NotAsked(Why::from("it is made once, with new content")),
+            },
             Err(error) => Seen::Unknown(Why(error.to_string())),
         };
     };
     match reader.dry_run(key, &object.manifest).await {
         // Only an object that is stored has a version.
-        Ok(stored) if stored["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) => {
+        Ok(stored)
+            if stored["metadata"]["resourceVersion"]
+                .as_str()
+                .is_some_and(|version| !version.is_empty()) =>
+        {
             match reader.get(key).await {
                 Ok(Some(object)) => Seen::Object(Box::new(reduce(key.kind, &object))),
                 Ok(None) => Seen::Unknown(Why::from("it came and went while it was looked at")),
                 Err(error) => Seen::Unknown(Why(error.to_string())),
             }
         }
-        Ok(_) => Seen::Absent { verdict: Verdict::Accepted },
+        Ok(_) => Seen::Absent {
+            verdict: Verdict::Accepted,
+        },
         Err(error) => match verdict(error) {
             Ok(verdict) => Seen::Absent { verdict },
             Err(why) => Seen::Unknown(why),
@@ -362,12 +491,24 @@ pub fn places(
     reader: impl Fn(&ClusterName) -> Result<Arc<dyn ClusterRead>, Why>,
 ) -> Vec<Place> {
     let mut found: BTreeMap<(ClusterName, String), BTreeSet<Kind>> = BTreeMap::new();
-    let listed = Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Namespace | Kind::ScaledObject));
-    let listed: BTreeSet<Kind> = listed.chain(with_keda.then_some(Kind::ScaledObject)).collect();
+    let listed = Kind::ALL
+        .into_iter()
+        .filter(|kind| !matches!(kind, Kind::Namespace | Kind::ScaledObject));
+    let listed: BTreeSet<Kind> = listed
+        .chain(with_keda.then_some(Kind::ScaledObject))
+        .collect();
     found.insert((home.0.clone(), home.1.to_owned()), listed.clone());
-    for key in desired.items.keys().filter_map(Key::object).filter(|key| key.kind != Kind::Namespace) {
+    for key in desired
+        .items
+        .keys()
+        .filter_map(Key::object)
+        .filter(|key| key.kind != Kind::Namespace)
+    {
         let place = (key.cluster.clone(), key.namespace.clone());
-        found.entry(place).or_insert_with(|| listed.clone()).insert(key.kind);
+        found
+            .entry(place)
+            .or_insert_with(|| listed.clone())
+            .insert(key.kind);
     }
     let place = |((cluster, namespace), kinds): ((ClusterName, String), _)| Place {
         reader: reader(&cluster),

@@ -47,7 +47,9 @@ pub fn is_derived_name(kind: Kind, owner: &Ownership, name: &str) -> bool {
     let expected = match (owner.component, kind) {
         (Component::ChallengeSecret, _) => names::token_secret(slug),
         (Component::ChallengePostgresSecret, _) => names::postgres_secret(slug),
-        (Component::ChallengePostgres | Component::ChallengePostgresNetwork, _) => names::postgres(slug),
+        (Component::ChallengePostgres | Component::ChallengePostgresNetwork, _) => {
+            names::postgres(slug)
+        }
         (Component::ChallengePostgresData, _) => names::postgres_claim(slug),
         (Component::ChallengeData, _) => names::data_claim(slug),
         (
@@ -92,11 +94,16 @@ fn readiness(kind: Kind, object: &Value) -> Readiness {
 
 fn contents(secret: &Value) -> Contents {
     let data = secret["data"].as_object();
-    let filled = data.into_iter().flatten().filter(|(_, value)| value.as_str().is_some_and(|v| !v.is_empty()));
+    let filled = data
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| value.as_str().is_some_and(|v| !v.is_empty()));
     let keys: BTreeSet<String> = filled.map(|(key, _)| key.clone()).collect();
     let decode = |key: &str| -> Option<String> {
         let text = data?.get(key)?.as_str()?;
-        String::from_utf8(STANDARD.decode(text).ok()?).ok().filter(|token| !token.is_empty())
+        String::from_utf8(STANDARD.decode(text).ok()?)
+            .ok()
+            .filter(|token| !token.is_empty())
     };
     let tokens = match (decode("challenge_token"), decode("docker_broker_token")) {
         (Some(challenge), Some(broker)) => Some(token_row(&challenge, &broker)),
@@ -131,7 +138,10 @@ mod tests {
     #[test]
     fn only_complete_labels_of_a_pass_make_an_owner() {
         let owner = ownership(&labelled("demo", "challenge")).unwrap();
-        assert_eq!((owner.slug.as_str(), owner.component), ("demo", Component::Challenge));
+        assert_eq!(
+            (owner.slug.as_str(), owner.component),
+            ("demo", Component::Challenge)
+        );
         assert_eq!(ownership(&labelled("demo", "broker-job")), None);
         assert_eq!(ownership(&labelled("-bad", "challenge")), None);
         assert_eq!(ownership(&json!({})), None);
@@ -141,7 +151,11 @@ mod tests {
     fn a_copy_under_another_name_is_not_ours() {
         let owner = ownership(&labelled("demo", "challenge")).unwrap();
         assert!(is_derived_name(Kind::Service, &owner, "challenge-demo"));
-        assert!(!is_derived_name(Kind::Service, &owner, "challenge-demo-copy"));
+        assert!(!is_derived_name(
+            Kind::Service,
+            &owner,
+            "challenge-demo-copy"
+        ));
     }
 
     #[test]
@@ -154,7 +168,10 @@ mod tests {
         let observed = reduce(Kind::Secret, &secret);
         let contents = observed.contents.as_ref().unwrap();
         assert_eq!(contents.keys.len(), 2);
-        assert_eq!(contents.tokens.as_ref().unwrap().0["token_hash"], token::hash("canary-challenge"));
+        assert_eq!(
+            contents.tokens.as_ref().unwrap().0["token_hash"],
+            token::hash("canary-challenge")
+        );
         assert!(!format!("{observed:?}").contains("canary-"));
     }
 
@@ -164,8 +181,14 @@ mod tests {
             let status = json!({"observedGeneration": observed, "readyReplicas": ready, "updatedReplicas": updated});
             json!({"metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status})
         };
-        assert_eq!(readiness(Kind::StatefulSet, &workload(2, 1, 1)), Readiness::Ready);
-        assert_ne!(readiness(Kind::StatefulSet, &workload(1, 1, 1)), Readiness::Ready);
+        assert_eq!(
+            readiness(Kind::StatefulSet, &workload(2, 1, 1)),
+            Readiness::Ready
+        );
+        assert_ne!(
+            readiness(Kind::StatefulSet, &workload(1, 1, 1)),
+            Readiness::Ready
+        );
         assert_eq!(
             readiness(Kind::StatefulSet, &workload(2, 0, 1)),
             Readiness::NotReady("0/1 ready".to_owned())

@@ -16,7 +16,10 @@ pub(super) enum Decision {
     /// It is not touched, and why.
     Held(Held),
     /// It is written or deleted.
-    Do { action: Action, after: Vec<ObjectKey> },
+    Do {
+        action: Action,
+        after: Vec<ObjectKey>,
+    },
 }
 
 /// Both sides of the comparison.
@@ -30,19 +33,29 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     pub(super) fn new(desired: &'a Desired, live: &'a Live) -> Self {
         let token_secret = |(key, wanted): (&'a Key, &'a Wanted)| match (&wanted.item, key) {
-            (Item::Generated(Generated { recipe: Recipe::Tokens, ownership, .. }), Key::Object(key)) => {
-                Some((&ownership.slug, key))
-            }
+            (
+                Item::Generated(Generated {
+                    recipe: Recipe::Tokens,
+                    ownership,
+                    ..
+                }),
+                Key::Object(key),
+            ) => Some((&ownership.slug, key)),
             _ => None,
         };
         let token_secrets = desired.items.iter().filter_map(token_secret).collect();
-        Self { desired, live, token_secrets }
+        Self {
+            desired,
+            live,
+            token_secrets,
+        }
     }
 
     /// Returns the challenge that a key belongs to.
     pub(super) fn slug<'k>(&self, key: &'k Key) -> Option<&'k Slug>
     where
-        'a: 'k, {
+        'a: 'k,
+    {
         match key {
             Key::Row(row) => row.slug(),
             Key::Object(_) => self.ownership(key).map(|owner| &owner.slug),
@@ -76,13 +89,19 @@ impl<'a> World<'a> {
     /// Returns what is withheld as a whole: challenges, and kinds that could not be listed.
     pub(super) fn withheld(&self) -> Vec<Held> {
         let challenges = self.desired.withheld.iter();
-        let challenges =
-            challenges.map(|(slug, why)| Held::Withheld { slug: slug.clone(), why: Why(why.clone()) });
-        let unlisted = self.live.partial.iter().map(|((cluster, kind), why)| Held::Unlisted {
-            cluster: cluster.clone(),
-            kind: *kind,
-            why: why.clone(),
+        let challenges = challenges.map(|(slug, why)| Held::Withheld {
+            slug: slug.clone(),
+            why: Why(why.clone()),
         });
+        let unlisted = self
+            .live
+            .partial
+            .iter()
+            .map(|((cluster, kind), why)| Held::Unlisted {
+                cluster: cluster.clone(),
+                kind: *kind,
+                why: why.clone(),
+            });
         challenges.chain(unlisted).collect()
     }
 
@@ -90,16 +109,27 @@ impl<'a> World<'a> {
     pub(super) fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         for (key, seen) in &self.live.seen {
-            let Seen::Object(observed) = seen else { continue };
+            let Seen::Object(observed) = seen else {
+                continue;
+            };
             let slug = self.slug(key).cloned();
             for item in &observed.foreign {
                 let text = format!("{item} was put there by somebody else");
-                notes.push(Note { key: key.clone(), slug: slug.clone(), text });
+                notes.push(Note {
+                    key: key.clone(),
+                    slug: slug.clone(),
+                    text,
+                });
             }
             let is_wanted = self.desired.items.contains_key(key);
             if !is_wanted && observed.owner.is_none() {
-                let text = "carries our labels under a name that is not ours; it is left alone".to_owned();
-                notes.push(Note { key: key.clone(), slug, text });
+                let text =
+                    "carries our labels under a name that is not ours; it is left alone".to_owned();
+                notes.push(Note {
+                    key: key.clone(),
+                    slug,
+                    text,
+                });
             }
         }
         notes
@@ -119,7 +149,11 @@ impl<'a> World<'a> {
         let whole = Key::Object(key.clone());
         let unknown = Seen::Unknown(Why::from("it was not looked at"));
         match self.live.seen.get(&whole).unwrap_or(&unknown) {
-            Seen::Unknown(why) => Decision::Held(Held::Unknown { key: whole, slug, why: why.clone() }),
+            Seen::Unknown(why) => Decision::Held(Held::Unknown {
+                key: whole,
+                slug,
+                why: why.clone(),
+            }),
             Seen::Absent { verdict } => self.decide_absent(whole, slug, item, wanted, verdict),
             Seen::Object(observed) => self.decide_present(whole, slug, item, wanted, observed),
             Seen::Row(_) => Decision::Nothing,
@@ -138,17 +172,28 @@ impl<'a> World<'a> {
             return Decision::Nothing;
         }
         if let Verdict::Refused(why) = verdict {
-            return Decision::Held(Held::Refused { key, slug, why: why.clone() });
+            return Decision::Held(Held::Refused {
+                key,
+                slug,
+                why: why.clone(),
+            });
         }
         if let Some(held) = self.password_without_secret(&key, slug.as_ref(), item) {
             return Decision::Held(held);
         }
-        Decision::Do { action: Action::Create(item.clone()), after: wanted.after.clone() }
+        Decision::Do {
+            action: Action::Create(item.clone()),
+            after: wanted.after.clone(),
+        }
     }
 
     /// A claim that is there, or may be there, holds data that knows a password: none is invented for it.
     fn password_without_secret(&self, key: &Key, slug: Option<&Slug>, item: &Item) -> Option<Held> {
-        let Item::Generated(Generated { recipe: Recipe::Postgres { claim, .. }, .. }) = item else {
+        let Item::Generated(Generated {
+            recipe: Recipe::Postgres { claim, .. },
+            ..
+        }) = item
+        else {
             return None;
         };
         let object = key.object()?;
@@ -163,13 +208,25 @@ impl<'a> World<'a> {
                 let why = Why(format!(
                     "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup, or give the data up with `platform purge`"
                 ));
-                Some(Held::Refused { key: key.clone(), slug, why })
+                Some(Held::Refused {
+                    key: key.clone(),
+                    slug,
+                    why,
+                })
             }
-            Some(Seen::Unknown(why)) => Some(Held::Unknown { key: key.clone(), slug, why: why.clone() }),
+            Some(Seen::Unknown(why)) => Some(Held::Unknown {
+                key: key.clone(),
+                slug,
+                why: why.clone(),
+            }),
             _ => {
                 let listing = (object.cluster.clone(), Kind::PersistentVolumeClaim);
                 let why = self.live.partial.get(&listing)?;
-                Some(Held::Unknown { key: key.clone(), slug, why: why.clone() })
+                Some(Held::Unknown {
+                    key: key.clone(),
+                    slug,
+                    why: why.clone(),
+                })
             }
         }
     }
@@ -185,14 +242,24 @@ impl<'a> World<'a> {
         let is_namespace = matches!(&key, Key::Object(key) if key.kind == Kind::Namespace);
         if !is_namespace && observed.owner.as_ref() != item.ownership() {
             let why = match &observed.owner {
-                Some(owner) => Why(format!("it belongs to {} of {}", owner.component, owner.slug)),
-                None => Why::from("an object of this name exists without our labels; rename it, or label it as ours"),
+                Some(owner) => Why(format!(
+                    "it belongs to {} of {}",
+                    owner.component, owner.slug
+                )),
+                None => Why::from(
+                    "an object of this name exists without our labels; rename it, or label it as ours",
+                ),
             };
             return Decision::Held(Held::Foreign { key, slug, why });
         }
         if observed.terminating {
             let why = Why::from("it is being deleted");
-            return Decision::Held(Held::Waits { on: key.clone(), key, slug, why });
+            return Decision::Held(Held::Waits {
+                on: key.clone(),
+                key,
+                slug,
+                why,
+            });
         }
         match item {
             Item::Generated(generated) => decide_generated(key, slug, generated, observed),
@@ -213,11 +280,17 @@ impl<'a> World<'a> {
     ) -> Decision {
         match &observed.verdict {
             _ if observed.changes.is_empty() => Decision::Unchanged,
-            Verdict::Refused(why) => Decision::Held(Held::Refused { key, slug, why: why.clone() }),
+            Verdict::Refused(why) => Decision::Held(Held::Refused {
+                key,
+                slug,
+                why: why.clone(),
+            }),
             Verdict::Same => Decision::Unchanged,
-            _ if self.is_reported_drift(slug.as_ref()) => {
-                Decision::Held(Held::Drifted { key, slug, why: drift(&observed.changes) })
-            }
+            _ if self.is_reported_drift(slug.as_ref()) => Decision::Held(Held::Drifted {
+                key,
+                slug,
+                why: drift(&observed.changes),
+            }),
             Verdict::Accepted | Verdict::Deferred(_) | Verdict::NotAsked(_) => Decision::Do {
                 action: Action::Update {
                     new: item.clone(),
@@ -246,12 +319,24 @@ impl<'a> World<'a> {
             (Some(Seen::Row(old)), _) if old == new => Decision::Unchanged,
             (Some(Seen::Row(old)), _) => {
                 let changes = diff::changes(&old.0, &new.0);
-                Decision::Do { action: Action::Update { new: Item::Row(new.clone()), uid: None, changes }, after }
+                Decision::Do {
+                    action: Action::Update {
+                        new: Item::Row(new.clone()),
+                        uid: None,
+                        changes,
+                    },
+                    after,
+                }
             }
-            (_, Some(why)) => {
-                Decision::Held(Held::Unknown { slug: row.slug().cloned(), key, why: why.clone() })
-            }
-            _ => Decision::Do { action: Action::Create(Item::Row(new.clone())), after },
+            (_, Some(why)) => Decision::Held(Held::Unknown {
+                slug: row.slug().cloned(),
+                key,
+                why: why.clone(),
+            }),
+            _ => Decision::Do {
+                action: Action::Create(Item::Row(new.clone())),
+                after,
+            },
         }
     }
 
@@ -264,7 +349,11 @@ impl<'a> World<'a> {
         };
         let secret_key = Key::Object((*secret).clone());
         if let Some(why) = &self.live.rows_unknown {
-            return Decision::Held(Held::Unknown { key, slug, why: why.clone() });
+            return Decision::Held(Held::Unknown {
+                key,
+                slug,
+                why: why.clone(),
+            });
         }
         let old = match self.live.seen.get(&key) {
             Some(Seen::Row(row)) => Some(row),
@@ -272,19 +361,33 @@ impl<'a> World<'a> {
         };
         let write = |changes| {
             let action = match old {
-                Some(_) => Action::Update { new: Item::TokenRow, uid: None, changes },
+                Some(_) => Action::Update {
+                    new: Item::TokenRow,
+                    uid: None,
+                    changes,
+                },
                 None => Action::Create(Item::TokenRow),
             };
-            Decision::Do { action, after: vec![(*secret).clone()] }
+            Decision::Do {
+                action,
+                after: vec![(*secret).clone()],
+            }
         };
         match self.live.seen.get(&secret_key) {
-            Some(Seen::Absent { .. }) if wanted.presence == Presence::IfPresent => Decision::Nothing,
+            Some(Seen::Absent { .. }) if wanted.presence == Presence::IfPresent => {
+                Decision::Nothing
+            }
             Some(Seen::Absent { .. }) => write(Vec::new()),
-            Some(Seen::Object(observed)) => match observed.contents.as_ref().and_then(|c| c.tokens.as_ref()) {
-                Some(new) if Some(new) == old => Decision::Unchanged,
-                Some(new) => write(old.map(|old| diff::changes(&old.0, &new.0)).unwrap_or_default()),
-                None => waits(key, slug, secret_key, "its tokens are incomplete"),
-            },
+            Some(Seen::Object(observed)) => {
+                match observed.contents.as_ref().and_then(|c| c.tokens.as_ref()) {
+                    Some(new) if Some(new) == old => Decision::Unchanged,
+                    Some(new) => write(
+                        old.map(|old| diff::changes(&old.0, &new.0))
+                            .unwrap_or_default(),
+                    ),
+                    None => waits(key, slug, secret_key, "its tokens are incomplete"),
+                }
+            }
             _ => waits(key, slug, secret_key, "it could not be read"),
         }
     }
@@ -293,7 +396,10 @@ impl<'a> World<'a> {
         match (key, seen) {
             (Key::Row(row), Seen::Row(_)) => match row.slug() {
                 Some(slug) if self.desired.withheld.contains_key(slug) => Decision::Nothing,
-                _ => Decision::Do { action: Action::Delete { seen: None }, after: Vec::new() },
+                _ => Decision::Do {
+                    action: Action::Delete { seen: None },
+                    after: Vec::new(),
+                },
             },
             (Key::Object(object), Seen::Object(observed)) => self.decide_stray(object, observed),
             _ => Decision::Nothing,
@@ -305,19 +411,28 @@ impl<'a> World<'a> {
             return Decision::Nothing;
         };
         let in_use = self.desired.claims.contains_key(key);
-        let incomplete = self.live.partial.contains_key(&(key.cluster.clone(), key.kind));
+        let incomplete = self
+            .live
+            .partial
+            .contains_key(&(key.cluster.clone(), key.kind));
         if in_use || observed.terminating || self.desired.withheld.contains_key(&owner.slug) {
             return Decision::Nothing;
         }
         // A claim holds data whatever its labels say: the kind alone keeps it.
         if owner.component.keeps_data() || key.kind == Kind::PersistentVolumeClaim {
-            return Decision::Held(Held::Retained { key: Key::Object(key.clone()), slug: Some(owner.slug.clone()) });
+            return Decision::Held(Held::Retained {
+                key: Key::Object(key.clone()),
+                slug: Some(owner.slug.clone()),
+            });
         }
         if incomplete {
             return Decision::Nothing;
         }
         let seen = Some((observed.uid.clone(), observed.version.clone()));
-        Decision::Do { action: Action::Delete { seen }, after: Vec::new() }
+        Decision::Do {
+            action: Action::Delete { seen },
+            after: Vec::new(),
+        }
     }
 
     /// Holds back what would be written before the objects that it needs are there and ready.
@@ -325,17 +440,28 @@ impl<'a> World<'a> {
         loop {
             let blocked: Vec<(Key, Held)> = decisions
                 .iter()
-                .filter_map(|(key, decision)| Some((key.clone(), self.blocked(key, decision, decisions)?)))
+                .filter_map(|(key, decision)| {
+                    Some((key.clone(), self.blocked(key, decision, decisions)?))
+                })
                 .collect();
             if blocked.is_empty() {
                 return;
             }
             // Each round holds at least one more key, and what is held blocks what waits for it.
-            decisions.extend(blocked.into_iter().map(|(key, held)| (key, Decision::Held(held))));
+            decisions.extend(
+                blocked
+                    .into_iter()
+                    .map(|(key, held)| (key, Decision::Held(held))),
+            );
         }
     }
 
-    fn blocked(&self, key: &Key, decision: &Decision, decisions: &BTreeMap<Key, Decision>) -> Option<Held> {
+    fn blocked(
+        &self,
+        key: &Key,
+        decision: &Decision,
+        decisions: &BTreeMap<Key, Decision>,
+    ) -> Option<Held> {
         let Decision::Do { after, action } = decision else {
             return None;
         };
@@ -349,33 +475,58 @@ impl<'a> World<'a> {
             on: Key::Object(on.clone()),
             why,
         };
-        after.iter().find_map(|on| match decisions.get(&Key::Object(on.clone()))? {
-            Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
-            Decision::Unchanged => match &self.live.object(on)?.readiness {
-                Readiness::Ready => None,
-                Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
-            },
-            Decision::Do { .. } | Decision::Nothing => None,
-        })
+        after
+            .iter()
+            .find_map(|on| match decisions.get(&Key::Object(on.clone()))? {
+                Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
+                Decision::Unchanged => match &self.live.object(on)?.readiness {
+                    Readiness::Ready => None,
+                    Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
+                },
+                Decision::Do { .. } | Decision::Nothing => None,
+            })
     }
 }
 
-fn decide_generated(key: Key, slug: Option<Slug>, generated: &Generated, observed: &Observed) -> Decision {
-    let has = |name: &&&str| observed.contents.as_ref().is_some_and(|contents| contents.keys.contains(**name));
-    let lacking: Vec<&str> = generated.recipe.keys().iter().filter(|name| !has(name)).copied().collect();
+fn decide_generated(
+    key: Key,
+    slug: Option<Slug>,
+    generated: &Generated,
+    observed: &Observed,
+) -> Decision {
+    let has = |name: &&&str| {
+        observed
+            .contents
+            .as_ref()
+            .is_some_and(|contents| contents.keys.contains(**name))
+    };
+    let lacking: Vec<&str> = generated
+        .recipe
+        .keys()
+        .iter()
+        .filter(|name| !has(name))
+        .copied()
+        .collect();
     if lacking.is_empty() {
         return Decision::Unchanged;
     }
     let remedy = match generated.recipe {
         Recipe::Tokens => "delete the Secret, and the next apply makes a new pair",
-        Recipe::Postgres { .. } => "restore it from a backup: its password is known to the data alone",
+        Recipe::Postgres { .. } => {
+            "restore it from a backup: its password is known to the data alone"
+        }
     };
     let why = Why(format!("it lacks {}; {remedy}", lacking.join(", ")));
     Decision::Held(Held::Refused { key, slug, why })
 }
 
 fn waits(key: Key, slug: Option<Slug>, on: Key, why: &str) -> Decision {
-    Decision::Held(Held::Waits { key, slug, on, why: Why::from(why) })
+    Decision::Held(Held::Waits {
+        key,
+        slug,
+        on,
+        why: Why::from(why),
+    })
 }
 
 fn drift(changes: &[Change]) -> Why {
@@ -388,6 +539,13 @@ fn drift(changes: &[Change]) -> Why {
         })
         .collect();
     let more = changes.len().saturating_sub(shown.len());
-    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Why(format!("changed by somebody else: {}{tail}; `drift: report` leaves it", shown.join(", ")))
+    let tail = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    Why(format!(
+        "changed by somebody else: {}{tail}; `drift: report` leaves it",
+        shown.join(", ")
+    ))
 }

@@ -17,7 +17,12 @@ fn descend(path: String, old: Option<&Value>, new: Option<&Value>, found: &mut V
         return;
     }
     let (Some(Value::Object(before)), Some(Value::Object(after))) = (old, new) else {
-        found.push(Change { path, old: old.cloned(), new: new.cloned(), taken_by: None });
+        found.push(Change {
+            path,
+            old: old.cloned(),
+            new: new.cloned(),
+            taken_by: None,
+        });
         return;
     };
     let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -39,9 +44,14 @@ mod tests {
 
     #[test]
     fn only_differing_leaves_are_named() {
-        let old = json!({"emission_percent": "30", "spec": {"env": {"A": "1", "B": "2"}, "same": [1]}});
-        let new = json!({"emission_percent": "35", "spec": {"env": {"A": "1", "C": "3"}, "same": [1]}});
-        let paths: Vec<String> = changes(&old, &new).into_iter().map(|change| change.path).collect();
+        let old =
+            json!({"emission_percent": "30", "spec": {"env": {"A": "1", "B": "2"}, "same": [1]}});
+        let new =
+            json!({"emission_percent": "35", "spec": {"env": {"A": "1", "C": "3"}, "same": [1]}});
+        let paths: Vec<String> = changes(&old, &new)
+            .into_iter()
+            .map(|change| change.path)
+            .collect();
         assert_eq!(paths, ["emission_percent", "spec.env.B", "spec.env.C"]);
         assert!(changes(&old, &old).is_empty());
     }

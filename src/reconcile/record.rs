@@ -1,0 +1,119 @@
+//! A pass as it is kept in the history: who, from what, and what came of each key. Pure.
+
+use std::collections::BTreeMap;
+
+use super::Cause;
+use super::apply::Outcome;
+use super::plan::{Action, Held, Plan, Step, digest::plan_digest};
+use crate::edge::database::{
+    KeyAction, KeyOutcome, KeyResult, PassCounts, PassOutcome, PassRecord,
+};
+use crate::model::Key;
+
+/// Returns the record of a pass. `times` are its beginning and its end.
+#[must_use]
+pub fn record(
+    plan: &Plan,
+    outcomes: &[Outcome],
+    cause: &Cause<'_>,
+    times: (jiff::Timestamp, jiff::Timestamp),
+) -> PassRecord {
+    let by_key: BTreeMap<&Key, &Outcome> = outcomes
+        .iter()
+        .map(|outcome| (outcome.key(), outcome))
+        .collect();
+    let steps = plan
+        .steps
+        .iter()
+        .map(|step| of_step(step, by_key.get(&step.key).copied()));
+    let keys: Vec<KeyOutcome> = steps.chain(plan.held.iter().filter_map(of_held)).collect();
+    let counts = count(plan, &keys);
+    PassRecord {
+        id: None,
+        started_at: times.0,
+        finished_at: times.1,
+        source: cause.source.to_owned(),
+        revision: plan.revision.clone(),
+        actor: cause.actor.to_owned(),
+        plan_digest: plan_digest(plan),
+        outcome: outcome(&counts),
+        counts,
+        keys,
+    }
+}
+
+fn of_step(step: &Step, outcome: Option<&Outcome>) -> KeyOutcome {
+    let (result, why) = match outcome {
+        Some(Outcome::Done(_)) => (KeyResult::Done, None),
+        Some(Outcome::Failed(_, error)) => (KeyResult::Failed, Some(error.told())),
+        Some(Outcome::NotReached { behind, .. }) => {
+            (KeyResult::NotReached, Some(format!("waits for {behind}")))
+        }
+        None => (KeyResult::NotReached, None),
+    };
+    let action = match step.action {
+        Action::Create(_) => KeyAction::Create,
+        Action::Update { .. } => KeyAction::Update,
+        Action::Delete { .. } => KeyAction::Delete,
+    };
+    let slug = step.slug.as_ref().map(ToString::to_string);
+    KeyOutcome {
+        key: step.key.to_string(),
+        slug,
+        action,
+        outcome: result,
+        why,
+    }
+}
+
+/// Kept data is kept in every pass and no outcome of any.
+fn of_held(held: &Held) -> Option<KeyOutcome> {
+    let slug = held.slug().map(ToString::to_string);
+    let (key, why) = match held {
+        Held::Retained { .. } => return None,
+        Held::Unlisted { kind, why, .. } => (format!("all {kind}s"), why),
+        Held::Withheld { slug, why } => (format!("challenge {slug}"), why),
+        Held::Foreign { key, why, .. }
+        | Held::Unknown { key, why, .. }
+        | Held::Refused { key, why, .. }
+        | Held::Drifted { key, why, .. }
+        | Held::Waits { key, why, .. } => (key.to_string(), why),
+    };
+    Some(KeyOutcome {
+        key,
+        slug,
+        action: KeyAction::None,
+        outcome: KeyResult::Held,
+        why: Some(why.to_string()),
+    })
+}
+
+fn count(plan: &Plan, keys: &[KeyOutcome]) -> PassCounts {
+    let done = |action: KeyAction| {
+        let is_done = |key: &&KeyOutcome| key.action == action && key.outcome == KeyResult::Done;
+        keys.iter().filter(is_done).count() as u64
+    };
+    let ended = |results: &[KeyResult]| {
+        keys.iter()
+            .filter(|key| results.contains(&key.outcome))
+            .count() as u64
+    };
+    PassCounts {
+        created: done(KeyAction::Create),
+        updated: done(KeyAction::Update),
+        deleted: done(KeyAction::Delete),
+        unchanged: plan.unchanged as u64,
+        held: ended(&[KeyResult::Held]),
+        failed: ended(&[KeyResult::Failed, KeyResult::NotReached]),
+    }
+}
+
+fn outcome(counts: &PassCounts) -> PassOutcome {
+    let done = counts.created + counts.updated + counts.deleted;
+    match (done, counts.failed, counts.held) {
+        (0, 0, 0) => PassOutcome::Converged,
+        (_, 0, 0) => PassOutcome::Changed,
+        (0, failed, _) if failed > 0 => PassOutcome::Failed,
+        _ => PassOutcome::Partial,
+    }
+}
