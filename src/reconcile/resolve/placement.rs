@@ -1,7 +1,9 @@
 //! On which cluster each challenge runs. Pure: the declaration and the last assignments decide.
 //!
 //! What runs stays where it is as long as it may; then those that name a target; then those that only
-//! want GPUs. Within each, by slug. So a newcomer never drives out what runs already.
+//! want GPUs. Within each, by slug. So a newcomer never drives out what runs already. A challenge that is
+//! stopped comes after those that run, and is not refused for want of room where it is: a refused
+//! challenge is left alone, and this one is to be stopped.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +21,11 @@ pub fn place(
     current: &Assignments,
 ) -> BTreeMap<Slug, Result<ClusterName, String>> {
     let mut board = Board::new(platform, current);
-    for grows in [false, true] {
+    for (grows, runs) in [(false, true), (false, false), (true, true), (true, false)] {
         for challenge in platform.challenges.values() {
-            board.keep(challenge, grows);
+            if (challenge.status == Status::Active) == runs {
+                board.keep(challenge, grows);
+            }
         }
     }
     for is_named in [true, false] {
@@ -39,6 +43,7 @@ pub fn place(
 /// Who has which GPUs while places are given out.
 struct Board<'a> {
     platform: &'a Platform,
+    current: &'a Assignments,
     /// Places given out in this pass.
     granted: Assignments,
     /// Places of the last pass that are not decided yet, or whose challenge found no other.
@@ -49,7 +54,7 @@ struct Board<'a> {
 impl<'a> Board<'a> {
     /// Starts with the assignments that still mean something: to a declared target, of a declared
     /// challenge that does not name another one.
-    fn new(platform: &'a Platform, current: &Assignments) -> Self {
+    fn new(platform: &'a Platform, current: &'a Assignments) -> Self {
         let holds = |slug: &Slug, target: &TargetId| {
             let named = platform.challenges.get(slug).map(|c| &c.resources.target);
             let is_leaving = named.is_none_or(|named| named.as_ref().is_some_and(|n| n != target));
@@ -60,6 +65,7 @@ impl<'a> Board<'a> {
             .filter(|(slug, (target, _))| holds(slug, target));
         Self {
             platform,
+            current,
             granted: Assignments::new(),
             held: held
                 .map(|(slug, place)| (slug.clone(), place.clone()))
@@ -105,10 +111,24 @@ impl<'a> Board<'a> {
             Ok(None) => {
                 self.held.remove(&challenge.slug);
             }
-            Err(why) => {
-                self.refused.insert(challenge.slug.clone(), why);
-            }
+            Err(why) => match self.place_to_stop(challenge) {
+                Some(target) => self.grant(challenge, target),
+                None => {
+                    self.refused.insert(challenge.slug.clone(), why);
+                }
+            },
         }
+    }
+
+    /// Returns where a challenge that is to be stopped was last, if anything may be sent there.
+    fn place_to_stop(&self, challenge: &Challenge) -> Option<TargetId> {
+        let (target, _) = self.current.get(&challenge.slug)?;
+        let offer = Offer {
+            is_draining: false,
+            ..self.offer(target)?
+        };
+        let may_be_asked = offer.check(0, 0).is_ok();
+        (challenge.status != Status::Active && may_be_asked).then(|| target.clone())
     }
 
     fn find_named(

@@ -165,6 +165,22 @@ fn stopped_challenges_keep_their_place_and_drafts_take_none() {
 }
 
 #[test]
+fn a_challenge_can_be_stopped_where_it_is_though_there_is_no_room() {
+    let mut platform = places_world(&["aa 4 -", "bb 4 -"], &[("t1", 4)]);
+    challenge(&mut platform, "aa").status = Status::Inactive;
+    let current = noted(&[("aa", "t1", 4), ("bb", "t1", 4)]);
+    assert_eq!(place(&platform, &current), ["aa t1", "bb t1"]);
+    let target = platform.targets.get_mut(&target_id("t1")).unwrap();
+    target.draining = true;
+    let lines = place(&platform, &current);
+    assert_eq!(lines[0], "aa t1");
+    assert!(lines[1].contains("t1 is draining"), "{lines:?}");
+    platform.targets.get_mut(&target_id("t1")).unwrap().enabled = false;
+    let lines = place(&platform, &current);
+    assert!(lines[0].contains("t1 is disabled"), "{lines:?}");
+}
+
+#[test]
 fn the_policy_trusts_checked_connections_only() {
     let mut platform = places_world(&["aa 1 -"], &[("t1", 1), ("t2", 1), ("t3", 1)]);
     platform
@@ -223,9 +239,11 @@ fn any_world() -> impl Strategy<Value = (Platform, Assignments)> {
             let challenge = challenge(&mut platform, name);
             challenge.resources.gpu_count = (*gpus > 0).then_some(*gpus);
             challenge.resources.target = (*named < 4).then(|| target_id(&format!("t{named}")));
-            if *status == 0 {
-                challenge.status = Status::Draft;
-            }
+            challenge.status = match status {
+                0 => Status::Draft,
+                1 => Status::Inactive,
+                _ => Status::Active,
+            };
         }
         let current = current
             .into_iter()
@@ -245,17 +263,18 @@ fn pass(platform: &Platform, current: &Assignments) -> (Facts, Assignments) {
 
 proptest! {
     #[test]
-    fn no_target_is_given_out_twice((platform, current) in any_world()) {
+    fn no_target_is_given_out_twice_to_what_runs((platform, current) in any_world()) {
         let places = placement::place(&platform, &current);
         for (id, target) in &platform.targets {
-            let here = |(slug, place): (&Slug, &Result<ClusterName, String>)| {
-                let is_here = *place == Ok(ClusterName::Target(id.clone()));
-                is_here.then(|| gpus_of(&platform.challenges[slug]))
-            };
-            let given: u32 = places.iter().filter_map(here).sum();
+            let here = Ok(ClusterName::Target(id.clone()));
+            let running: Vec<&Challenge> = platform
+                .challenges
+                .values()
+                .filter(|c| c.status == Status::Active && places.get(&c.slug) == Some(&here))
+                .collect();
+            let given: u32 = running.iter().map(|c| gpus_of(c)).sum();
             prop_assert!(given <= target.gpu_count);
-            let is_used = places.values().any(|p| *p == Ok(ClusterName::Target(id.clone())));
-            prop_assert!(!is_used || (target.enabled && !target.draining));
+            prop_assert!(running.is_empty() || (target.enabled && !target.draining));
         }
     }
 
@@ -264,7 +283,8 @@ proptest! {
         let (first, next) = pass(&platform, &current);
         let (second, _) = pass(&platform, &next);
         for (slug, place) in &first.placements {
-            if place.is_ok() {
+            let runs = platform.challenges[slug].status == Status::Active;
+            if place.is_ok() && runs {
                 prop_assert_eq!(second.placements.get(slug), Some(place));
             }
         }
