@@ -1,5 +1,7 @@
 //! What is to be done, in which order, and what must not be done and why: `Desired` and `Live` to `Plan`. Pure.
 
+pub mod digest;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,125 @@
+//! The digest of a plan: what a saved plan, a review and an audit entry name it by. Pure.
+//!
+//! It covers what would be done and what stands in the way, and nothing that changes by itself: an object's
+//! `resourceVersion` moves with its status, so only its uid takes part. The bytes hashed are JSON with sorted
+//! members, so the digest is the same in every process and on every machine.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{Action, Plan, Step};
+use crate::{
+    model::{Item, Recipe},
+    reconcile::live::Change,
+};
+
+/// Returns the sha256 of a plan in hex: its revision, its steps in order, what is held, and its guards.
+///
+/// Counts of unchanged keys, remarks and shares take no part: they follow from the rest, or change nothing.
+#[must_use]
+pub fn plan_digest(plan: &Plan) -> String {
+    let Plan {
+        revision,
+        steps,
+        held,
+        unchanged: _,
+        guards,
+        shares: _,
+        notes: _,
+    } = plan;
+    hash(&json!({
+        "revision": revision.digest,
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+        "held": held,
+        "guards": guards,
+    }))
+}
+
+fn step(step: &Step) -> Value {
+    let Step {
+        key,
+        slug,
+        action: what,
+        wave,
+        after,
+    } = step;
+    json!({"key": key, "slug": slug, "action": action(what), "wave": wave, "after": after})
+}
+
+fn action(action: &Action) -> Value {
+    match action {
+        Action::Create(new) => json!({"create": item(new)}),
+        Action::Update { new, uid, changes } => {
+            let changes: Vec<_> = changes.iter().map(change).collect();
+            json!({"update": item(new), "uid": uid, "changes": changes})
+        }
+        Action::Delete { seen } => json!({"delete": seen.as_ref().map(|(uid, _version)| uid)}),
+    }
+}
+
+/// Who took a field is left out: it is told to people and changes nothing that is done.
+fn change(change: &Change) -> Value {
+    let Change {
+        path,
+        old,
+        new,
+        taken_by: _,
+    } = change;
+    json!({"path": path, "old": old, "new": new})
+}
+
+/// The content of an item by its own hash, so that no manifest is copied into the document as a whole.
+fn item(item: &Item) -> Value {
+    match item {
+        Item::Object(object) => json!({"object": hash(&object.manifest)}),
+        Item::CreateOnly(object) => json!({"create_only": hash(&object.manifest)}),
+        Item::Generated(generated) => json!({
+            "generated": hash(&generated.manifest),
+            "recipe": recipe(&generated.recipe),
+        }),
+        Item::Row(row) => json!({"row": hash(&row.0)}),
+        Item::TokenRow => json!("token_row"),
+    }
+}
+
+fn recipe(recipe: &Recipe) -> Value {
+    match recipe {
+        Recipe::Tokens => json!("tokens"),
+        Recipe::Postgres { host } => json!({"postgres": host}),
+    }
+}
+
+fn hash(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// Sorts members itself: whether a JSON map keeps its order is a build feature that any dependency may turn on.
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut members: Vec<_> = map.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            let mut open = '{';
+            for (name, member) in members {
+                out.push(std::mem::replace(&mut open, ','));
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                write_canonical(member, out);
+            }
+            out.push_str(if open == '{' { "{}" } else { "}" });
+        }
+        Value::Array(items) => {
+            let mut open = '[';
+            for item in items {
+                out.push(std::mem::replace(&mut open, ','));
+                write_canonical(item, out);
+            }
+            out.push_str(if open == '[' { "[]" } else { "]" });
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            out.push_str(&value.to_string());
+        }
+    }
+}
