@@ -3,4 +3,5 @@
 pub mod desired;
 pub mod live;
 pub mod plan;
+pub mod render;
 pub mod resolve;
