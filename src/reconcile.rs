@@ -12,6 +12,7 @@ pub mod desired;
 pub mod live;
 pub mod plan;
 pub mod record;
+pub mod render;
 pub mod resolve;
 pub mod status;
 

@@ -1,0 +1,161 @@
+//! Reasons and counts in words, the same in every form of a plan. Untrusted parts are masked here.
+
+use std::collections::BTreeMap;
+
+use super::{
+    group::{Group, Totals},
+    mask,
+};
+use crate::{
+    model::{Key, Kind, names},
+    reconcile::plan::{Guard, Held},
+};
+
+/// Returns why something is not done, as one line; `None` for what removal keeps.
+pub fn reason(held: &Held) -> Option<String> {
+    let line = match held {
+        Held::Retained { .. } => return None,
+        Held::Foreign { key, why, .. } => format!("held: {key} is not ours ({why})"),
+        Held::Unknown { key, why, .. } => format!("unknown: {key} could not be read ({why})"),
+        Held::Refused { key, why, .. } => format!("refused: {key}: {why}"),
+        Held::Drifted { key, why, .. } => format!("drift reported: {key}: {why}"),
+        Held::Waits { slug, on, why, .. } => {
+            let postgres = slug.as_ref().map(names::postgres);
+            let is_postgres = on
+                .object()
+                .is_some_and(|on| Some(&on.name) == postgres.as_ref());
+            let on = if is_postgres {
+                "Postgres".to_owned()
+            } else {
+                on.to_string()
+            };
+            format!("held: {on} not ready ({why})")
+        }
+        Held::Withheld { why, .. } => format!("withheld: {why}"),
+    };
+    Some(mask::line(&line))
+}
+
+/// Returns the reasons of a group, each once, with how many keys share it.
+pub fn reasons(group: &Group<'_>) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for line in group.held.iter().filter_map(|held| reason(held)) {
+        *counts.entry(line).or_default() += 1;
+    }
+    let with_count = |(line, count)| match count {
+        1 => line,
+        count => format!("{line} · {count} keys"),
+    };
+    counts.into_iter().map(with_count).collect()
+}
+
+/// Returns what removal keeps, claims as a number, and the verb that removes it.
+pub fn kept(group: &Group<'_>) -> Option<String> {
+    let is_claim = |key: &&&Key| {
+        let key = key.object();
+        key.is_some_and(|key| key.kind == Kind::PersistentVolumeClaim)
+    };
+    let claims = group.kept.iter().filter(is_claim).count();
+    let others = group.kept.iter().filter(|key| !is_claim(key));
+    let mut parts: Vec<String> = others.map(|key| mask::line(&key.to_string())).collect();
+    if claims > 0 {
+        parts.push(counted(claims, "claim"));
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let purge = group.slug.map(|slug| format!(" (platform purge {slug})"));
+    Some(format!(
+        "kept: {}{}",
+        parts.join(", "),
+        purge.unwrap_or_default()
+    ))
+}
+
+/// Returns how many objects and rows the steps of a group are about.
+pub fn extent(group: &Group<'_>) -> String {
+    let objects = group
+        .steps
+        .iter()
+        .filter(|step| step.key.object().is_some())
+        .count();
+    let rows = group.steps.len() - objects;
+    let counts = [(objects, "object"), (rows, "row")];
+    let parts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = parts.map(|(count, noun)| counted(count, noun)).collect();
+    parts.join(", ")
+}
+
+/// Returns a number with its noun.
+pub fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// Returns the share before and after of a group, if that changes.
+pub fn share(group: &Group<'_>) -> Option<String> {
+    let (before, after) = group.share?;
+    Some(format!(
+        "share {} → {}",
+        mask::line(before),
+        mask::line(after)
+    ))
+}
+
+/// Returns the totals that are not zero, and always how much is unchanged.
+pub fn totals(totals: Totals) -> String {
+    let Totals {
+        create,
+        change,
+        delete,
+        keep,
+        held,
+        unchanged,
+    } = totals;
+    let counts = [
+        (create, "create"),
+        (change, "change"),
+        (delete, "delete"),
+        (keep, "keep"),
+        (held, "held"),
+    ];
+    let shown = counts.into_iter().filter(|(count, _)| *count > 0);
+    let mut parts: Vec<_> = shown
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    parts.push(format!("{unchanged} unchanged"));
+    parts.join(" · ")
+}
+
+/// Returns what a guard is about, as one line without the flag.
+pub fn guard(guard: &Guard) -> String {
+    let line = match guard {
+        Guard::Deletes {
+            deletes,
+            owned,
+            limit_percent,
+        } => format!(
+            "{deletes} of {owned} owned keys would be deleted; safety.max_deleted_percent is {limit_percent}"
+        ),
+        Guard::EmissionChange {
+            slug,
+            basis_points,
+            limit_points,
+        } => format!(
+            "the share of {slug} would move by {}.{:02} points; safety.max_emission_change_points is {limit_points}",
+            basis_points / 100,
+            basis_points % 100
+        ),
+        Guard::Freeze { until, why } => format!("frozen until {until}: {why}"),
+    };
+    mask::line(&line)
+}
+
+/// Returns the flag of `apply` that lets a plan pass a guard.
+pub fn flag(guard: &Guard) -> &'static str {
+    match guard {
+        Guard::Deletes { .. } => "--allow-deletes",
+        Guard::EmissionChange { .. } => "--allow-emission-change",
+        Guard::Freeze { .. } => "--allow-freeze",
+    }
+}
