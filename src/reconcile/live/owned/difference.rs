@@ -136,6 +136,16 @@ pub(super) struct Pair<'a> {
     pub(super) live: Option<&'a Value>,
 }
 
+impl<'a> Pair<'a> {
+    /// The values of a path that is wanted.
+    pub(super) fn of(want: &'a Value, live: Option<&'a Value>) -> Self {
+        Self {
+            want: Some(want),
+            live,
+        }
+    }
+}
+
 /// Collects the differences of one object.
 pub(super) struct Recorder<'a> {
     live: &'a Value,
@@ -159,7 +169,20 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Records a difference whose other holder, if any, holds the same path.
     pub(super) fn record(&mut self, path: &[Step<'_>], kind: Kind, pair: Pair<'_>, units: Units) {
+        self.record_held(path, path, kind, pair, units);
+    }
+
+    /// Records a difference, with whoever else holds `held`.
+    pub(super) fn record_held(
+        &mut self,
+        path: &[Step<'_>],
+        held: &[Step<'_>],
+        kind: Kind,
+        pair: Pair<'_>,
+        units: Units,
+    ) {
         if self.listed.len() == MAX_LISTED {
             self.unlisted += 1;
             return;
@@ -168,7 +191,7 @@ impl<'a> Recorder<'a> {
             kind,
             Kind::Missing | Kind::Taken | Kind::Unwanted | Kind::Blocked
         )
-        .then(|| record::holder(self.live, self.manager, path))
+        .then(|| record::holder(self.live, self.manager, held))
         .flatten();
         let path = FieldPath::new(path.iter().map(Step::to_segment).collect());
         self.listed.push(Difference {

@@ -338,11 +338,15 @@ fn a_port_whose_number_another_edited_blocks_every_apply() {
     let want = service();
     let mut live = applied(&want);
     live["spec"]["ports"][0]["port"] = json!(8080);
-    taken(
+    lost(
         &mut live,
-        "kubectl-edit",
         &["f:spec", "f:ports", r#"k:{"port":80,"protocol":"TCP"}"#],
     );
+    let ports = json!({ r#"k:{"port":8080,"protocol":"TCP"}"#: { ".": {}, "f:port": {} } });
+    let theirs = json!({ "manager": "kubectl-edit", "operation": "Update",
+        "fieldsV1": { "f:spec": { "f:ports": ports } } });
+    let records = live["metadata"]["managedFields"].as_array_mut().unwrap();
+    records.push(theirs);
     let difference = assert_single(&want, &live, "spec.ports[80/TCP]", Kind::Blocked);
     let Values::Shown {
         live: Some(blocker),
@@ -352,6 +356,7 @@ fn a_port_whose_number_another_edited_blocks_every_apply() {
         panic!()
     };
     assert_eq!(blocker["port"], 8080);
+    assert_eq!(difference.holder().unwrap().manager, "kubectl-edit");
 }
 
 #[test]
