@@ -169,6 +169,11 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Tells whether somebody else owns members of the object at this path.
+    pub(super) fn is_held_by_member(&self, path: &[Step<'_>]) -> bool {
+        record::is_held_by_member(self.live, self.manager, path)
+    }
+
     /// Records a difference whose other holder, if any, holds the same path.
     pub(super) fn record(&mut self, path: &[Step<'_>], kind: Kind, pair: Pair<'_>, units: Units) {
         self.record_held(path, path, kind, pair, units);
@@ -227,13 +232,17 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// Errs towards content: a blank that is missing may be stored (in a map) or dropped (in a struct).
 fn effect(kind: Kind, pair: Pair<'_>, units: Units, is_held: bool) -> Effect {
     let keeps_content = match kind {
-        Kind::Missing | Kind::Taken => same::is_same(pair.want, pair.live, units),
+        Kind::Taken => same::is_same(pair.want, pair.live, units),
         Kind::Unwanted => is_held || pair.live.is_none(),
-        Kind::Changed | Kind::Reordered | Kind::Blocked | Kind::Duplicate | Kind::Unreadable => {
-            false
-        }
+        Kind::Missing
+        | Kind::Changed
+        | Kind::Reordered
+        | Kind::Blocked
+        | Kind::Duplicate
+        | Kind::Unreadable => false,
     };
     if keeps_content {
         Effect::Ownership

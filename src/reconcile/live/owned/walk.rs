@@ -131,22 +131,29 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Lists what is wanted and not owned: member by member where the object is there, else as a whole.
+    /// Lists what is wanted and not owned: member by member where the object is there and somebody else
+    /// owns it that way, else as a whole. It may be a map that is owned as one (a `selector`), and then
+    /// what is there beside the wanted members goes with an apply.
     fn unowned(&mut self, want: &'a Value, live: Option<&'a Value>, units: Units) {
         match (want, live) {
             (Value::Object(want), Some(Value::Object(live)))
-                if !want.is_empty() && self.path.len() < MAX_DEPTH =>
+                if !want.is_empty() && self.is_owned_by_member() =>
             {
                 self.unowned_members(want, Some(live), units, |_| false);
             }
-            (_, live) => {
-                let kind = if live.is_some() {
-                    Kind::Taken
-                } else {
-                    Kind::Missing
-                };
-                self.record(kind, Pair::of(want, live), units);
-            }
+            (_, None) => self.record(Kind::Missing, Pair::of(want, None), units),
+            (_, Some(_)) => self.record(Kind::Taken, Pair::of(want, live), units),
+        }
+    }
+
+    /// An object's metadata, its labels and annotations are owned by member in every kind; for others it
+    /// shows only if somebody does.
+    fn is_owned_by_member(&self) -> bool {
+        match self.path.last() {
+            _ if self.path.len() >= MAX_DEPTH => false,
+            Some(Step::Name("metadata")) if self.path.len() == 1 => true,
+            Some(Step::Name("labels" | "annotations")) => true,
+            _ => self.recorder.is_held_by_member(&self.path),
         }
     }
 
