@@ -136,6 +136,16 @@ pub(super) struct Pair<'a> {
     pub(super) live: Option<&'a Value>,
 }
 
+impl<'a> Pair<'a> {
+    /// The values of a path that is wanted.
+    pub(super) fn of(want: &'a Value, live: Option<&'a Value>) -> Self {
+        Self {
+            want: Some(want),
+            live,
+        }
+    }
+}
+
 /// Collects the differences of one object.
 pub(super) struct Recorder<'a> {
     live: &'a Value,
@@ -159,7 +169,25 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Tells whether somebody else owns members of the object at this path.
+    pub(super) fn is_held_by_member(&self, path: &[Step<'_>]) -> bool {
+        record::is_held_by_member(self.live, self.manager, path)
+    }
+
+    /// Records a difference whose other holder, if any, holds the same path.
     pub(super) fn record(&mut self, path: &[Step<'_>], kind: Kind, pair: Pair<'_>, units: Units) {
+        self.record_held(path, path, kind, pair, units);
+    }
+
+    /// Records a difference, with whoever else holds `held`.
+    pub(super) fn record_held(
+        &mut self,
+        path: &[Step<'_>],
+        held: &[Step<'_>],
+        kind: Kind,
+        pair: Pair<'_>,
+        units: Units,
+    ) {
         if self.listed.len() == MAX_LISTED {
             self.unlisted += 1;
             return;
@@ -168,7 +196,7 @@ impl<'a> Recorder<'a> {
             kind,
             Kind::Missing | Kind::Taken | Kind::Unwanted | Kind::Blocked
         )
-        .then(|| record::holder(self.live, self.manager, path))
+        .then(|| record::holder(self.live, self.manager, held))
         .flatten();
         let path = FieldPath::new(path.iter().map(Step::to_segment).collect());
         self.listed.push(Difference {
@@ -204,13 +232,17 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// Errs towards content: a blank that is missing may be stored (in a map) or dropped (in a struct).
 fn effect(kind: Kind, pair: Pair<'_>, units: Units, is_held: bool) -> Effect {
     let keeps_content = match kind {
-        Kind::Missing | Kind::Taken => same::is_same(pair.want, pair.live, units),
+        Kind::Taken => same::is_same(pair.want, pair.live, units),
         Kind::Unwanted => is_held || pair.live.is_none(),
-        Kind::Changed | Kind::Reordered | Kind::Blocked | Kind::Duplicate | Kind::Unreadable => {
-            false
-        }
+        Kind::Missing
+        | Kind::Changed
+        | Kind::Reordered
+        | Kind::Blocked
+        | Kind::Duplicate
+        | Kind::Unreadable => false,
     };
     if keeps_content {
         Effect::Ownership

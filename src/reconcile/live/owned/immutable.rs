@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    difference::{Difference, Effect, Values},
+    difference::{Difference, Effect, Kind, Values},
     path::{FieldPath, Segment},
     quantity, record,
 };
@@ -42,7 +42,9 @@ pub fn immutable(kind: &str, path: &FieldPath) -> bool {
 
 /// Tells whether the server would refuse to make this difference good, whatever else is applied.
 ///
-/// False where only ownership would change: giving a value its owner back is always accepted.
+/// False where only ownership would change: giving a value its owner back is always accepted. False too
+/// for an immutable field that is no longer wanted, since the default that replaces it may be what is
+/// there: a dry run tells.
 pub fn is_refused(kind: &str, difference: &Difference, live: &Value) -> bool {
     if difference.effect() == Effect::Ownership {
         return false;
@@ -55,7 +57,7 @@ pub fn is_refused(kind: &str, difference: &Difference, live: &Value) -> bool {
         "PersistentVolumeClaim" if path.starts_with(&["spec", "resources", "requests"]) => {
             !is_bound(live) || is_shrinking(difference)
         }
-        _ => immutable(kind, path),
+        _ => difference.kind() != Kind::Unwanted && immutable(kind, path),
     }
 }
 

@@ -47,9 +47,9 @@ pub(super) fn ours<'a>(live: &'a Value, manager: &str) -> Option<&'a Value> {
 
 /// Returns who, apart from us, holds a path; the latest writer if there are several.
 pub(super) fn holder(live: &Value, manager: &str, path: &[Step<'_>]) -> Option<Holder> {
-    let names: Vec<String> = path.iter().map(|step| step.record_name()).collect();
+    let names: Vec<String> = path.iter().map(Step::record_name).collect();
     records(live)
-        .filter(|record| !is_ours(record, manager) && holds(record, &names))
+        .filter(|record| !is_ours(record, manager) && node(record, &names).is_some())
         .max_by_key(|record| text(record, "time"))
         .map(|record| Holder {
             manager: text(record, "manager").to_owned(),
@@ -58,6 +58,15 @@ pub(super) fn holder(live: &Value, manager: &str, path: &[Step<'_>]) -> Option<H
                 .filter(|name| !name.is_empty()),
             at: Some(text(record, "time").to_owned()).filter(|time| !time.is_empty()),
         })
+}
+
+/// Tells whether somebody else owns members of the object at this path, so that it is not one value.
+pub(super) fn is_held_by_member(live: &Value, manager: &str, path: &[Step<'_>]) -> bool {
+    let names: Vec<String> = path.iter().map(Step::record_name).collect();
+    records(live)
+        .filter(|record| !is_ours(record, manager))
+        .filter_map(|record| node(record, &names))
+        .any(|fields| matches!(shape(fields), Shape::Members(_)))
 }
 
 /// Tells how a node owns its value.
@@ -105,12 +114,9 @@ fn is_ours(record: &Value, manager: &str) -> bool {
         && text(record, "subresource").is_empty()
 }
 
-fn holds(record: &Value, names: &[String]) -> bool {
-    let mut node = record.get("fieldsV1");
-    for name in names {
-        node = node.and_then(|node| node.get(name));
-    }
-    node.is_some()
+fn node<'a>(record: &'a Value, names: &[String]) -> Option<&'a Value> {
+    let root = record.get("fieldsV1")?;
+    names.iter().try_fold(root, |node, name| node.get(name))
 }
 
 #[cfg(test)]

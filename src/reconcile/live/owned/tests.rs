@@ -1,5 +1,6 @@
 //! The comparison, case by case and as properties.
 
+mod captured;
 mod cases;
 mod closed;
 mod properties;

@@ -3,14 +3,14 @@
 //! Nothing is copied on the way. The record leads: its form tells objects, keyed lists, sets and single
 //! values apart, so no schema is needed.
 
-use std::{borrow::Cow, collections::BTreeMap};
+mod list;
 
 use serde_json::{Map, Value};
 
+use self::list::Lists;
 use super::{
     difference::{Differences, Kind, Pair, Recorder},
-    items::{Items, OwnedItem},
-    path::{Step, label},
+    path::Step,
     record::{self, Shape},
     same::{self, Units},
 };
@@ -50,30 +50,6 @@ struct Walk<'a> {
     key: Vec<u8>,
 }
 
-/// An owned item, and where it was found.
-#[derive(Clone, Copy, Default)]
-struct Slot<'a> {
-    want: Option<&'a Value>,
-    live: Option<(usize, &'a Value)>,
-}
-
-/// The three lists that meet in a list's node.
-#[derive(Clone, Copy)]
-struct Lists<'a> {
-    want: &'a [Value],
-    live: &'a [Value],
-    units: Units,
-}
-
-/// The wanted items of a list by what became of them.
-#[derive(Default)]
-struct Sorted<'a> {
-    /// Positions among the owned items, in wanted order.
-    owned: Vec<usize>,
-    unowned: Vec<&'a Value>,
-    repeated: Vec<usize>,
-}
-
 impl<'a> Walk<'a> {
     fn value(&mut self, want: &'a Value, fields: &'a Value, live: Option<&'a Value>, units: Units) {
         let shape = if self.path.len() < MAX_DEPTH {
@@ -81,10 +57,7 @@ impl<'a> Walk<'a> {
         } else {
             Shape::Unknown
         };
-        let pair = Pair {
-            want: Some(want),
-            live,
-        };
+        let pair = Pair::of(want, live);
         match (shape, want, live) {
             (Shape::Leaf, _, _) => {
                 if !same::is_same(Some(want), live, units) {
@@ -98,14 +71,8 @@ impl<'a> Walk<'a> {
                 self.members(want, children, Some(live), units);
             }
             (Shape::Items(children), Value::Array(want), None) => {
-                self.list(
-                    Lists {
-                        want,
-                        live: &[],
-                        units,
-                    },
-                    children,
-                );
+                let live: &[Value] = &[];
+                self.list(Lists { want, live, units }, children);
             }
             (Shape::Items(children), Value::Array(want), Some(Value::Array(live))) => {
                 self.list(Lists { want, live, units }, children);
@@ -138,12 +105,10 @@ impl<'a> Walk<'a> {
             self.path.pop();
         }
         // Looking names up costs a string each, so it is done only when the count says that one lacks.
-        if owned
-            < want
-                .iter()
-                .filter(|(name, value)| self.is_compared(name, value))
-                .count()
-        {
+        let compared = want
+            .iter()
+            .filter(|(name, value)| self.is_compared(name, value));
+        if owned < compared.count() {
             let is_owned = |name: &str| children.contains_key(&format!("f:{name}"));
             self.unowned_members(want, live, units, is_owned);
         }
@@ -166,165 +131,30 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Lists what is wanted and not owned: member by member where the object is there, else as a whole.
+    /// Lists what is wanted and not owned: member by member where the object is there and somebody else
+    /// owns it that way, else as a whole. It may be a map that is owned as one (a `selector`), and then
+    /// what is there beside the wanted members goes with an apply.
     fn unowned(&mut self, want: &'a Value, live: Option<&'a Value>, units: Units) {
         match (want, live) {
             (Value::Object(want), Some(Value::Object(live)))
-                if !want.is_empty() && self.path.len() < MAX_DEPTH =>
+                if !want.is_empty() && self.is_owned_by_member() =>
             {
                 self.unowned_members(want, Some(live), units, |_| false);
             }
-            (_, live) => {
-                let kind = if live.is_some() {
-                    Kind::Taken
-                } else {
-                    Kind::Missing
-                };
-                self.record(
-                    kind,
-                    Pair {
-                        want: Some(want),
-                        live,
-                    },
-                    units,
-                );
-            }
+            (_, None) => self.record(Kind::Missing, Pair::of(want, None), units),
+            (_, Some(_)) => self.record(Kind::Taken, Pair::of(want, live), units),
         }
     }
 
-    fn list(&mut self, lists: Lists<'a>, children: &'a Map<String, Value>) {
-        let items = Items::new(children);
-        let mut slots = vec![Slot::default(); items.len()];
-        for (position, item) in lists.live.iter().enumerate() {
-            if let Some(index) = items.position(item, &mut self.key) {
-                slots[index].live.get_or_insert((position, item));
-            }
+    /// An object's metadata, its labels and annotations are owned by member in every kind; for others it
+    /// shows only if somebody does.
+    fn is_owned_by_member(&self) -> bool {
+        match self.path.last() {
+            _ if self.path.len() >= MAX_DEPTH => false,
+            Some(Step::Name("metadata")) if self.path.len() == 1 => true,
+            Some(Step::Name("labels" | "annotations")) => true,
+            _ => self.recorder.is_held_by_member(&self.path),
         }
-        let sorted = self.sort_wanted(lists.want, &items, &mut slots);
-        for (index, slot) in slots.iter().enumerate() {
-            self.owned_item(items.get(index), *slot, lists.units);
-        }
-        for index in sorted.repeated {
-            self.repeated_item(items.get(index), slots[index], lists.units);
-        }
-        if !sorted.unowned.is_empty() {
-            self.unowned_items(&sorted.unowned, lists, &items);
-        }
-        self.order(&sorted.owned, &slots, &items, lists.units);
-    }
-
-    fn sort_wanted(
-        &mut self,
-        want: &'a [Value],
-        items: &Items<'a>,
-        slots: &mut [Slot<'a>],
-    ) -> Sorted<'a> {
-        let mut sorted = Sorted::default();
-        for item in want {
-            match items.position(item, &mut self.key) {
-                None => sorted.unowned.push(item),
-                Some(index) if slots[index].want.is_some() => sorted.repeated.push(index),
-                Some(index) => {
-                    slots[index].want = Some(item);
-                    sorted.owned.push(index);
-                }
-            }
-        }
-        sorted
-    }
-
-    fn owned_item(&mut self, owned: Option<OwnedItem<'a>>, slot: Slot<'a>, units: Units) {
-        let Some(owned) = owned else { return };
-        let live = slot.live.map(|(_, item)| item);
-        let pair = Pair {
-            want: slot.want,
-            live,
-        };
-        self.path.push(owned.step());
-        match (slot.want, live) {
-            (Some(_), None) => self.record(Kind::Changed, pair, units),
-            (None, _) => self.record(Kind::Unwanted, pair, units),
-            (Some(want), Some(_)) if owned.is_keyed() => {
-                self.value(want, owned.fields, live, units);
-            }
-            (Some(_), Some(_)) => {}
-        }
-        self.path.pop();
-    }
-
-    fn repeated_item(&mut self, owned: Option<OwnedItem<'a>>, slot: Slot<'a>, units: Units) {
-        let Some(owned) = owned else { return };
-        let live = slot.live.map(|(_, item)| item);
-        self.path.push(owned.step());
-        self.record(
-            Kind::Duplicate,
-            Pair {
-                want: slot.want,
-                live,
-            },
-            units,
-        );
-        self.path.pop();
-    }
-
-    fn unowned_items(&mut self, unowned: &[&'a Value], lists: Lists<'a>, items: &Items<'a>) {
-        let foreign = Foreign::new(lists, items);
-        let mut seen = std::collections::BTreeSet::new();
-        for &want in unowned {
-            let key = items.key_text(want);
-            let is_repeated = !seen.insert(key.clone());
-            let live = foreign.by_key.get(&key).copied();
-            let blocker = foreign.blocker(want, live.is_some(), items);
-            self.path.push(items.step(key));
-            match blocker {
-                _ if is_repeated => self.record(
-                    Kind::Duplicate,
-                    Pair {
-                        want: Some(want),
-                        live,
-                    },
-                    lists.units,
-                ),
-                Some(item) => {
-                    let pair = Pair {
-                        want: Some(want),
-                        live: Some(item),
-                    };
-                    self.record(Kind::Blocked, pair, lists.units);
-                }
-                None => self.unowned(want, live, lists.units),
-            }
-            self.path.pop();
-        }
-    }
-
-    /// Records an order change: each owned item must come later in the live list than the one before it
-    /// in the want. Foreign items between them do not count.
-    fn order(&mut self, wanted: &[usize], slots: &[Slot<'a>], items: &Items<'a>, units: Units) {
-        let mut found: Vec<(usize, usize)> = wanted
-            .iter()
-            .filter_map(|&index| Some((slots[index].live?.0, index)))
-            .collect();
-        if found.is_sorted() {
-            return;
-        }
-        let names = |order: &[(usize, usize)]| {
-            let owned = order.iter().filter_map(|(_, index)| items.get(*index));
-            Value::Array(
-                owned
-                    .map(|owned| Value::String(label(owned.text)))
-                    .collect(),
-            )
-        };
-        let want = names(&found);
-        found.sort_unstable();
-        let live = names(&found);
-        let pair = Pair {
-            want: Some(&want),
-            live: Some(&live),
-        };
-        self.recorder
-            .record(&self.path, Kind::Reordered, pair, units);
     }
 
     fn is_compared(&self, name: &str, value: &Value) -> bool {
@@ -336,60 +166,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The live items of a list that we do not own.
-struct Foreign<'a> {
-    by_key: BTreeMap<String, &'a Value>,
-    by_name: BTreeMap<&'a str, &'a Value>,
-}
-
-impl<'a> Foreign<'a> {
-    fn new(lists: Lists<'a>, items: &Items<'a>) -> Self {
-        let wanted: std::collections::BTreeSet<String> =
-            lists.want.iter().map(|item| items.key_text(item)).collect();
-        let mut foreign = Self {
-            by_key: BTreeMap::new(),
-            by_name: BTreeMap::new(),
-        };
-        let mut key = Vec::new();
-        for item in lists.live {
-            if items.find(item, &mut key).is_some() {
-                continue;
-            }
-            let key = items.key_text(item);
-            let name = item.get("name").and_then(Value::as_str);
-            if let Some(name) = name.filter(|name| !name.is_empty() && !wanted.contains(&key)) {
-                foreign.by_name.entry(name).or_insert(item);
-            }
-            foreign.by_key.entry(key).or_insert(item);
-        }
-        foreign
-    }
-
-    /// Returns the foreign item that keeps a wanted one from being created: its name under another key.
-    fn blocker(&self, want: &Value, is_there: bool, items: &Items<'a>) -> Option<&'a Value> {
-        if is_there || items.is_keyed_by("name") || !items.is_keyed() {
-            return None;
-        }
-        let name = want.get("name").and_then(Value::as_str)?;
-        self.by_name.get(name).copied()
-    }
-}
-
 fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
-}
-
-impl<'a> OwnedItem<'a> {
-    fn is_keyed(&self) -> bool {
-        self.name.starts_with("k:")
-    }
-
-    fn step(&self) -> Step<'a> {
-        let text = Cow::Borrowed(self.text);
-        if self.is_keyed() {
-            Step::Item(text)
-        } else {
-            Step::Element(text)
-        }
-    }
 }

@@ -338,11 +338,15 @@ fn a_port_whose_number_another_edited_blocks_every_apply() {
     let want = service();
     let mut live = applied(&want);
     live["spec"]["ports"][0]["port"] = json!(8080);
-    taken(
+    lost(
         &mut live,
-        "kubectl-edit",
         &["f:spec", "f:ports", r#"k:{"port":80,"protocol":"TCP"}"#],
     );
+    let ports = json!({ r#"k:{"port":8080,"protocol":"TCP"}"#: { ".": {}, "f:port": {} } });
+    let theirs = json!({ "manager": "kubectl-edit", "operation": "Update",
+        "fieldsV1": { "f:spec": { "f:ports": ports } } });
+    let records = live["metadata"]["managedFields"].as_array_mut().unwrap();
+    records.push(theirs);
     let difference = assert_single(&want, &live, "spec.ports[80/TCP]", Kind::Blocked);
     let Values::Shown {
         live: Some(blocker),
@@ -352,6 +356,7 @@ fn a_port_whose_number_another_edited_blocks_every_apply() {
         panic!()
     };
     assert_eq!(blocker["port"], 8080);
+    assert_eq!(difference.holder().unwrap().manager, "kubectl-edit");
 }
 
 #[test]
@@ -359,7 +364,19 @@ fn an_item_removed_or_taken_whole_is_listed_by_its_fields() {
     let want = stateful_set();
     let mut live = applied(&want);
     container(&mut live)["env"][0]["value"] = json!("theirs");
-    lost(&mut live, &in_container(&["f:env", r#"k:{"name":"A"}"#]));
+    let item = r#"k:{"name":"A"}"#;
+    lost(&mut live, &in_container(&["f:env", item]));
+    let theirs = [&CONTAINER[..], &["f:env", item]].concat();
+    let members = json!({ ".": {}, "f:name": {}, "f:value": {} });
+    let fields = theirs
+        .iter()
+        .rev()
+        .fold(members, |inner, name| json!({ *name: inner }));
+    let record = json!({ "manager": "x", "operation": "Apply", "fieldsV1": fields });
+    live["metadata"]["managedFields"]
+        .as_array_mut()
+        .unwrap()
+        .push(record);
     container(&mut live)["env"]
         .as_array_mut()
         .unwrap()
@@ -375,6 +392,30 @@ fn an_item_removed_or_taken_whole_is_listed_by_its_fields() {
     );
     let name = &differences(&want, &live)[0];
     assert_eq!(name.effect(), Effect::Ownership);
+}
+
+#[test]
+fn a_map_owned_as_one_that_another_extended_differs_in_content() {
+    let want = service();
+    let mut live = applied(&want);
+    live["spec"]["selector"]["extra"] = json!("x");
+    taken(&mut live, "kubectl-edit", &["f:spec", "f:selector"]);
+    let difference = assert_single(&want, &live, "spec.selector", Kind::Taken);
+    assert_eq!(difference.effect(), Effect::Content);
+}
+
+#[test]
+fn a_field_no_longer_wanted_is_not_called_refused_since_its_default_may_be_there() {
+    let mut want = stateful_set();
+    want["spec"]["podManagementPolicy"] = json!("OrderedReady");
+    let live = applied(&want);
+    want["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("podManagementPolicy");
+    let path = "spec.podManagementPolicy";
+    let difference = assert_single(&want, &live, path, Kind::Unwanted);
+    assert!(!is_refused("StatefulSet", &difference, &live));
 }
 
 #[test]
@@ -537,7 +578,7 @@ fn a_blank_want_is_equal_to_an_absent_value_once_it_is_owned() {
     );
     let path = "spec.template.spec.containers[challenge].env[B].value";
     let difference = assert_single(&want, &live, path, Kind::Missing);
-    assert_eq!(difference.effect(), Effect::Ownership);
+    assert_eq!(difference.effect(), Effect::Content, "it may be stored");
 }
 
 #[test]

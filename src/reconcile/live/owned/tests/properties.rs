@@ -261,18 +261,18 @@ proptest! {
     }
 
     #[test]
-    fn ownership_only_means_that_the_content_is_as_wanted(want in want(), which in any::<Index>()) {
+    fn a_lost_leaf_whose_value_is_there_differs_in_ownership_only(want in want(), which in any::<Index>()) {
         let mut live = applied(&want);
         let mut paths = Vec::new();
         leaves(record(&mut live), &[], &mut paths);
         let path = which.get(&paths);
         let is_one_value = disown(&mut live, path);
         prop_assume!(!is_one_value);
-        // Lists whose owner is gone are compared as a whole, defaults included: those may read as content.
         for difference in differences(&want, &live) {
-            let is_leaf = matches!(difference.kind(), Kind::Taken | Kind::Missing);
-            prop_assert!(is_leaf, "{difference:?}");
-            prop_assert_eq!(difference.effect(), Effect::Ownership, "{:?}", difference);
+            let is_blank = difference.kind() == Kind::Missing;
+            let expected = if is_blank { Effect::Content } else { Effect::Ownership };
+            prop_assert!(is_blank || difference.kind() == Kind::Taken, "{:?}", difference);
+            prop_assert_eq!(difference.effect(), expected, "{:?}", difference);
         }
     }
 
