@@ -85,7 +85,7 @@ fn item(item: &Item) -> Value {
 fn recipe(recipe: &Recipe) -> Value {
     match recipe {
         Recipe::Tokens => json!("tokens"),
-        Recipe::Postgres { host } => json!({"postgres": host}),
+        Recipe::Postgres { host, claim } => json!({"postgres": host, "claim": claim}),
     }
 }
 

@@ -100,7 +100,7 @@ pub fn groups(plan: &Plan) -> Vec<Group<'_>> {
         group.steps.push(step);
     }
     for held in &plan.held {
-        let group = groups.entry(slug_of(held)).or_default();
+        let group = groups.entry(held.slug()).or_default();
         match held {
             Held::Retained { key, .. } => group.kept.push(key),
             held => group.held.push(held),
@@ -139,17 +139,5 @@ impl Group<'_> {
             Action::Delete { .. } => outline == Outline::Delete,
             Action::Update { .. } => false,
         })
-    }
-}
-
-fn slug_of(held: &Held) -> Option<&Slug> {
-    match held {
-        Held::Retained { slug, .. }
-        | Held::Foreign { slug, .. }
-        | Held::Unknown { slug, .. }
-        | Held::Refused { slug, .. }
-        | Held::Drifted { slug, .. }
-        | Held::Waits { slug, .. } => slug.as_ref(),
-        Held::Withheld { slug, .. } => Some(slug),
     }
 }

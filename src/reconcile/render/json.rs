@@ -94,9 +94,9 @@ pub struct PlannedStep {
     pub changes: Vec<FieldChange>,
     /// What it means for whoever runs the challenge.
     pub means: Vec<String>,
-    /// The object that must be ready first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<PlannedKey>,
+    /// The objects that must be there and ready first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<PlannedKey>,
     /// The whole object or row as it should be, with `--full`; secret values are `***`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Value>,
@@ -186,6 +186,8 @@ pub enum Reason {
     Drifted,
     /// It waits for another object.
     Waits,
+    /// A kind could not be listed, so that nothing of it is deleted.
+    Unlisted,
     /// The whole challenge is withheld.
     Withheld,
 }
@@ -284,7 +286,7 @@ fn planned(step: &Step, group: &Group<'_>, options: &Options) -> PlannedStep {
             .map(|change| field(&step.key, change))
             .collect(),
         means: consequence::means(step, &group.steps),
-        after: step.after.as_ref().map(object),
+        after: step.after.iter().map(object).collect(),
         wanted: wanted.map(|wanted| mask::whole(&step.key, wanted)),
     }
 }
@@ -344,6 +346,7 @@ fn held_key(held: &Held) -> HeldKey {
         Held::Refused { key, .. } => (Reason::Refused, Some(key), None),
         Held::Drifted { key, .. } => (Reason::Drifted, Some(key), None),
         Held::Waits { key, on, .. } => (Reason::Waits, Some(key), Some(on)),
+        Held::Unlisted { .. } => (Reason::Unlisted, None, None),
         Held::Withheld { .. } => (Reason::Withheld, None, None),
     };
     HeldKey {

@@ -57,7 +57,7 @@ pub fn step(owner: &str, key: Key, action: Action) -> Step {
         slug: Some(slug(owner)),
         action,
         wave: 0,
-        after: None,
+        after: Vec::new(),
     }
 }
 
@@ -202,7 +202,9 @@ fn made(owner: &str) -> Vec<Step> {
     );
     last.after = object(Kind::StatefulSet, &names::postgres(&slug(owner)))
         .object()
-        .cloned();
+        .cloned()
+        .into_iter()
+        .collect();
     vec![
         step(
             owner,

@@ -11,6 +11,7 @@ use super::{
     value::{self, Shown},
     whole, words,
 };
+use crate::model::Kind;
 use crate::{
     model::{ClusterName, Key, ObjectKey},
     reconcile::{
@@ -239,7 +240,8 @@ fn push_whole(page: &mut Page, step: &Step) {
 
 fn push_means(page: &mut Page, step: &Step, group: &Group<'_>) {
     let mut means = consequence::means(step, &group.steps);
-    if let Some(after) = &step.after {
+    let waits = |kind: Kind| matches!(kind, Kind::StatefulSet | Kind::Deployment);
+    for after in step.after.iter().filter(|after| waits(after.kind)) {
         means.push(mask::line(&format!("after {after} is ready")));
     }
     if !means.is_empty() {

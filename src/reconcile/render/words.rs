@@ -31,6 +31,9 @@ pub fn reason(held: &Held) -> Option<String> {
             };
             format!("held: {on} not ready ({why})")
         }
+        Held::Unlisted { cluster, kind, why } => {
+            format!("unknown: {kind}s on {cluster} could not be listed, none is deleted ({why})")
+        }
         Held::Withheld { why, .. } => format!("withheld: {why}"),
     };
     Some(mask::line(&line))
