@@ -27,7 +27,8 @@ const CALLERS: [&str; 3] = ["admin", "proxy", "weights"];
 const BROKER: &str = "broker";
 /// The broker's port where its address does not tell.
 const BROKER_PORT: u16 = 8082;
-/// Everywhere but link-local addresses and the other cloud's metadata address, where nodes get credentials.
+/// Everywhere but link-local addresses and the metadata address of EC2 in IPv6: there a cloud hands out the
+/// credentials of its nodes. A resolver on a link-local address is reached by the rule for name resolution.
 const OUTSIDE: [(&str, &[&str]); 2] = [
     ("0.0.0.0/0", &["169.254.0.0/16"]),
     ("::/0", &["fe80::/10", "fd00:ec2::254/128"]),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::resolved::Resolved;
 use crate::model::{ClusterName, Item, Row};
-use crate::spec::platform::{Autoscaling, Challenge, Database, Mode, Reach, Target};
+use crate::spec::platform::{Challenge, Database, Mode, Reach, Target};
 
 /// Returns a challenge's row.
 pub(super) fn challenge_row(resolved: &Resolved<'_>) -> Item {
@@ -98,9 +98,10 @@ fn database(resolved: &Resolved<'_>) -> Value {
 }
 
 fn mode(mode: &Mode) -> Value {
-    let deployed = |autoscaling: &Option<Autoscaling>| json!({"kind": "deployment", "autoscaling": autoscaling});
     match mode {
         Mode::StatefulSet => json!({"kind": "statefulset"}),
-        Mode::Deployment { autoscaling } => deployed(autoscaling),
+        Mode::Deployment { autoscaling } => {
+            json!({"kind": "deployment", "autoscaling": autoscaling})
+        }
     }
 }
