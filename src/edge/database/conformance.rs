@@ -3,7 +3,8 @@
 //! Each case gets a database of its own. `PLATFORM_TEST_POSTGRES_URL` names a server and a user who may
 //! create databases; those cases are ignored by default, and fail, not skip, without it.
 
-mod files;
+mod only_postgres;
+mod only_sqlite;
 mod world;
 
 use std::collections::BTreeMap;
