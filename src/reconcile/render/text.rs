@@ -11,9 +11,8 @@ use super::{
     value::{self, Shown},
     whole, words,
 };
-use crate::model::Kind;
 use crate::{
-    model::{ClusterName, Key, ObjectKey},
+    model::{ClusterName, Key, Kind, ObjectKey},
     reconcile::{
         live::Change,
         plan::{Action, Plan, Step, digest::plan_digest},
