@@ -119,16 +119,9 @@ impl Assets {
     /// Fails when `KUBEBUILDER_ASSETS` lacks etcd or kube-apiserver, when Go is
     /// needed and missing, and when a build fails.
     pub fn find(interrupt: &Interrupt) -> Result<Self> {
-        let given = variable("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let given = given_folder();
         if let Some(folder) = &given {
-            for program in [&ETCD, &APISERVER] {
-                let file = folder.join(program.name);
-                ensure!(
-                    is_executable(&file),
-                    "KUBEBUILDER_ASSETS is set, but {} is not a program",
-                    file.display()
-                );
-            }
+            check_given(folder)?;
         }
         let cache = environment::cache_folder()?;
         let find = |program: &Program| find_one(program, given.as_deref(), &cache, interrupt);
@@ -141,6 +134,32 @@ impl Assets {
             helm: find(&HELM)?,
         })
     }
+}
+
+/// Finds helm, building it if it is not there.
+///
+/// # Errors
+///
+/// Fails when Go is needed and missing, and when the build fails.
+pub fn find_helm(interrupt: &Interrupt) -> Result<PathBuf> {
+    let cache = environment::cache_folder()?;
+    find_one(&HELM, given_folder().as_deref(), &cache, interrupt)
+}
+
+fn given_folder() -> Option<PathBuf> {
+    variable("KUBEBUILDER_ASSETS").map(PathBuf::from)
+}
+
+fn check_given(folder: &Path) -> Result<()> {
+    for program in [&ETCD, &APISERVER] {
+        let file = folder.join(program.name);
+        ensure!(
+            is_executable(&file),
+            "KUBEBUILDER_ASSETS is set, but {} is not a program",
+            file.display()
+        );
+    }
+    Ok(())
 }
 
 fn find_one(

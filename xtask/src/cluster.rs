@@ -6,14 +6,13 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::{
-    assets::Assets,
     binary, command,
-    control_plane::{ControlPlane, Shape},
-    environment,
+    control_plane::Shape,
+    daemon::bound_to_us,
     interrupt::Interrupt,
     packages,
     postgres::Postgres,
-    scratch::Scratch,
+    world::{Postgresql, World},
 };
 
 /// More of them only make each slower.
@@ -61,18 +60,15 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
         "--nodes must be at most {MOST_NODES}"
     );
     packages::ensure_basics()?;
-    if arguments.postgres {
-        packages::ensure_postgres()?;
-    }
-    let assets = Assets::find(interrupt)?;
     let platform = binary::build(interrupt)?;
-    let scratch = Scratch::new()?;
-    let control_plane = ControlPlane::start(&assets, &shape(arguments)?, &scratch, interrupt)?;
-    let postgres = arguments
+    let postgresql = if arguments.postgres {
+        Postgresql::Wanted
+    } else {
+        Postgresql::Unwanted
+    };
+    let world = World::start(&shape(arguments)?, postgresql, interrupt)?;
+    let database = world
         .postgres
-        .then(|| Postgres::start(&scratch, interrupt))
-        .transpose()?;
-    let database = postgres
         .as_ref()
         .map(Postgres::create_database)
         .transpose()?;
@@ -81,12 +77,12 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
         .command
         .split_first()
         .context("find the command")?;
-    let mut command = environment::outside_cargo(program);
+    let mut command = bound_to_us(program, "KILL", &[]);
     command
         .args(rest)
-        .env("KUBECONFIG", control_plane.kubeconfig())
+        .env("KUBECONFIG", world.control_plane.kubeconfig())
         .env("PLATFORM_BIN", &platform)
-        .env("HELM", &assets.helm);
+        .env("HELM", &world.assets.helm);
     if let Some(database) = &database {
         command.env("PLATFORM_DATABASE_URL", &database.url);
     }

@@ -483,4 +483,92 @@ mod tests {
         assert_eq!(audit_file(file, 1), file);
         assert_eq!(audit_file(file, 2), Path::new("audit.log.c2"));
     }
+
+    fn start_one() -> (ControlPlane, Scratch) {
+        // Refused where another test has installed it.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let interrupt = Interrupt::default();
+        let assets = Assets::find(&interrupt).unwrap();
+        let scratch = Scratch::new().unwrap();
+        let shape = Shape {
+            clusters: 1,
+            nodes: 1,
+            audit: None,
+        };
+        let control_plane = ControlPlane::start(&assets, &shape, &scratch, &interrupt).unwrap();
+        (control_plane, scratch)
+    }
+
+    fn stateful_set() -> Value {
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": { "name": "s" },
+            "spec": {
+                "serviceName": "s",
+                "selector": { "matchLabels": { "app": "s" } },
+                "template": {
+                    "metadata": { "labels": { "app": "s" } },
+                    "spec": { "containers": [{ "name": "c", "image": "example.org/c:1" }] },
+                },
+                "volumeClaimTemplates": [{
+                    "metadata": { "name": "data" },
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"],
+                        "resources": { "requests": { "storage": "1Gi" } },
+                    },
+                }],
+            },
+        })
+    }
+
+    fn wait_for(api: &Api, path: &str, is_there: impl Fn(&Value) -> bool) {
+        let started = std::time::Instant::now();
+        while !api.get(path).is_ok_and(|object| is_there(&object)) {
+            assert!(started.elapsed() < READY_LIMIT, "{path}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    #[test]
+    #[ignore = "starts a cluster"]
+    fn stateful_set_gets_a_ready_pod_and_a_bound_claim() {
+        let (control_plane, _scratch) = start_one();
+        let api = control_plane.clusters[0].api().unwrap();
+        let sets = "/apis/apps/v1/namespaces/default/statefulsets";
+        api.create(sets, &stateful_set()).unwrap();
+        wait_for(api, &format!("{sets}/s"), |set| {
+            set["status"]["readyReplicas"] == 1
+        });
+        let claim = "/api/v1/namespaces/default/persistentvolumeclaims/data-s-0";
+        wait_for(api, claim, |claim| claim["status"]["phase"] == "Bound");
+        let paths = control_plane.clusters[0].list_host_paths();
+        assert_eq!(paths.len(), 1);
+        drop(control_plane);
+        assert!(!paths[0].exists());
+    }
+
+    #[test]
+    #[ignore = "starts a cluster"]
+    fn privileged_pod_is_refused_where_the_namespace_says_restricted() {
+        let (control_plane, _scratch) = start_one();
+        let api = control_plane.clusters[0].api().unwrap();
+        let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+        let namespace = json!({ "metadata": { "name": "strict", "labels": labels } });
+        api.create("/api/v1/namespaces", &namespace).unwrap();
+        let container = json!({
+            "name": "c",
+            "image": "example.org/c:1",
+            "securityContext": { "privileged": true },
+        });
+        let account = "/api/v1/namespaces/strict/serviceaccounts/default";
+        wait_for(api, account, |_| true);
+        let pod = json!({ "metadata": { "name": "p" }, "spec": { "containers": [container] } });
+        let refusal = api
+            .create("/api/v1/namespaces/strict/pods", &pod)
+            .unwrap_err();
+        assert!(refusal.to_string().contains("violates PodSecurity"));
+    }
 }

@@ -6,6 +6,7 @@
 //! *thread*: daemons are started from the main thread only.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -135,13 +136,15 @@ impl Drop for Daemon {
 
 /// Returns a command that the kernel ends with `signal` when we die.
 ///
+/// `options` are more options of `setpriv`, which must then be there.
+///
 /// Where `setpriv` is missing the command is plain, and only an orderly way out
 /// ends it.
-pub fn bound_to_us(program: &Path, signal: &str, options: &[String]) -> Command {
+pub fn bound_to_us(program: impl AsRef<OsStr>, signal: &str, options: &[String]) -> Command {
     let Some(setpriv) = environment::find_program("setpriv") else {
-        return Command::new(program);
+        return environment::outside_cargo(program);
     };
-    let mut command = Command::new(setpriv);
+    let mut command = environment::outside_cargo(setpriv);
     command.args(["--pdeathsig", signal]).args(options);
     command.arg("--").arg(program);
     command

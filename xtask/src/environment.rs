@@ -56,6 +56,7 @@ pub fn cargo() -> Command {
 /// Build scripts of dependencies look at them (that of ring does), so that a
 /// cargo started from here would build anew what a cargo at the shell has built,
 /// and the other way round.
+#[expect(clippy::disallowed_methods, reason = "names only, to take them out")]
 pub fn outside_cargo(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in env::vars_os() {

@@ -5,7 +5,9 @@
 
 mod api;
 mod assets;
+mod bench;
 mod binary;
+mod check;
 mod cluster;
 mod command;
 mod control_plane;
@@ -19,6 +21,9 @@ mod ports;
 mod postgres;
 mod scratch;
 mod terminal;
+mod test;
+mod up;
+mod world;
 
 use std::process::ExitCode;
 
@@ -40,6 +45,10 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
+    Up(up::Arguments),
+    Test(test::Arguments),
+    Check(check::Arguments),
+    Bench(bench::Arguments),
     Cluster(cluster::Arguments),
 }
 
@@ -62,6 +71,10 @@ fn run(verb: &Verb) -> Result<u8> {
         .install_default()
         .ok();
     match verb {
+        Verb::Up(arguments) => up::run(arguments, &interrupt),
+        Verb::Test(arguments) => test::run(arguments, &interrupt),
+        Verb::Check(arguments) => check::run(arguments, &interrupt),
+        Verb::Bench(arguments) => bench::run(arguments, &interrupt),
         Verb::Cluster(arguments) => cluster::run(arguments, &interrupt),
     }
 }

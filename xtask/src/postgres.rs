@@ -147,7 +147,7 @@ fn start_server(binaries: &Path, scratch: &Scratch, interrupt: &Interrupt) -> Re
     initialise(binaries, &folder, &password_file, &owner)?;
 
     let [port] = ports::find_free()?;
-    let mut command = bound_to_us(&binaries.join("postgres"), "QUIT", &owner.options());
+    let mut command = bound_to_us(binaries.join("postgres"), "QUIT", &owner.options());
     command
         .arg("-D")
         .arg(folder.join("data"))
@@ -177,7 +177,7 @@ fn start_server(binaries: &Path, scratch: &Scratch, interrupt: &Interrupt) -> Re
 
 fn initialise(binaries: &Path, folder: &Path, password: &Path, owner: &Owner) -> Result<()> {
     let log = folder.join("initdb.log");
-    let mut command = bound_to_us(&binaries.join("initdb"), "KILL", &owner.options());
+    let mut command = bound_to_us(binaries.join("initdb"), "KILL", &owner.options());
     command
         .arg("-D")
         .arg(folder.join("data"))
@@ -186,7 +186,7 @@ fn initialise(binaries: &Path, folder: &Path, password: &Path, owner: &Owner) ->
         .args(["--locale=C", "--no-sync", "--no-instructions"]);
     run_logged("initdb", &mut command, folder, &log)?;
     // Single-user mode needs neither a port nor a client program.
-    let mut command = bound_to_us(&binaries.join("postgres"), "KILL", &owner.options());
+    let mut command = bound_to_us(binaries.join("postgres"), "KILL", &owner.options());
     command
         .args(["--single", "-F", "-D"])
         .arg(folder.join("data"))
