@@ -46,11 +46,11 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
         audit: Some(audit.path().to_owned()),
     };
     progress("starting the control plane and PostgreSQL…");
-    let world = World::start(&shape, Postgresql::Wanted, interrupt)?;
+    let mut world = World::start(&shape, Postgresql::Wanted, interrupt)?;
     let mut bench = environment::cargo();
     bench.args(["bench", "--bench", "rows", "--"]);
     bench.args(arguments.rows.iter().map(u8::to_string));
     world.describe_to(&mut bench)?;
     bench.env("PLATFORM_TEST_AUDIT", audit.path());
-    command::run(&mut bench, interrupt)
+    world.run(&mut bench, interrupt)
 }

@@ -1,12 +1,12 @@
 //! `cargo xtask cluster`: a command with real clusters, and a database, beside it.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, process::Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::{
-    binary, command,
+    binary,
     control_plane::Shape,
     daemon::bound_to_us,
     interrupt::Interrupt,
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
     } else {
         Postgresql::Unwanted
     };
-    let world = World::start(&shape(arguments)?, postgresql, interrupt)?;
+    let mut world = World::start(&shape(arguments)?, postgresql, interrupt)?;
     let database = world
         .postgres
         .as_ref()
@@ -80,13 +80,14 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
     let mut command = bound_to_us(program, "KILL", &[]);
     command
         .args(rest)
+        .stdin(Stdio::inherit())
         .env("KUBECONFIG", world.control_plane.kubeconfig())
         .env("PLATFORM_BIN", &platform)
         .env("HELM", &world.assets.helm);
     if let Some(database) = &database {
         command.env("PLATFORM_DATABASE_URL", &database.url);
     }
-    command::run(&mut command, interrupt)
+    world.run(&mut command, interrupt)
 }
 
 fn shape(arguments: &Arguments) -> Result<Shape> {

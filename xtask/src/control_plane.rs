@@ -98,6 +98,12 @@ impl ControlPlane {
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
+
+    /// Returns what happened to programs that have ended by themselves.
+    pub fn find_endings(&mut self) -> Vec<String> {
+        let daemons = self.clusters.iter_mut().flat_map(|c| &mut c.daemons);
+        daemons.filter_map(Daemon::find_ending).collect()
+    }
 }
 
 impl Drop for ControlPlane {

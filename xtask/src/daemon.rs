@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{environment, interrupt::Interrupt};
@@ -48,7 +48,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a command that writes to `log`.
+    /// Starts a command that writes to `log`; its input is for the caller to set.
     ///
     /// # Errors
     ///
@@ -61,7 +61,6 @@ impl Daemon {
     ) -> Result<Self> {
         let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let child = command
-            .stdin(Stdio::null())
             .stdout(file.try_clone().context("share a log file")?)
             .stderr(file)
             .process_group(0)
@@ -94,15 +93,53 @@ impl Daemon {
             if let Some(status) = self.child.try_wait().context("look at a child")? {
                 bail!("{} ended ({status}){}", self.name, last_lines(&self.log));
             }
-            if started.elapsed() > limit {
-                let (name, seconds) = (self.name, limit.as_secs());
-                bail!(
-                    "{name}: {what} took more than {seconds} s{}",
-                    last_lines(&self.log)
-                );
-            }
+            self.check_time(started, limit, what)?;
             thread::sleep(LOOK_EVERY);
         }
+        Ok(())
+    }
+
+    /// Waits until a program that does one thing has done it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the last lines of the log when it fails or the time is up, and
+    /// when this process is interrupted.
+    pub fn wait_for_success(&mut self, limit: Duration, interrupt: &Interrupt) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            interrupt.check()?;
+            if let Some(status) = self.child.try_wait().context("look at a child")? {
+                let name = self.name;
+                ensure!(
+                    status.success(),
+                    "{name} failed ({status}){}",
+                    last_lines(&self.log)
+                );
+                return Ok(());
+            }
+            self.check_time(started, limit, "its work")?;
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Returns what happened to a daemon that should be running and is not.
+    pub fn find_ending(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let name = self.name;
+        Some(format!(
+            "{name} ended meanwhile ({status}){}",
+            last_lines(&self.log)
+        ))
+    }
+
+    fn check_time(&self, started: Instant, limit: Duration, what: &str) -> Result<()> {
+        let (name, seconds) = (self.name, limit.as_secs());
+        ensure!(
+            started.elapsed() <= limit,
+            "{name}: {what} took more than {seconds} s{}",
+            last_lines(&self.log)
+        );
         Ok(())
     }
 
@@ -134,7 +171,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Returns a command that the kernel ends with `signal` when we die.
+/// Returns a command that the kernel ends with `signal` when we die, without input.
 ///
 /// `options` are more options of `setpriv`, which must then be there.
 ///
@@ -142,11 +179,13 @@ impl Drop for Daemon {
 /// ends it.
 pub fn bound_to_us(program: impl AsRef<OsStr>, signal: &str, options: &[String]) -> Command {
     let Some(setpriv) = environment::find_program("setpriv") else {
-        return environment::outside_cargo(program);
+        let mut command = environment::outside_cargo(program);
+        command.stdin(Stdio::null());
+        return command;
     };
     let mut command = environment::outside_cargo(setpriv);
     command.args(["--pdeathsig", signal]).args(options);
-    command.arg("--").arg(program);
+    command.arg("--").arg(program).stdin(Stdio::null());
     command
 }
 

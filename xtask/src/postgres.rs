@@ -1,7 +1,7 @@
 //! A PostgreSQL server for one run: the one given, or the system's in a scratch folder.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::{Ipv4Addr, TcpStream},
     os::unix::fs::chown,
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    daemon::{Daemon, Ending, bound_to_us, last_lines},
+    daemon::{Daemon, Ending, bound_to_us},
     environment::{self, find_program, is_executable, variable},
     interrupt::Interrupt,
     keys::random_token,
@@ -42,7 +42,7 @@ enum Server {
     /// By `TEST_POSTGRES_URL`.
     Given,
     Ours {
-        _daemon: Daemon,
+        daemon: Daemon,
     },
 }
 
@@ -77,6 +77,14 @@ impl Postgres {
             );
         };
         start_server(&binaries, scratch, interrupt)
+    }
+
+    /// Returns what happened to the server if it has ended.
+    pub fn find_ending(&mut self) -> Option<String> {
+        match &mut self.server {
+            Server::Given => None,
+            Server::Ours { daemon } => daemon.find_ending(),
+        }
     }
 
     /// Returns the address of the server, with a user that may create databases.
@@ -144,7 +152,7 @@ fn start_server(binaries: &Path, scratch: &Scratch, interrupt: &Interrupt) -> Re
     let owner = Owner::find()?;
     owner.take(&folder)?;
     owner.take(&password_file)?;
-    initialise(binaries, &folder, &password_file, &owner)?;
+    initialise(binaries, &folder, &password_file, &owner, interrupt)?;
 
     let [port] = ports::find_free()?;
     let mut command = bound_to_us(binaries.join("postgres"), "QUIT", &owner.options());
@@ -170,47 +178,42 @@ fn start_server(binaries: &Path, scratch: &Scratch, interrupt: &Interrupt) -> Re
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
     })?;
     Ok(Postgres {
-        server: Server::Ours { _daemon: daemon },
+        server: Server::Ours { daemon },
         url: format!("postgres://{USER}:{password}@127.0.0.1:{port}/platform"),
     })
 }
 
-fn initialise(binaries: &Path, folder: &Path, password: &Path, owner: &Owner) -> Result<()> {
-    let log = folder.join("initdb.log");
+fn initialise(
+    binaries: &Path,
+    folder: &Path,
+    password: &Path,
+    owner: &Owner,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let mut command = bound_to_us(binaries.join("initdb"), "KILL", &owner.options());
     command
+        .current_dir(folder)
         .arg("-D")
         .arg(folder.join("data"))
         .arg(format!("--pwfile={}", password.display()))
         .args(["-U", USER, "-A", "scram-sha-256", "-E", "UTF8"])
         .args(["--locale=C", "--no-sync", "--no-instructions"]);
-    run_logged("initdb", &mut command, folder, &log)?;
+    Daemon::start("initdb", command, folder.join("initdb.log"), Ending::Kill)?
+        .wait_for_success(READY_LIMIT, interrupt)?;
+
     // Single-user mode needs neither a port nor a client program.
-    let mut command = bound_to_us(binaries.join("postgres"), "KILL", &owner.options());
-    command
-        .args(["--single", "-F", "-D"])
-        .arg(folder.join("data"))
-        .arg("postgres");
     let input = folder.join("create.sql");
     fs::write(&input, "CREATE DATABASE platform\n").context("write SQL")?;
-    command.stdin(fs::File::open(&input).context("read SQL")?);
-    run_logged("postgres --single", &mut command, folder, &log)
-}
-
-fn run_logged(name: &str, command: &mut Command, folder: &Path, log: &Path) -> Result<()> {
-    let output = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
-    let status = command
+    let mut command = bound_to_us(binaries.join("postgres"), "KILL", &owner.options());
+    command
         .current_dir(folder)
-        .stdout(output.try_clone().context("share a log file")?)
-        .stderr(output)
-        .status()
-        .with_context(|| format!("start {name}"))?;
-    ensure!(
-        status.success(),
-        "{name} failed ({status}){}",
-        last_lines(log)
-    );
-    Ok(())
+        .args(["--single", "-F", "-D"])
+        .arg(folder.join("data"))
+        .arg("postgres")
+        .stdin(File::open(&input).context("read SQL")?);
+    let log = folder.join("create.log");
+    Daemon::start("postgres --single", command, log, Ending::Kill)?
+        .wait_for_success(READY_LIMIT, interrupt)
 }
 
 /// Who owns the data and runs the server, which refuses to run as root.

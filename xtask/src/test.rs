@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is, on a real control plane and database.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::{
@@ -50,35 +50,12 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
         audit: None,
     };
     progress("starting the control plane and PostgreSQL…");
-    let world = World::start(&shape, Postgresql::Wanted, interrupt)?;
+    let mut world = World::start(&shape, Postgresql::Wanted, interrupt)?;
     let mut tests = environment::cargo();
     tests
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(["--", "--include-ignored"])
         .args(&arguments.filter);
     world.describe_to(&mut tests)?;
-    command::run(&mut tests, interrupt)
-}
-
-impl World {
-    /// Puts what tests and benches need into the environment of a command, and
-    /// takes out what could lead them to somebody's real cluster or database.
-    ///
-    /// # Errors
-    ///
-    /// Fails when there is no database server.
-    pub fn describe_to(&self, command: &mut std::process::Command) -> Result<()> {
-        let postgres = self
-            .postgres
-            .as_ref()
-            .context("tests need a database server")?;
-        command
-            .env("PLATFORM_TEST_KUBECONFIG", self.control_plane.kubeconfig())
-            .env("PLATFORM_TEST_POSTGRES_URL", postgres.url())
-            .env("PLATFORM_TEST_HELM", &self.assets.helm)
-            .env("KUBECONFIG", "/dev/null")
-            .env_remove("PLATFORM_DATABASE_URL")
-            .env_remove("PLATFORM_SOURCE");
-        Ok(())
-    }
+    world.run(&mut tests, interrupt)
 }

@@ -1,14 +1,18 @@
 //! What several verbs start before their own work: clusters and a database server.
 
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Context, Result};
 
 use crate::{
     assets::Assets,
+    command,
     control_plane::{ControlPlane, Shape},
     interrupt::Interrupt,
     packages,
     postgres::Postgres,
     scratch::Scratch,
+    terminal::progress,
 };
 
 /// Running clusters, perhaps a database server, and where their files are.
@@ -58,5 +62,44 @@ impl World {
             assets,
             scratch,
         })
+    }
+
+    /// Runs a command in this world and returns its exit code.
+    ///
+    /// Says so if a program of the world has ended by itself meanwhile, which may
+    /// be why the command failed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the command cannot be started.
+    pub fn run(&mut self, command: &mut Command, interrupt: &Interrupt) -> Result<u8> {
+        let code = command::run(command, interrupt)?;
+        self.control_plane
+            .find_endings()
+            .into_iter()
+            .chain(self.postgres.as_mut().and_then(Postgres::find_ending))
+            .for_each(progress);
+        Ok(code)
+    }
+
+    /// Puts what tests and benches need into the environment of a command, and
+    /// takes out what could lead them to somebody's real cluster or database.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no database server.
+    pub fn describe_to(&self, command: &mut Command) -> Result<()> {
+        let postgres = self
+            .postgres
+            .as_ref()
+            .context("tests need a database server")?;
+        command
+            .env("PLATFORM_TEST_KUBECONFIG", self.control_plane.kubeconfig())
+            .env("PLATFORM_TEST_POSTGRES_URL", postgres.url())
+            .env("PLATFORM_TEST_HELM", &self.assets.helm)
+            .env("KUBECONFIG", "/dev/null")
+            .env_remove("PLATFORM_DATABASE_URL")
+            .env_remove("PLATFORM_SOURCE");
+        Ok(())
     }
 }
