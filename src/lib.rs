@@ -1,1 +1,6 @@
 //! The reconciler.
+
+pub mod edge;
+pub mod model;
+pub mod reconcile;
+pub mod spec;

@@ -1,0 +1,4 @@
+//! The outside: one file per system, one small trait each. No other code names these crates.
+
+pub mod cluster;
+pub mod database;

@@ -1,0 +1,116 @@
+//! Kubernetes: lists, dry runs, applies and deletes over one cluster. Sole user of `kube`.
+
+pub mod client;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::model::{Kind, ObjectKey};
+
+/// One page of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The objects, with `metadata.managedFields`; kind and version as requested.
+    pub items: Vec<Value>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// Reads of one cluster; a planner handed only this cannot write.
+#[async_trait]
+pub trait ClusterRead: Send + Sync {
+    /// Lists up to 500 objects of a kind in a namespace that match a label selector.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `Gone` when the page token has expired.
+    async fn list(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        selector: &str,
+        from: Option<&str>,
+    ) -> Result<Page, ClusterError>;
+
+    /// Gets one object; `None` when the server says that it does not exist.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`] but `NotFound`.
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError>;
+
+    /// Asks what a forced server-side apply would store, without storing it.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    async fn dry_run(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError>;
+}
+
+/// Writes to one cluster.
+#[async_trait]
+pub trait ClusterWrite: ClusterRead {
+    /// Server-side apply; `force` takes fields from other managers.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `Conflict` without `force` when another manager holds a field.
+    async fn apply(
+        &self,
+        key: &ObjectKey,
+        manifest: &Value,
+        force: bool,
+    ) -> Result<Value, ClusterError>;
+
+    /// Creates an object that must not exist.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `AlreadyExists` when it does.
+    async fn create(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError>;
+
+    /// Deletes the object with this uid and version, in the background.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `Conflict` when uid or version differ, `NotFound` when it is gone.
+    async fn delete(&self, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ClusterError>;
+}
+
+/// What the API server answered, or why it did not; never with object content.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ClusterError {
+    /// 403.
+    #[error("not allowed: {0}")]
+    Forbidden(String),
+    /// 401.
+    #[error("not authenticated: the credentials of the kubeconfig were not accepted")]
+    Unauthorized,
+    /// 404.
+    #[error("not found")]
+    NotFound,
+    /// 409, another writer or another identity.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// 409, the name is taken.
+    #[error("already exists")]
+    AlreadyExists,
+    /// 410, a page token or version that has expired.
+    #[error("the list has expired")]
+    Gone,
+    /// 400 or 422, with the fields the server names.
+    #[error("refused by the API server: {0}")]
+    Invalid(String),
+    /// 429, with the seconds the server asks for.
+    #[error("the API server is overloaded")]
+    TooManyRequests(Option<u64>),
+    /// Any other answer.
+    #[error("the API server answered {code}: {reason}")]
+    Server {
+        /// The status code.
+        code: u16,
+        /// Its reason, shortened.
+        reason: String,
+    },
+    /// No answer: connection, TLS, cut or unreadable body.
+    #[error("the API server could not be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("the API server did not answer within {0} s")]
+    Timeout(u64),
+}

@@ -1,0 +1,319 @@
+//! The cluster over HTTP: requests built here, bodies read within a bound, every call within a time.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use kube::client::Body;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+
+use super::{ClusterError, ClusterRead, ClusterWrite, Page};
+use crate::model::{FIELD_MANAGER, Kind, ObjectKey};
+
+/// The longest call: a page of 500 objects from a busy server takes about a second.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// The largest answer read into memory; 500 objects of the largest kind are about 3 MiB.
+const BODY_LIMIT: usize = 64 << 20;
+/// Objects per page of a list: what `kubectl` asks for.
+const PAGE_SIZE: u32 = 500;
+
+/// A connection to one cluster.
+pub struct KubeCluster {
+    client: kube::Client,
+    address: String,
+}
+
+impl KubeCluster {
+    /// Connects by a kubeconfig file, or by the service account of the pod.
+    ///
+    /// # Errors
+    /// The kubeconfig is unreadable or malformed, or asks for something that is refused: commands
+    /// (`exec`), `auth-provider`, or no server. Nothing is sent.
+    pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self, ConnectError> {
+        let mut config = match kubeconfig {
+            Some(path) => from_file(path, context).await?,
+            None => kube::Config::incluster().map_err(|_| ConnectError::NoCluster)?,
+        };
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.read_timeout = Some(CALL_LIMIT);
+        config.write_timeout = Some(CALL_LIMIT);
+        // Retrying is the pass's business: it knows what may be repeated.
+        config.default_retry = false;
+        let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let client = kube::Client::try_from(config).map_err(|error| ConnectError::Client(error.to_string()))?;
+        Ok(Self { client, address })
+    }
+
+    /// Returns the API server's address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn call(&self, method: Method, path: String, body: Option<(&str, Vec<u8>)>) -> Result<Value, Failure> {
+        let request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
+        let request = match body {
+            Some((content_type, bytes)) => {
+                request.header(header::CONTENT_TYPE, content_type).body(Body::from(bytes))
+            }
+            None => request.body(Body::empty()),
+        };
+        let request = request.map_err(|_| Failure::unreachable("the request could not be built"))?;
+        match tokio::time::timeout(CALL_LIMIT, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::Plain(ClusterError::Timeout(CALL_LIMIT.as_secs()))),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<Value, Failure> {
+        let response = self.client.send(request).await.map_err(|error| transport(&error))?;
+        let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+        let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
+        let bytes = body.map_err(|_| Failure::unreachable("its answer was cut or too large"))?.to_bytes();
+        let value = serde_json::from_slice::<Value>(&bytes);
+        if status.is_success() {
+            return value.map_err(|_| Failure::unreachable("its answer was cut or is no JSON"));
+        }
+        Err(Failure::Answer { status, retry_after, body: value.unwrap_or(Value::Null) })
+    }
+}
+
+/// Why no connection was made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Neither a kubeconfig nor a pod's service account.
+    #[error("no cluster: set KUBECONFIG or `kubernetes.kubeconfig`, or run inside a pod")]
+    NoCluster,
+    /// The kubeconfig cannot be used.
+    #[error("kubeconfig {path}: {why}")]
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// What is wrong with it, without its content.
+        why: String,
+    },
+    /// TLS or proxy settings.
+    #[error("the cluster client could not be set up: {0}")]
+    Client(String),
+}
+
+async fn from_file(path: &Path, context: Option<&str>) -> Result<kube::Config, ConnectError> {
+    let refuse = |why: &str| ConnectError::Kubeconfig { path: path.display().to_string(), why: why.to_owned() };
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| match error {
+        kube::config::KubeconfigError::ReadConfig(error, _) => refuse(&error.to_string()),
+        _ => refuse("is no valid kubeconfig"),
+    })?;
+    for user in &kubeconfig.auth_infos {
+        if let Some(AuthInfo { exec, auth_provider, .. }) = &user.auth_info
+            && (exec.is_some() || auth_provider.is_some())
+        {
+            return Err(refuse(&format!(
+                "user {:?} runs a command to sign in, which is refused; give it a token or a client certificate",
+                user.name
+            )));
+        }
+    }
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|error| refuse(&format!("{error}")))
+}
+
+/// An unsuccessful call, before it is known which kind of object it was about.
+enum Failure {
+    Plain(ClusterError),
+    Answer { status: StatusCode, retry_after: Option<u64>, body: Value },
+}
+
+impl Failure {
+    fn unreachable(why: &str) -> Self {
+        Self::Plain(ClusterError::Unreachable(why.to_owned()))
+    }
+
+    /// Sorts the answer. Of a Secret only field names are told: the server's message may quote values.
+    fn about(self, kind: Kind) -> ClusterError {
+        let (status, retry_after, body) = match self {
+            Self::Plain(error) => return error,
+            Self::Answer { status, retry_after, body } => (status, retry_after, body),
+        };
+        let reason = body["reason"].as_str().unwrap_or_default();
+        let told = || tell(kind, &body);
+        match status.as_u16() {
+            401 => ClusterError::Unauthorized,
+            403 => ClusterError::Forbidden(told()),
+            404 => ClusterError::NotFound,
+            409 if reason == "AlreadyExists" => ClusterError::AlreadyExists,
+            409 => ClusterError::Conflict(told()),
+            410 => ClusterError::Gone,
+            400 | 422 => ClusterError::Invalid(told()),
+            429 => ClusterError::TooManyRequests(retry_after),
+            code => ClusterError::Server { code, reason: told() },
+        }
+    }
+}
+
+fn transport(error: &kube::Error) -> Failure {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Failure::Plain(ClusterError::Unreachable(shorten(&cause.to_string())))
+}
+
+fn tell(kind: Kind, body: &Value) -> String {
+    if kind != Kind::Secret {
+        return shorten(body["message"].as_str().unwrap_or("no reason given"));
+    }
+    let causes = body["details"]["causes"].as_array().into_iter().flatten();
+    let fields: Vec<&str> = causes.filter_map(|cause| cause["field"].as_str()).collect();
+    let reason = body["reason"].as_str().unwrap_or("no reason given");
+    if fields.is_empty() { reason.to_owned() } else { shorten(&format!("{reason}: {}", fields.join(", "))) }
+}
+
+fn shorten(text: &str) -> String {
+    let clean: String = text.chars().take(400).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().count() > 400 { clean + "…" } else { clean }
+}
+
+/// Returns the path of a collection, or of one object in it.
+fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, String>) -> String {
+    let version = kind.api_version();
+    let mut path = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+    let escape = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    if kind != Kind::Namespace {
+        let _ = write!(path, "/namespaces/{}", escape(namespace));
+    }
+    let _ = write!(path, "/{}", kind.plural());
+    if let Some(name) = name {
+        let _ = write!(path, "/{}", escape(name));
+    }
+    for (index, (key, value)) in query.iter().enumerate() {
+        let _ = write!(path, "{}{key}={}", if index == 0 { '?' } else { '&' }, escape(value));
+    }
+    path
+}
+
+fn object_path(key: &ObjectKey, query: &BTreeMap<&str, String>) -> String {
+    path(key.kind, &key.namespace, Some(&key.name), query)
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+impl KubeCluster {
+    async fn server_side_apply(
+        &self,
+        key: &ObjectKey,
+        manifest: &Value,
+        force: bool,
+        dry_run: bool,
+    ) -> Result<Value, ClusterError> {
+        let mut query = BTreeMap::from([
+            ("fieldManager", FIELD_MANAGER.to_owned()),
+            ("fieldValidation", "Strict".to_owned()),
+            ("force", force.to_string()),
+        ]);
+        if dry_run {
+            query.insert("dryRun", "All".to_owned());
+        }
+        // YAML is the content type of an apply; JSON is YAML.
+        let body = Some(("application/apply-patch+yaml", bytes(manifest)));
+        self.call(Method::PATCH, object_path(key, &query), body).await.map_err(|failure| failure.about(key.kind))
+    }
+}
+
+#[async_trait]
+impl ClusterRead for KubeCluster {
+    async fn list(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        selector: &str,
+        from: Option<&str>,
+    ) -> Result<Page, ClusterError> {
+        let mut query = BTreeMap::from([("labelSelector", selector.to_owned()), ("limit", PAGE_SIZE.to_string())]);
+        if let Some(token) = from {
+            query.insert("continue", token.to_owned());
+        }
+        let answer = self.call(Method::GET, path(kind, namespace, None, &query), None).await;
+        let mut answer = answer.map_err(|failure| failure.about(kind))?;
+        let Value::Array(items) = answer["items"].take() else {
+            return Err(ClusterError::Unreachable("its list has no items".to_owned()));
+        };
+        let next = answer["metadata"]["continue"].as_str().filter(|token| !token.is_empty());
+        Ok(Page { items, next: next.map(str::to_owned) })
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        let answer = self.call(Method::GET, object_path(key, &BTreeMap::new()), None).await;
+        match answer.map_err(|failure| failure.about(key.kind)) {
+            Ok(object) => Ok(Some(object)),
+            Err(ClusterError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn dry_run(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
+        self.server_side_apply(key, manifest, true, true).await
+    }
+}
+
+#[async_trait]
+impl ClusterWrite for KubeCluster {
+    async fn apply(&self, key: &ObjectKey, manifest: &Value, force: bool) -> Result<Value, ClusterError> {
+        self.server_side_apply(key, manifest, force, false).await
+    }
+
+    async fn create(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
+        let query = BTreeMap::from([("fieldManager", FIELD_MANAGER.to_owned())]);
+        let body = Some(("application/json", bytes(manifest)));
+        self.call(Method::POST, path(key.kind, &key.namespace, None, &query), body)
+            .await
+            .map_err(|failure| failure.about(key.kind))
+    }
+
+    async fn delete(&self, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ClusterError> {
+        let options = json!({
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid, "resourceVersion": version},
+        });
+        let body = Some(("application/json", bytes(&options)));
+        let answer = self.call(Method::DELETE, object_path(key, &BTreeMap::new()), body).await;
+        answer.map(|_| ()).map_err(|failure| failure.about(key.kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_group_namespace_and_query() {
+        let query = BTreeMap::from([("labelSelector", "a in (b,c)".to_owned()), ("limit", "500".to_owned())]);
+        assert_eq!(
+            path(Kind::StatefulSet, "platform", None, &query),
+            "/apis/apps/v1/namespaces/platform/statefulsets?labelSelector=a+in+%28b%2Cc%29&limit=500"
+        );
+        assert_eq!(path(Kind::Namespace, "", Some("platform"), &BTreeMap::new()), "/api/v1/namespaces/platform");
+    }
+
+    #[test]
+    fn a_refused_secret_tells_fields_and_no_values() {
+        let body = json!({
+            "reason": "Invalid",
+            "message": "Secret is invalid: data[x]: Invalid value: \"canary\"",
+            "details": {"causes": [{"field": "data[x]", "message": "Invalid value: \"canary\""}]},
+        });
+        assert_eq!(tell(Kind::Secret, &body), "Invalid: data[x]");
+        assert!(tell(Kind::Service, &body).contains("Invalid value"));
+    }
+}

@@ -1,0 +1,27 @@
+//! The words of the domain, each a type that is parsed once: slugs, images, quantities, shares,
+//! keys and the names derived from them. No client, no clock, no randomness.
+
+pub mod emission;
+pub mod image;
+pub mod item;
+pub mod key;
+pub mod names;
+pub mod quantity;
+pub mod revision;
+pub mod secret;
+pub mod slug;
+pub mod target;
+pub mod token;
+
+pub use emission::{Emission, Share};
+pub use image::{Digest, ImageRef};
+pub use item::{Component, Generated, Item, Object, Ownership, Recipe, Row};
+pub use key::{ClusterName, Key, Kind, ObjectKey, RowKey};
+pub use quantity::Quantity;
+pub use revision::Revision;
+pub use secret::Secret;
+pub use slug::Slug;
+pub use target::TargetId;
+
+/// The field manager of every server-side apply and the value of the `managed-by` label.
+pub const FIELD_MANAGER: &str = "platform-network";

@@ -1,0 +1,192 @@
+//! Items: what a key should hold, fully decided.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Slug;
+
+/// Which part of a challenge an object is; the value of the label `platform.component`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Component {
+    /// Service, workload and pods.
+    Challenge,
+    /// The token Secret.
+    ChallengeSecret,
+    /// The built-in autoscaler.
+    ChallengeHpa,
+    /// KEDA's autoscaler.
+    #[serde(rename = "challenge-scaledobject")]
+    ChallengeScaledObject,
+    /// The challenge's NetworkPolicy.
+    ChallengeNetwork,
+    /// The `/data` claim.
+    ChallengeData,
+    /// Postgres Service, StatefulSet and pods.
+    ChallengePostgres,
+    /// The Postgres Secret.
+    ChallengePostgresSecret,
+    /// The Postgres claim.
+    ChallengePostgresData,
+    /// The Postgres NetworkPolicy.
+    ChallengePostgresNetwork,
+}
+
+impl Component {
+    /// All components that a pass owns. Others (the broker's, an installer's) carry the same `managed-by`.
+    pub const ALL: [Self; 10] = [
+        Self::Challenge,
+        Self::ChallengeSecret,
+        Self::ChallengeHpa,
+        Self::ChallengeScaledObject,
+        Self::ChallengeNetwork,
+        Self::ChallengeData,
+        Self::ChallengePostgres,
+        Self::ChallengePostgresSecret,
+        Self::ChallengePostgresData,
+        Self::ChallengePostgresNetwork,
+    ];
+
+    /// Returns the label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Challenge => "challenge",
+            Self::ChallengeSecret => "challenge-secret",
+            Self::ChallengeHpa => "challenge-hpa",
+            Self::ChallengeScaledObject => "challenge-scaledobject",
+            Self::ChallengeNetwork => "challenge-network",
+            Self::ChallengeData => "challenge-data",
+            Self::ChallengePostgres => "challenge-postgres",
+            Self::ChallengePostgresSecret => "challenge-postgres-secret",
+            Self::ChallengePostgresData => "challenge-postgres-data",
+            Self::ChallengePostgresNetwork => "challenge-postgres-network",
+        }
+    }
+
+    /// Returns the component with this label value.
+    #[must_use]
+    pub fn from_label(value: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|component| component.as_str() == value)
+    }
+
+    /// Tells whether removal keeps such an object: it holds data, or the key to data.
+    #[must_use]
+    pub fn keeps_data(self) -> bool {
+        matches!(
+            self,
+            Self::ChallengeData | Self::ChallengePostgresSecret | Self::ChallengePostgresData
+        )
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whose an object is: what its labels must say before anything writes to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ownership {
+    /// The challenge.
+    pub slug: Slug,
+    /// The part of it.
+    pub component: Component,
+}
+
+/// An object as it is to be applied: complete, free of null and empty lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Whose it is; a `Namespace` is nobody's.
+    pub ownership: Option<Ownership>,
+    /// The manifest that server-side apply sends.
+    pub manifest: Value,
+}
+
+/// A Secret whose values are made when it is created and never written again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// The manifest without `data`.
+    pub manifest: Value,
+    /// How its values are made.
+    pub recipe: Recipe,
+}
+
+/// How the values of a generated Secret are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// `challenge_token` and `docker_broker_token`: 32 random bytes each, URL-safe text.
+    Tokens,
+    /// `POSTGRES_DB`, `POSTGRES_USER`, `POSTGRES_PASSWORD` and `CHALLENGE_DATABASE_URL`.
+    Postgres {
+        /// The Service that the URL names.
+        host: String,
+        /// The claim whose data knows the password: while it exists, no new password is made.
+        claim: String,
+    },
+}
+
+impl Recipe {
+    /// Returns the keys a Secret must hold to count as complete.
+    #[must_use]
+    pub fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Tokens => &["challenge_token", "docker_broker_token"],
+            Self::Postgres { .. } => &[
+                "CHALLENGE_DATABASE_URL",
+                "POSTGRES_DB",
+                "POSTGRES_PASSWORD",
+                "POSTGRES_USER",
+            ],
+        }
+    }
+}
+
+/// A registry row as a JSON object: one member per column, none of them secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Row(pub Value);
+
+/// What a key should hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// An object that server-side apply keeps as it is here.
+    Object(Object),
+    /// A Secret that is created once.
+    Generated(Generated),
+    /// A claim that is created once: its size and class cannot be changed in place.
+    CreateOnly(Object),
+    /// A registry row.
+    Row(Row),
+    /// The registry row that holds hash and hint of the tokens in this challenge's Secret, known once that exists.
+    TokenRow,
+}
+
+impl Item {
+    /// Returns the manifest of an object of any sort.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Value> {
+        match self {
+            Self::Object(object) | Self::CreateOnly(object) => Some(&object.manifest),
+            Self::Generated(generated) => Some(&generated.manifest),
+            Self::Row(_) | Self::TokenRow => None,
+        }
+    }
+
+    /// Returns whose object it is.
+    #[must_use]
+    pub fn ownership(&self) -> Option<&Ownership> {
+        match self {
+            Self::Object(object) | Self::CreateOnly(object) => object.ownership.as_ref(),
+            Self::Generated(generated) => Some(&generated.ownership),
+            Self::Row(_) | Self::TokenRow => None,
+        }
+    }
+}

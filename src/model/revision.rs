@@ -1,0 +1,44 @@
+//! Which version of the source a pass worked from.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The revision of a source: a digest of the files' content and, from git, the commit with its subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// `sha256:` and 64 hex digits over the names and bytes of the files read.
+    pub digest: String,
+    /// The commit, when the source is git.
+    pub commit: Option<Commit>,
+}
+
+/// A git commit as shown to people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The full object id in hex.
+    pub id: String,
+    /// The first line of the message.
+    pub subject: String,
+}
+
+impl Revision {
+    /// Returns the short form: seven digits of the commit, or of the content digest.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        let id = match &self.commit {
+            Some(commit) => commit.id.as_str(),
+            None => self.digest.strip_prefix("sha256:").unwrap_or(&self.digest),
+        };
+        id.get(..7).unwrap_or(id)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.commit {
+            Some(commit) => write!(f, "{} \"{}\"", self.short(), commit.subject),
+            None => f.write_str(self.short()),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! One pass, from a source to a status.
+
+pub mod desired;
+pub mod live;
+pub mod plan;
+pub mod resolve;

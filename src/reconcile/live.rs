@@ -1,0 +1,136 @@
+//! What is there now, for every wanted key and every key we own.
+
+pub mod observe;
+pub mod owned;
+pub mod reduce;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row};
+
+/// What is there now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Live {
+    /// Every wanted key and every key we own.
+    pub seen: BTreeMap<Key, Seen>,
+    /// Kinds whose listing is not complete, and why: nothing of that kind is deleted.
+    pub partial: BTreeMap<(ClusterName, Kind), Why>,
+    /// Why the registry rows are not known, if they are not.
+    pub rows_unknown: Option<Why>,
+}
+
+/// One key as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// Known to be missing.
+    Absent {
+        /// What the server says to making it.
+        verdict: Verdict,
+    },
+    /// An object that exists.
+    Object(Box<Observed>),
+    /// A row that exists.
+    Row(Row),
+    /// Not known: a failed, forbidden or partial read.
+    Unknown(Why),
+}
+
+/// An object that exists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The object's identity, for preconditions.
+    pub uid: String,
+    /// The version seen, for preconditions.
+    pub version: String,
+    /// Whose it is by its labels; `None` when they are not ours.
+    pub owner: Option<Ownership>,
+    /// Whether it is ready, for kinds that become ready.
+    pub readiness: Readiness,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// The changes an apply would make; empty when nothing of ours differs.
+    pub changes: Vec<Change>,
+    /// What the server says to those changes.
+    pub verdict: Verdict,
+    /// Items that others put into lists where that may matter (containers, volumes, ports, Secret keys).
+    pub foreign: Vec<String>,
+    /// What is known of a Secret's content without its values.
+    pub contents: Option<Contents>,
+}
+
+/// What is known of a Secret without its values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Keys with a value that is not empty.
+    pub keys: BTreeSet<String>,
+    /// Hash and hint of the tokens, of a token Secret.
+    pub tokens: Option<Row>,
+}
+
+/// Whether an object is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It is, or its kind has no such state.
+    Ready,
+    /// It is not, in words such as `0/1 ready`.
+    NotReady(String),
+}
+
+/// What the server says to a wanted object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Our fields already hold; no request was sent.
+    Same,
+    /// It would be stored.
+    Accepted,
+    /// It would be refused.
+    Refused(Why),
+    /// Its namespace or kind is made earlier in the same plan.
+    Deferred(Key),
+    /// No dry run was possible or needed; only our own fields were compared.
+    NotAsked(Why),
+}
+
+/// A reason, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Why(pub String);
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Why {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// One field that would change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The path as people read it, list items by their key.
+    pub path: String,
+    /// The value there now; absent when there is none, or when it is secret.
+    pub old: Option<Value>,
+    /// The value afterwards; absent when the field goes, or when it is secret.
+    pub new: Option<Value>,
+    /// Who took the field from us, if somebody did.
+    pub taken_by: Option<String>,
+}
+
+impl Live {
+    /// Returns the observed object of a key, if it is known to exist.
+    #[must_use]
+    pub fn object(&self, key: &ObjectKey) -> Option<&Observed> {
+        match self.seen.get(&Key::Object(key.clone()))? {
+            Seen::Object(observed) => Some(observed),
+            Seen::Absent { .. } | Seen::Row(_) | Seen::Unknown(_) => None,
+        }
+    }
+}

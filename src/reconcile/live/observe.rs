@@ -1,0 +1,379 @@
+//! Looks at the clusters: one list per kind and page, then one question per key that differs or is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream;
+use serde_json::Value;
+
+use super::owned::{self, Comparison};
+use super::reduce::{is_derived_name, reduce};
+use super::{Change, Live, Seen, Verdict, Why};
+use crate::edge::cluster::{ClusterError, ClusterRead};
+use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey};
+use crate::reconcile::desired::Desired;
+
+/// Questions under way at once to one cluster: what a raw loop of applies uses too.
+const CONCURRENT_QUESTIONS: usize = 16;
+/// Pages of one list. 200 pages of 500 are 100 000 objects, ten times the largest installation foreseen.
+const MAX_PAGES: usize = 200;
+/// Times a list is begun anew because its page token expired.
+const MAX_RESTARTS: usize = 2;
+
+/// One place to look at: a namespace on a cluster, and the kinds to list there.
+pub struct Place {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Its connection, or why there is none.
+    pub reader: Result<Arc<dyn ClusterRead>, Why>,
+    /// The namespace.
+    pub namespace: String,
+    /// The kinds that may hold objects of ours.
+    pub kinds: BTreeSet<Kind>,
+}
+
+/// Looks at a place and adds what is there to `live`.
+pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
+    let reader = match &place.reader {
+        Ok(reader) => reader.as_ref(),
+        Err(why) => return mark_unknown(place, desired, live, why),
+    };
+    let lists = place.kinds.iter().map(|kind| list_kind(reader, place, *kind, desired));
+    let mut questions = Vec::new();
+    for (kind, listed) in place.kinds.iter().zip(futures::future::join_all(lists).await) {
+        live.seen.extend(listed.seen);
+        questions.extend(listed.questions);
+        if let Some(why) = listed.partial {
+            live.partial.insert((place.cluster.clone(), *kind), why);
+        }
+    }
+    let missing = missing_keys(place, desired, live);
+    let namespace = see_namespace(reader, place, desired, live).await;
+    if let Namespace::Missing(key) = namespace {
+        for missing in missing {
+            let verdict = Verdict::Deferred(key.clone());
+            live.seen.insert(Key::Object(missing), Seen::Absent { verdict });
+        }
+        return;
+    }
+    let wanted = |key: &ObjectKey| &desired.items[&Key::Object(key.clone())].item;
+    let about_missing = missing.into_iter().map(|key| {
+        let item = wanted(&key);
+        async move { (Key::Object(key.clone()), ask_about_missing(reader, &key, item).await) }
+    });
+    let answers: Vec<_> = stream::iter(about_missing).buffer_unordered(CONCURRENT_QUESTIONS).collect().await;
+    live.seen.extend(answers);
+    let about_changes = questions.into_iter().map(|question| async move { question.ask(reader, desired).await });
+    let answers: Vec<_> = stream::iter(about_changes).buffer_unordered(CONCURRENT_QUESTIONS).collect().await;
+    live.seen.extend(answers);
+}
+
+fn is_at(place: &Place, key: &ObjectKey) -> bool {
+    key.cluster == place.cluster && key.namespace == place.namespace && key.kind != Kind::Namespace
+}
+
+fn mark_unknown(place: &Place, desired: &Desired, live: &mut Live, why: &Why) {
+    for key in desired.items.keys().filter_map(Key::object) {
+        if key.cluster == place.cluster {
+            live.seen.insert(Key::Object(key.clone()), Seen::Unknown(why.clone()));
+        }
+    }
+    for kind in &place.kinds {
+        live.partial.insert((place.cluster.clone(), *kind), why.clone());
+    }
+}
+
+/// What a listing of one kind brought.
+#[derive(Default)]
+struct Listed {
+    seen: Vec<(Key, Seen)>,
+    questions: Vec<Question>,
+    partial: Option<Why>,
+}
+
+async fn list_kind(reader: &dyn ClusterRead, place: &Place, kind: Kind, desired: &Desired) -> Listed {
+    let selector = selector();
+    let mut listed = Listed::default();
+    let (mut token, mut restarts) = (None, 0);
+    for _ in 0..MAX_PAGES {
+        let page = match reader.list(kind, &place.namespace, &selector, token.as_deref()).await {
+            Ok(page) => page,
+            Err(ClusterError::Gone) if restarts < MAX_RESTARTS => {
+                restarts += 1;
+                (listed, token) = (Listed::default(), None);
+                continue;
+            }
+            Err(error) => {
+                listed.partial = Some(Why(format!("{kind} list: {error}")));
+                return listed;
+            }
+        };
+        for object in page.items {
+            see_listed(place, kind, object, desired, &mut listed);
+        }
+        token = page.next;
+        if token.is_none() {
+            return listed;
+        }
+    }
+    listed.partial = Some(Why(format!("{kind} list: more than {MAX_PAGES} pages")));
+    listed
+}
+
+/// Returns the selector of everything a pass owns. The broker's and an installer's objects carry the same
+/// `managed-by` and other components.
+fn selector() -> String {
+    let components: Vec<&str> = Component::ALL.iter().map(|component| component.as_str()).collect();
+    format!("app.kubernetes.io/managed-by={FIELD_MANAGER},platform.component in ({})", components.join(","))
+}
+
+fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, listed: &mut Listed) {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let key = ObjectKey { cluster: place.cluster.clone(), kind, namespace: place.namespace.clone(), name };
+    let mut observed = reduce(kind, &object);
+    let wanted = desired.items.get(&Key::Object(key.clone()));
+    let Some(Item::Object(wanted)) = wanted.map(|wanted| &wanted.item) else {
+        if observed.owner.as_ref().is_some_and(|owner| !is_derived_name(kind, owner, &key.name)) {
+            observed.owner = None;
+        }
+        listed.seen.push((Key::Object(key), Seen::Object(Box::new(observed))));
+        return;
+    };
+    let comparison = owned::compare(&wanted.manifest, &object, FIELD_MANAGER);
+    observed.foreign = owned::foreign_items(&wanted.manifest, &object, FIELD_MANAGER)
+        .into_iter()
+        .map(|item| item.path.to_string())
+        .collect();
+    let is_ours = observed.owner.is_some() && observed.owner == wanted.ownership;
+    match comparison {
+        Comparison::Equal | Comparison::Terminating => {}
+        _ if !is_ours || observed.terminating => {}
+        Comparison::Different(differences) => {
+            observed.changes = changes(&differences);
+            let refused = differences.listed().iter().find(|difference| {
+                owned::is_refused(kind.as_str(), difference, &object)
+            });
+            if let Some(field) = refused {
+                observed.verdict = Verdict::Refused(cannot_change(kind, &field.path().to_string()));
+            } else {
+                listed.questions.push(Question { key, observed: Box::new(observed), object });
+                return;
+            }
+        }
+        Comparison::NothingOwned | Comparison::OtherVersion(_) => {
+            observed.changes = vec![take_over(&object)];
+            listed.questions.push(Question { key, observed: Box::new(observed), object });
+            return;
+        }
+    }
+    listed.seen.push((Key::Object(key), Seen::Object(Box::new(observed))));
+}
+
+fn cannot_change(kind: Kind, field: &str) -> Why {
+    let remedy = match kind {
+        Kind::StatefulSet => {
+            "change it back, or delete the StatefulSet with --cascade=orphan so that the next apply makes it anew"
+        }
+        Kind::PersistentVolumeClaim => "a claim can only grow, and only while it is bound; change it back",
+        _ => "change it back, or delete the object so that the next apply makes it anew",
+    };
+    Why(format!("{field} cannot be changed in place: {remedy}"))
+}
+
+fn take_over(object: &Value) -> Change {
+    let managers = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let managers: BTreeSet<&str> = managers.filter_map(|entry| entry["manager"].as_str()).collect();
+    let others: Vec<&str> = managers.into_iter().filter(|manager| *manager != FIELD_MANAGER).collect();
+    Change {
+        path: "metadata.managedFields".to_owned(),
+        old: None,
+        new: Some(Value::String(format!("fields owned by {FIELD_MANAGER}"))),
+        taken_by: (!others.is_empty()).then(|| others.join(", ")),
+    }
+}
+
+fn changes(differences: &owned::Differences) -> Vec<Change> {
+    let change = |difference: &owned::Difference| {
+        let (old, new) = match difference.values() {
+            owned::Values::Shown { want, live } => (live.clone(), want.clone()),
+            owned::Values::Hidden => (None, None),
+        };
+        let taken_by = difference.holder().map(|holder| match &holder.at {
+            Some(at) => format!("{} at {at}", holder.manager),
+            None => holder.manager.clone(),
+        });
+        Change { path: difference.path().to_string(), old, new, taken_by }
+    };
+    let mut changes: Vec<Change> = differences.listed().iter().map(change).collect();
+    if differences.unlisted() > 0 {
+        let path = format!("… and {} more", differences.unlisted());
+        changes.push(Change { path, old: None, new: None, taken_by: None });
+    }
+    changes
+}
+
+/// An object that differs: what an apply would do to it is the server's to say.
+struct Question {
+    key: ObjectKey,
+    observed: Box<super::Observed>,
+    object: Value,
+}
+
+impl Question {
+    async fn ask(mut self, reader: &dyn ClusterRead, desired: &Desired) -> (Key, Seen) {
+        let key = Key::Object(self.key.clone());
+        let manifest = desired.items[&key].item.manifest().unwrap_or(&Value::Null);
+        self.observed.verdict = match reader.dry_run(&self.key, manifest).await {
+            Ok(stored) if is_unchanged(&self.object, &stored) => {
+                self.observed.changes.clear();
+                Verdict::Same
+            }
+            Ok(_) => Verdict::Accepted,
+            Err(error) => match verdict(error) {
+                Ok(verdict) => verdict,
+                Err(why) => return (key, Seen::Unknown(why)),
+            },
+        };
+        (key, Seen::Object(self.observed))
+    }
+}
+
+/// Tells whether an apply would change neither content nor what we own: admission that rewrites a value, or
+/// `{}` wanted over foreign content, differ for ever and are settled.
+fn is_unchanged(live: &Value, stored: &Value) -> bool {
+    let content = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(members) = object.as_object_mut() {
+            members.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind" | "status"));
+        }
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.retain(|name, _| !matches!(name.as_str(), "managedFields" | "resourceVersion" | "generation"));
+        }
+        object
+    };
+    let record = |object: &Value| {
+        let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+        let ours = |entry: &&Value| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply";
+        entries.filter(ours).map(|entry| entry["fieldsV1"].clone()).collect::<Vec<_>>()
+    };
+    record(live) == record(stored) && content(live) == content(stored)
+}
+
+/// Sorts a failed question: a verdict of the server, or an answer that never came.
+fn verdict(error: ClusterError) -> Result<Verdict, Why> {
+    match error {
+        ClusterError::Forbidden(why) => Ok(Verdict::NotAsked(Why(why))),
+        ClusterError::Invalid(_) | ClusterError::Conflict(_) | ClusterError::AlreadyExists | ClusterError::NotFound => {
+            Ok(Verdict::Refused(Why(error.to_string())))
+        }
+        // The server's answer to a manifest that breaks its schema; not a fault that passes.
+        ClusterError::Server { code: 500, reason } if reason.contains("typed patch") => {
+            Ok(Verdict::Refused(Why(reason)))
+        }
+        error => Err(Why(error.to_string())),
+    }
+}
+
+fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<ObjectKey> {
+    let mut missing = Vec::new();
+    for key in desired.items.keys().filter_map(Key::object).filter(|key| is_at(place, key)) {
+        let known = Key::Object(key.clone());
+        if live.seen.contains_key(&known) {
+            continue;
+        }
+        match live.partial.get(&(place.cluster.clone(), key.kind)) {
+            Some(why) => {
+                live.seen.insert(known, Seen::Unknown(why.clone()));
+            }
+            None => missing.push(key.clone()),
+        }
+    }
+    missing
+}
+
+/// What is known of a place's namespace.
+enum Namespace {
+    There,
+    Missing(Key),
+}
+
+/// Asks for the namespace only where nothing of ours was found in it, so that a pass over a world that is
+/// there sends lists alone. Where the rights do not reach that far the namespace is there: the role that
+/// lets us list lives in it.
+async fn see_namespace(reader: &dyn ClusterRead, place: &Place, desired: &Desired, live: &mut Live) -> Namespace {
+    let is_namespace = |key: &&ObjectKey| {
+        key.cluster == place.cluster && key.kind == Kind::Namespace && key.name == place.namespace
+    };
+    let Some(key) = desired.items.keys().filter_map(Key::object).find(is_namespace) else {
+        return Namespace::There;
+    };
+    let found_any = live.seen.iter().any(|(seen, state)| {
+        seen.object().is_some_and(|seen| is_at(place, seen)) && matches!(state, Seen::Object(_))
+    });
+    let known = Key::Object(key.clone());
+    let there = |observed| Seen::Object(Box::new(observed));
+    let (seen, answer) = if found_any {
+        (there(reduce(Kind::Namespace, &Value::Null)), Namespace::There)
+    } else {
+        match reader.get(key).await {
+            Ok(Some(object)) => (there(reduce(Kind::Namespace, &object)), Namespace::There),
+            Ok(None) => (Seen::Absent { verdict: Verdict::Accepted }, Namespace::Missing(known.clone())),
+            Err(ClusterError::Forbidden(_)) => (there(reduce(Kind::Namespace, &Value::Null)), Namespace::There),
+            Err(error) => (Seen::Unknown(Why(error.to_string())), Namespace::There),
+        }
+    };
+    live.seen.insert(known, seen);
+    answer
+}
+
+/// Asks about a wanted object that no list showed: it is missing, or it is there without our labels.
+async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Item) -> Seen {
+    let Item::Object(object) = item else {
+        return match reader.get(key).await {
+            Ok(Some(object)) => Seen::Object(Box::new(reduce(key.kind, &object))),
+            Ok(None) => Seen::Absent { verdict: Verdict::NotAsked(Why::from("it is made once, with new content")) },
+            Err(error) => Seen::Unknown(Why(error.to_string())),
+        };
+    };
+    match reader.dry_run(key, &object.manifest).await {
+        // Only an object that is stored has a version.
+        Ok(stored) if stored["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) => {
+            match reader.get(key).await {
+                Ok(Some(object)) => Seen::Object(Box::new(reduce(key.kind, &object))),
+                Ok(None) => Seen::Unknown(Why::from("it came and went while it was looked at")),
+                Err(error) => Seen::Unknown(Why(error.to_string())),
+            }
+        }
+        Ok(_) => Seen::Absent { verdict: Verdict::Accepted },
+        Err(error) => match verdict(error) {
+            Ok(verdict) => Seen::Absent { verdict },
+            Err(why) => Seen::Unknown(why),
+        },
+    }
+}
+
+/// Groups wanted keys into places: every cluster and namespace that something is wanted in, and the home one.
+#[must_use]
+pub fn places(
+    desired: &Desired,
+    home: (&ClusterName, &str),
+    with_keda: bool,
+    reader: impl Fn(&ClusterName) -> Result<Arc<dyn ClusterRead>, Why>,
+) -> Vec<Place> {
+    let mut found: BTreeMap<(ClusterName, String), BTreeSet<Kind>> = BTreeMap::new();
+    let listed = Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Namespace | Kind::ScaledObject));
+    let listed: BTreeSet<Kind> = listed.chain(with_keda.then_some(Kind::ScaledObject)).collect();
+    found.insert((home.0.clone(), home.1.to_owned()), listed.clone());
+    for key in desired.items.keys().filter_map(Key::object).filter(|key| key.kind != Kind::Namespace) {
+        let place = (key.cluster.clone(), key.namespace.clone());
+        found.entry(place).or_insert_with(|| listed.clone()).insert(key.kind);
+    }
+    let place = |((cluster, namespace), kinds): ((ClusterName, String), _)| Place {
+        reader: reader(&cluster),
+        cluster,
+        namespace,
+        kinds,
+    };
+    found.into_iter().map(place).collect()
+}

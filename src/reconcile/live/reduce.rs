@@ -1,0 +1,178 @@
+//! One listed object to what a pass keeps of it: identity, owner, readiness, and for a Secret which keys
+//! it has. Values of Secrets end here. Pure.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::{Contents, Observed, Readiness, Verdict};
+use crate::model::{Component, FIELD_MANAGER, Kind, Ownership, Row, Slug, names, token};
+
+/// Returns what is kept of an object; nothing is compared yet.
+pub fn reduce(kind: Kind, object: &Value) -> Observed {
+    let metadata = &object["metadata"];
+    let text = |name: &str| metadata[name].as_str().unwrap_or_default().to_owned();
+    Observed {
+        uid: text("uid"),
+        version: text("resourceVersion"),
+        owner: ownership(object),
+        readiness: readiness(kind, object),
+        terminating: !metadata["deletionTimestamp"].is_null(),
+        changes: Vec::new(),
+        verdict: Verdict::Same,
+        foreign: Vec::new(),
+        contents: (kind == Kind::Secret).then(|| contents(object)),
+    }
+}
+
+/// Returns whose an object is by its labels, if it is one of ours.
+pub fn ownership(object: &Value) -> Option<Ownership> {
+    let labels = &object["metadata"]["labels"];
+    let label = |name: &str| labels[name].as_str();
+    if label("app.kubernetes.io/managed-by") != Some(FIELD_MANAGER) {
+        return None;
+    }
+    Some(Ownership {
+        slug: Slug::parse(label("platform.challenge.slug")?).ok()?,
+        component: Component::from_label(label("platform.component")?)?,
+    })
+}
+
+/// Tells whether a pass gives this name to an object of this owner. A copy that somebody made of one of our
+/// objects carries our labels under another name, and is not ours to delete.
+pub fn is_derived_name(kind: Kind, owner: &Ownership, name: &str) -> bool {
+    let slug = &owner.slug;
+    let expected = match (owner.component, kind) {
+        (Component::ChallengeSecret, _) => names::token_secret(slug),
+        (Component::ChallengePostgresSecret, _) => names::postgres_secret(slug),
+        (Component::ChallengePostgres | Component::ChallengePostgresNetwork, _) => names::postgres(slug),
+        (Component::ChallengePostgresData, _) => names::postgres_claim(slug),
+        (Component::ChallengeData, _) => names::data_claim(slug),
+        (
+            Component::Challenge
+            | Component::ChallengeHpa
+            | Component::ChallengeScaledObject
+            | Component::ChallengeNetwork,
+            _,
+        ) => names::workload(slug),
+    };
+    name == expected
+}
+
+fn readiness(kind: Kind, object: &Value) -> Readiness {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64);
+    let wanted = number("/spec/replicas").unwrap_or(1);
+    let ready = number("/status/readyReplicas").unwrap_or(0);
+    let updated = number("/status/updatedReplicas").unwrap_or(0);
+    let observed = number("/status/observedGeneration").unwrap_or(0);
+    let generation = number("/metadata/generation").unwrap_or(0);
+    match kind {
+        Kind::StatefulSet | Kind::Deployment => {
+            if observed >= generation && ready >= wanted && updated >= wanted {
+                Readiness::Ready
+            } else if observed < generation {
+                Readiness::NotReady("not yet seen by its controller".to_owned())
+            } else if ready >= wanted {
+                Readiness::NotReady(format!("{updated}/{wanted} updated"))
+            } else {
+                Readiness::NotReady(format!("{ready}/{wanted} ready"))
+            }
+        }
+        Kind::Namespace
+        | Kind::Secret
+        | Kind::PersistentVolumeClaim
+        | Kind::NetworkPolicy
+        | Kind::Service
+        | Kind::HorizontalPodAutoscaler
+        | Kind::ScaledObject => Readiness::Ready,
+    }
+}
+
+fn contents(secret: &Value) -> Contents {
+    let data = secret["data"].as_object();
+    let filled = data.into_iter().flatten().filter(|(_, value)| value.as_str().is_some_and(|v| !v.is_empty()));
+    let keys: BTreeSet<String> = filled.map(|(key, _)| key.clone()).collect();
+    let decode = |key: &str| -> Option<String> {
+        let text = data?.get(key)?.as_str()?;
+        String::from_utf8(STANDARD.decode(text).ok()?).ok().filter(|token| !token.is_empty())
+    };
+    let tokens = match (decode("challenge_token"), decode("docker_broker_token")) {
+        (Some(challenge), Some(broker)) => Some(token_row(&challenge, &broker)),
+        _ => None,
+    };
+    Contents { keys, tokens }
+}
+
+/// Returns the registry row that belongs to a pair of tokens.
+#[must_use]
+pub fn token_row(challenge: &str, broker: &str) -> Row {
+    Row(json!({
+        "token_hash": token::hash(challenge),
+        "token_hint": token::hint(challenge),
+        "broker_token_hash": token::hash(broker),
+        "broker_token_hint": token::hint(broker),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labelled(slug: &str, component: &str) -> Value {
+        json!({"metadata": {"labels": {
+            "app.kubernetes.io/managed-by": "platform-network",
+            "platform.challenge.slug": slug,
+            "platform.component": component,
+        }}})
+    }
+
+    #[test]
+    fn only_complete_labels_of_a_pass_make_an_owner() {
+        let owner = ownership(&labelled("demo", "challenge")).unwrap();
+        assert_eq!((owner.slug.as_str(), owner.component), ("demo", Component::Challenge));
+        assert_eq!(ownership(&labelled("demo", "broker-job")), None);
+        assert_eq!(ownership(&labelled("-bad", "challenge")), None);
+        assert_eq!(ownership(&json!({})), None);
+    }
+
+    #[test]
+    fn a_copy_under_another_name_is_not_ours() {
+        let owner = ownership(&labelled("demo", "challenge")).unwrap();
+        assert!(is_derived_name(Kind::Service, &owner, "challenge-demo"));
+        assert!(!is_derived_name(Kind::Service, &owner, "challenge-demo-copy"));
+    }
+
+    #[test]
+    fn a_secret_leaves_key_names_and_hashes_only() {
+        let secret = json!({"data": {
+            "challenge_token": STANDARD.encode("canary-challenge"),
+            "docker_broker_token": STANDARD.encode("canary-broker"),
+            "empty": "",
+        }});
+        let observed = reduce(Kind::Secret, &secret);
+        let contents = observed.contents.as_ref().unwrap();
+        assert_eq!(contents.keys.len(), 2);
+        assert_eq!(contents.tokens.as_ref().unwrap().0["token_hash"], token::hash("canary-challenge"));
+        assert!(!format!("{observed:?}").contains("canary-"));
+    }
+
+    #[test]
+    fn a_workload_is_ready_when_its_controller_has_seen_and_rolled_it() {
+        let workload = |observed: i64, ready: i64, updated: i64| {
+            let status = json!({"observedGeneration": observed, "readyReplicas": ready, "updatedReplicas": updated});
+            json!({"metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status})
+        };
+        assert_eq!(readiness(Kind::StatefulSet, &workload(2, 1, 1)), Readiness::Ready);
+        assert_ne!(readiness(Kind::StatefulSet, &workload(1, 1, 1)), Readiness::Ready);
+        assert_eq!(
+            readiness(Kind::StatefulSet, &workload(2, 0, 1)),
+            Readiness::NotReady("0/1 ready".to_owned())
+        );
+        assert_eq!(
+            readiness(Kind::StatefulSet, &workload(2, 1, 0)),
+            Readiness::NotReady("0/1 updated".to_owned())
+        );
+    }
+}

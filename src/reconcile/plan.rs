@@ -1,0 +1,272 @@
+//! What is to be done, in which order, and what must not be done and why: `Desired` and `Live` to `Plan`. Pure.
+
+pub mod decide;
+pub mod diff;
+pub mod guard;
+pub mod order;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::decide::{Decision, World};
+use super::desired::Desired;
+use super::live::{Change, Live, Why};
+use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Slug};
+use crate::spec::platform::Safety;
+
+/// Everything one pass would do, as a value: printed, tested, and executed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The source's revision.
+    pub revision: Revision,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// What is not done, and why.
+    pub held: Vec<Held>,
+    /// How many wanted keys are as they should be.
+    pub unchanged: usize,
+    /// Guards that this plan would pass; it is not carried out until each is allowed.
+    pub guards: Vec<Guard>,
+    /// Shares before and after, of challenges whose share changes.
+    pub shares: BTreeMap<Slug, (String, String)>,
+    /// Remarks that change nothing, such as foreign items in an object of ours.
+    pub notes: Vec<Note>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What it is about.
+    pub key: Key,
+    /// The challenge it belongs to, if any.
+    pub slug: Option<Slug>,
+    /// What is done.
+    pub action: Action,
+    /// Steps of one challenge run by ascending wave; steps of no challenge come before all others.
+    pub wave: u8,
+    /// The objects that must be there and ready first.
+    pub after: Vec<ObjectKey>,
+}
+
+/// What is done to a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// It is made.
+    Create(Item),
+    /// It is changed.
+    Update {
+        /// What it should hold.
+        new: Item,
+        /// The object's identity as seen; `None` for a row.
+        uid: Option<String>,
+        /// The fields that change.
+        changes: Vec<Change>,
+    },
+    /// It is deleted: an object as seen, or a row.
+    Delete {
+        /// Identity and version as seen; `None` for a row.
+        seen: Option<(String, String)>,
+    },
+}
+
+/// Something that is not done, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "held")]
+pub enum Held {
+    /// Removal keeps it: it holds data or the key to data.
+    Retained {
+        /// What is kept.
+        key: Key,
+        /// Whose it was.
+        slug: Option<Slug>,
+    },
+    /// The name is taken by an object that is not ours.
+    Foreign {
+        /// The name.
+        key: Key,
+        /// The challenge that wants it.
+        slug: Option<Slug>,
+        /// Whose it seems to be.
+        why: Why,
+    },
+    /// Its state could not be read.
+    Unknown {
+        /// What was not read.
+        key: Key,
+        /// The challenge.
+        slug: Option<Slug>,
+        /// Why not.
+        why: Why,
+    },
+    /// It would be refused, or must not be done.
+    Refused {
+        /// What is refused.
+        key: Key,
+        /// The challenge.
+        slug: Option<Slug>,
+        /// The reason, with the remedy.
+        why: Why,
+    },
+    /// Somebody else changed it and the challenge says `drift: report`.
+    Drifted {
+        /// What was changed.
+        key: Key,
+        /// The challenge.
+        slug: Option<Slug>,
+        /// Which fields, and by whom.
+        why: Why,
+    },
+    /// It waits for another object.
+    Waits {
+        /// What waits.
+        key: Key,
+        /// The challenge.
+        slug: Option<Slug>,
+        /// What it waits for.
+        on: Key,
+        /// The state of that.
+        why: Why,
+    },
+    /// A kind could not be listed, so that nothing of it is deleted.
+    Unlisted {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The kind.
+        kind: Kind,
+        /// Why not.
+        why: Why,
+    },
+    /// The whole challenge is withheld; nothing of it is touched.
+    Withheld {
+        /// The challenge.
+        slug: Slug,
+        /// The reason, with the remedy.
+        why: Why,
+    },
+}
+
+/// A guard of `safety` that a plan would pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "guard")]
+pub enum Guard {
+    /// More deletes than `safety.max_deleted_percent` of everything owned.
+    Deletes {
+        /// How many.
+        deletes: usize,
+        /// Of how many.
+        owned: usize,
+        /// The limit in percent.
+        limit_percent: u32,
+    },
+    /// A share that moves further than `safety.max_emission_change_points`.
+    EmissionChange {
+        /// The challenge that moves furthest.
+        slug: Slug,
+        /// How far, in hundredths of a percent point.
+        basis_points: u32,
+        /// The limit in percent points.
+        limit_points: u32,
+    },
+    /// A freeze window is open.
+    Freeze {
+        /// When it ends, RFC 3339.
+        until: String,
+        /// Its reason.
+        why: String,
+    },
+}
+
+impl Held {
+    /// Returns what is held, if it is one key.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Retained { key, .. }
+            | Self::Foreign { key, .. }
+            | Self::Unknown { key, .. }
+            | Self::Refused { key, .. }
+            | Self::Drifted { key, .. }
+            | Self::Waits { key, .. } => Some(key),
+            Self::Unlisted { .. } | Self::Withheld { .. } => None,
+        }
+    }
+
+    /// Returns the challenge it belongs to, if any.
+    #[must_use]
+    pub fn slug(&self) -> Option<&Slug> {
+        match self {
+            Self::Retained { slug, .. }
+            | Self::Foreign { slug, .. }
+            | Self::Unknown { slug, .. }
+            | Self::Refused { slug, .. }
+            | Self::Drifted { slug, .. }
+            | Self::Waits { slug, .. } => slug.as_ref(),
+            Self::Withheld { slug, .. } => Some(slug),
+            Self::Unlisted { .. } => None,
+        }
+    }
+
+    /// Tells whether something could not be read.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Unlisted { .. })
+    }
+}
+
+/// A remark about a key that changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What it is about.
+    pub key: Key,
+    /// The challenge.
+    pub slug: Option<Slug>,
+    /// The remark.
+    pub text: String,
+}
+
+impl Plan {
+    /// Tells whether there is nothing to do and nothing that waits, was refused or is unknown; kept data alone is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.held.iter().all(|held| matches!(held, Held::Retained { .. }))
+    }
+
+    /// Tells whether something could not be read.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        self.held.iter().any(Held::is_unknown)
+    }
+}
+
+/// Decides what one pass does. The clock is an argument: only the freeze windows depend on it.
+#[must_use]
+pub fn plan_pass(revision: Revision, desired: &Desired, live: &Live, safety: &Safety, now: jiff::Timestamp) -> Plan {
+    let world = World::new(desired, live);
+    let mut plan = Plan {
+        revision,
+        steps: Vec::new(),
+        held: Vec::new(),
+        unchanged: 0,
+        guards: Vec::new(),
+        shares: guard::shares(desired, live),
+        notes: Vec::new(),
+    };
+    for (key, decision) in world.decide() {
+        let slug = world.slug(&key).cloned();
+        match decision {
+            Decision::Unchanged => plan.unchanged += 1,
+            Decision::Nothing => {}
+            Decision::Held(held) => plan.held.push(held),
+            Decision::Do { action, after } => {
+                let wave = order::wave(&key, &action);
+                plan.steps.push(Step { key, slug, action, wave, after });
+            }
+        }
+    }
+    plan.held.extend(world.withheld());
+    plan.notes = world.notes();
+    plan.steps.sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
+    plan.guards = guard::guards(&plan, live, safety, now);
+    plan
+}

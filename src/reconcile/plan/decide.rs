@@ -1,0 +1,393 @@
+//! One decision per key: what is wanted against what is there. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Held, Note, diff};
+use crate::model::{Generated, Item, Key, Kind, ObjectKey, Recipe, Row, RowKey, Slug};
+use crate::reconcile::desired::{Desired, Presence, Wanted};
+use crate::reconcile::live::{Change, Live, Observed, Readiness, Seen, Verdict, Why};
+
+/// What is decided for one key.
+pub(super) enum Decision {
+    /// It is as it should be.
+    Unchanged,
+    /// It is nobody's business: a draft's missing object, a claim in use.
+    Nothing,
+    /// It is not touched, and why.
+    Held(Held),
+    /// It is written or deleted.
+    Do { action: Action, after: Vec<ObjectKey> },
+}
+
+/// Both sides of the comparison.
+pub(super) struct World<'a> {
+    desired: &'a Desired,
+    live: &'a Live,
+    /// Where each challenge's token Secret is wanted.
+    token_secrets: BTreeMap<&'a Slug, &'a ObjectKey>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(desired: &'a Desired, live: &'a Live) -> Self {
+        let token_secret = |(key, wanted): (&'a Key, &'a Wanted)| match (&wanted.item, key) {
+            (Item::Generated(Generated { recipe: Recipe::Tokens, ownership, .. }), Key::Object(key)) => {
+                Some((&ownership.slug, key))
+            }
+            _ => None,
+        };
+        let token_secrets = desired.items.iter().filter_map(token_secret).collect();
+        Self { desired, live, token_secrets }
+    }
+
+    /// Returns the challenge that a key belongs to.
+    pub(super) fn slug(&self, key: &Key) -> Option<&'a Slug> {
+        if let Some(slug) = self.desired.items.get(key).and_then(|wanted| wanted.item.ownership()) {
+            return Some(&slug.slug);
+        }
+        let (seen, _) = self.live.seen.get_key_value(key).or_else(|| self.wanted_key(key))?;
+        match (seen, self.live.seen.get(key)) {
+            (Key::Row(row), _) => row.slug(),
+            (Key::Object(_), Some(Seen::Object(observed))) => observed.owner.as_ref().map(|owner| &owner.slug),
+            (Key::Object(_), _) => None,
+        }
+    }
+
+    fn wanted_key(&self, key: &Key) -> Option<(&'a Key, &'a Seen)> {
+        // A wanted row that was never seen still names its challenge.
+        static ABSENT: Seen = Seen::Absent { verdict: Verdict::Accepted };
+        self.desired.items.get_key_value(key).map(|(key, _)| (key, &ABSENT))
+    }
+
+    /// Decides every wanted key and every key of ours that is not wanted.
+    pub(super) fn decide(&self) -> BTreeMap<Key, Decision> {
+        let mut decisions: BTreeMap<Key, Decision> = BTreeMap::new();
+        for (key, wanted) in &self.desired.items {
+            decisions.insert(key.clone(), self.decide_wanted(key, wanted));
+        }
+        for (key, seen) in &self.live.seen {
+            if !self.desired.items.contains_key(key) {
+                decisions.insert(key.clone(), self.decide_unwanted(key, seen));
+            }
+        }
+        self.gate(&mut decisions);
+        decisions
+    }
+
+    /// Returns what is withheld as a whole: challenges, and kinds that could not be listed.
+    pub(super) fn withheld(&self) -> Vec<Held> {
+        let challenges = self.desired.withheld.iter();
+        let challenges =
+            challenges.map(|(slug, why)| Held::Withheld { slug: slug.clone(), why: Why(why.clone()) });
+        let unlisted = self.live.partial.iter().map(|((cluster, kind), why)| Held::Unlisted {
+            cluster: cluster.clone(),
+            kind: *kind,
+            why: why.clone(),
+        });
+        challenges.chain(unlisted).collect()
+    }
+
+    /// Returns remarks: strangers in lists of ours, and strangers that carry our labels.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for (key, seen) in &self.live.seen {
+            let Seen::Object(observed) = seen else { continue };
+            let slug = self.slug(key).cloned();
+            for item in &observed.foreign {
+                let text = format!("{item} was put there by somebody else");
+                notes.push(Note { key: key.clone(), slug: slug.clone(), text });
+            }
+            let is_wanted = self.desired.items.contains_key(key);
+            if !is_wanted && observed.owner.is_none() {
+                let text = "carries our labels under a name that is not ours; it is left alone".to_owned();
+                notes.push(Note { key: key.clone(), slug, text });
+            }
+        }
+        notes
+    }
+
+    fn decide_wanted(&self, key: &Key, wanted: &Wanted) -> Decision {
+        match (key, &wanted.item) {
+            (Key::Row(row), Item::TokenRow) => self.decide_token_row(row, wanted),
+            (Key::Row(row), Item::Row(new)) => self.decide_row(row, new, wanted),
+            (Key::Object(object), item) => self.decide_object(object, item, wanted),
+            (Key::Row(_), _) => Decision::Nothing,
+        }
+    }
+
+    fn decide_object(&self, key: &ObjectKey, item: &Item, wanted: &Wanted) -> Decision {
+        let slug = item.ownership().map(|owner| owner.slug.clone());
+        let whole = Key::Object(key.clone());
+        let unknown = Seen::Unknown(Why::from("it was not looked at"));
+        match self.live.seen.get(&whole).unwrap_or(&unknown) {
+            Seen::Unknown(why) => Decision::Held(Held::Unknown { key: whole, slug, why: why.clone() }),
+            Seen::Absent { verdict } => self.decide_absent(whole, slug, item, wanted, verdict),
+            Seen::Object(observed) => self.decide_present(whole, slug, item, wanted, observed),
+            Seen::Row(_) => Decision::Nothing,
+        }
+    }
+
+    fn decide_absent(
+        &self,
+        key: Key,
+        slug: Option<Slug>,
+        item: &Item,
+        wanted: &Wanted,
+        verdict: &Verdict,
+    ) -> Decision {
+        if wanted.presence == Presence::IfPresent {
+            return Decision::Nothing;
+        }
+        if let Verdict::Refused(why) = verdict {
+            return Decision::Held(Held::Refused { key, slug, why: why.clone() });
+        }
+        if let Some(held) = self.password_without_secret(&key, slug.as_ref(), item) {
+            return Decision::Held(held);
+        }
+        Decision::Do { action: Action::Create(item.clone()), after: wanted.after.clone() }
+    }
+
+    /// A claim that is there, or may be there, holds data that knows a password: none is invented for it.
+    fn password_without_secret(&self, key: &Key, slug: Option<&Slug>, item: &Item) -> Option<Held> {
+        let Item::Generated(Generated { recipe: Recipe::Postgres { claim, .. }, .. }) = item else {
+            return None;
+        };
+        let object = key.object()?;
+        let claim_key = ObjectKey {
+            kind: Kind::PersistentVolumeClaim,
+            name: claim.clone(),
+            ..object.clone()
+        };
+        let slug = slug.cloned();
+        match self.live.seen.get(&Key::Object(claim_key)) {
+            Some(Seen::Object(_)) => {
+                let why = Why(format!(
+                    "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup, or give the data up with `platform purge`"
+                ));
+                Some(Held::Refused { key: key.clone(), slug, why })
+            }
+            Some(Seen::Unknown(why)) => Some(Held::Unknown { key: key.clone(), slug, why: why.clone() }),
+            _ => {
+                let listing = (object.cluster.clone(), Kind::PersistentVolumeClaim);
+                let why = self.live.partial.get(&listing)?;
+                Some(Held::Unknown { key: key.clone(), slug, why: why.clone() })
+            }
+        }
+    }
+
+    fn decide_present(
+        &self,
+        key: Key,
+        slug: Option<Slug>,
+        item: &Item,
+        wanted: &Wanted,
+        observed: &Observed,
+    ) -> Decision {
+        let is_namespace = matches!(&key, Key::Object(key) if key.kind == Kind::Namespace);
+        if !is_namespace && observed.owner.as_ref() != item.ownership() {
+            let why = match &observed.owner {
+                Some(owner) => Why(format!("it belongs to {} of {}", owner.component, owner.slug)),
+                None => Why::from("an object of this name exists without our labels; rename it, or label it as ours"),
+            };
+            return Decision::Held(Held::Foreign { key, slug, why });
+        }
+        if observed.terminating {
+            let why = Why::from("it is being deleted");
+            return Decision::Held(Held::Waits { on: key.clone(), key, slug, why });
+        }
+        match item {
+            Item::Generated(generated) => decide_generated(key, slug, generated, observed),
+            Item::CreateOnly(_) => Decision::Unchanged,
+            Item::Object(_) | Item::Row(_) | Item::TokenRow => {
+                self.decide_changes(key, slug, item, wanted, observed)
+            }
+        }
+    }
+
+    fn decide_changes(
+        &self,
+        key: Key,
+        slug: Option<Slug>,
+        item: &Item,
+        wanted: &Wanted,
+        observed: &Observed,
+    ) -> Decision {
+        match &observed.verdict {
+            _ if observed.changes.is_empty() => Decision::Unchanged,
+            Verdict::Refused(why) => Decision::Held(Held::Refused { key, slug, why: why.clone() }),
+            Verdict::Same => Decision::Unchanged,
+            _ if self.is_reported_drift(slug.as_ref()) => {
+                Decision::Held(Held::Drifted { key, slug, why: drift(&observed.changes) })
+            }
+            Verdict::Accepted | Verdict::Deferred(_) | Verdict::NotAsked(_) => Decision::Do {
+                action: Action::Update {
+                    new: item.clone(),
+                    uid: Some(observed.uid.clone()),
+                    changes: observed.changes.clone(),
+                },
+                after: wanted.after.clone(),
+            },
+        }
+    }
+
+    /// A difference is drift when the declaration of the challenge, which its row records whole, has not changed.
+    fn is_reported_drift(&self, slug: Option<&Slug>) -> bool {
+        let Some(slug) = slug.filter(|slug| self.desired.report_only.contains(*slug)) else {
+            return false;
+        };
+        let key = Key::Row(RowKey::Challenge(slug.clone()));
+        let wanted = self.desired.items.get(&key).map(|wanted| &wanted.item);
+        matches!((self.live.seen.get(&key), wanted), (Some(Seen::Row(old)), Some(Item::Row(new))) if old == new)
+    }
+
+    fn decide_row(&self, row: &RowKey, new: &Row, wanted: &Wanted) -> Decision {
+        let key = Key::Row(row.clone());
+        let after = wanted.after.clone();
+        match (self.live.seen.get(&key), &self.live.rows_unknown) {
+            (Some(Seen::Row(old)), _) if old == new => Decision::Unchanged,
+            (Some(Seen::Row(old)), _) => {
+                let changes = diff::changes(&old.0, &new.0);
+                Decision::Do { action: Action::Update { new: Item::Row(new.clone()), uid: None, changes }, after }
+            }
+            (_, Some(why)) => {
+                Decision::Held(Held::Unknown { slug: row.slug().cloned(), key, why: why.clone() })
+            }
+            _ => Decision::Do { action: Action::Create(Item::Row(new.clone())), after },
+        }
+    }
+
+    /// The row follows the Secret: hash and hint are known once that exists.
+    fn decide_token_row(&self, row: &RowKey, wanted: &Wanted) -> Decision {
+        let key = Key::Row(row.clone());
+        let slug = row.slug().cloned();
+        let Some(secret) = slug.as_ref().and_then(|slug| self.token_secrets.get(slug)) else {
+            return Decision::Nothing;
+        };
+        let secret_key = Key::Object((*secret).clone());
+        if let Some(why) = &self.live.rows_unknown {
+            return Decision::Held(Held::Unknown { key, slug, why: why.clone() });
+        }
+        let old = match self.live.seen.get(&key) {
+            Some(Seen::Row(row)) => Some(row),
+            _ => None,
+        };
+        let write = |changes| {
+            let action = match old {
+                Some(_) => Action::Update { new: Item::TokenRow, uid: None, changes },
+                None => Action::Create(Item::TokenRow),
+            };
+            Decision::Do { action, after: vec![(*secret).clone()] }
+        };
+        match self.live.seen.get(&secret_key) {
+            Some(Seen::Absent { .. }) if wanted.presence == Presence::IfPresent => Decision::Nothing,
+            Some(Seen::Absent { .. }) => write(Vec::new()),
+            Some(Seen::Object(observed)) => match observed.contents.as_ref().and_then(|c| c.tokens.as_ref()) {
+                Some(new) if Some(new) == old => Decision::Unchanged,
+                Some(new) => write(old.map(|old| diff::changes(&old.0, &new.0)).unwrap_or_default()),
+                None => waits(key, slug, secret_key, "its tokens are incomplete"),
+            },
+            _ => waits(key, slug, secret_key, "it could not be read"),
+        }
+    }
+
+    fn decide_unwanted(&self, key: &Key, seen: &Seen) -> Decision {
+        match (key, seen) {
+            (Key::Row(row), Seen::Row(_)) => match row.slug() {
+                Some(slug) if self.desired.withheld.contains_key(slug) => Decision::Nothing,
+                _ => Decision::Do { action: Action::Delete { seen: None }, after: Vec::new() },
+            },
+            (Key::Object(object), Seen::Object(observed)) => self.decide_stray(object, observed),
+            _ => Decision::Nothing,
+        }
+    }
+
+    fn decide_stray(&self, key: &ObjectKey, observed: &Observed) -> Decision {
+        let Some(owner) = &observed.owner else {
+            return Decision::Nothing;
+        };
+        let in_use = self.desired.claims.contains_key(key);
+        let incomplete = self.live.partial.contains_key(&(key.cluster.clone(), key.kind));
+        if in_use || observed.terminating || self.desired.withheld.contains_key(&owner.slug) {
+            return Decision::Nothing;
+        }
+        // A claim holds data whatever its labels say: the kind alone keeps it.
+        if owner.component.keeps_data() || key.kind == Kind::PersistentVolumeClaim {
+            return Decision::Held(Held::Retained { key: Key::Object(key.clone()), slug: Some(owner.slug.clone()) });
+        }
+        if incomplete {
+            return Decision::Nothing;
+        }
+        let seen = Some((observed.uid.clone(), observed.version.clone()));
+        Decision::Do { action: Action::Delete { seen }, after: Vec::new() }
+    }
+
+    /// Holds back what would be written before the objects that it needs are there and ready.
+    fn gate(&self, decisions: &mut BTreeMap<Key, Decision>) {
+        loop {
+            let blocked: Vec<(Key, Held)> = decisions
+                .iter()
+                .filter_map(|(key, decision)| Some((key.clone(), self.blocked(key, decision, decisions)?)))
+                .collect();
+            if blocked.is_empty() {
+                return;
+            }
+            // Each round holds at least one more key, and what is held blocks what waits for it.
+            decisions.extend(blocked.into_iter().map(|(key, held)| (key, Decision::Held(held))));
+        }
+    }
+
+    fn blocked(&self, key: &Key, decision: &Decision, decisions: &BTreeMap<Key, Decision>) -> Option<Held> {
+        let Decision::Do { after, action } = decision else {
+            return None;
+        };
+        if matches!(action, Action::Delete { .. }) {
+            return None;
+        }
+        let slug = self.slug(key).cloned();
+        let wait = |on: &ObjectKey, why: Why| Held::Waits {
+            key: key.clone(),
+            slug: slug.clone(),
+            on: Key::Object(on.clone()),
+            why,
+        };
+        after.iter().find_map(|on| match decisions.get(&Key::Object(on.clone()))? {
+            Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
+            Decision::Unchanged => match &self.live.object(on)?.readiness {
+                Readiness::Ready => None,
+                Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
+            },
+            Decision::Do { .. } | Decision::Nothing => None,
+        })
+    }
+}
+
+fn decide_generated(key: Key, slug: Option<Slug>, generated: &Generated, observed: &Observed) -> Decision {
+    let has = |name: &&&str| observed.contents.as_ref().is_some_and(|contents| contents.keys.contains(**name));
+    let lacking: Vec<&str> = generated.recipe.keys().iter().filter(|name| !has(name)).copied().collect();
+    if lacking.is_empty() {
+        return Decision::Unchanged;
+    }
+    let remedy = match generated.recipe {
+        Recipe::Tokens => "delete the Secret, and the next apply makes a new pair",
+        Recipe::Postgres { .. } => "restore it from a backup: its password is known to the data alone",
+    };
+    let why = Why(format!("it lacks {}; {remedy}", lacking.join(", ")));
+    Decision::Held(Held::Refused { key, slug, why })
+}
+
+fn waits(key: Key, slug: Option<Slug>, on: Key, why: &str) -> Decision {
+    Decision::Held(Held::Waits { key, slug, on, why: Why::from(why) })
+}
+
+fn drift(changes: &[Change]) -> Why {
+    let shown: Vec<String> = changes
+        .iter()
+        .take(5)
+        .map(|change| match &change.taken_by {
+            Some(by) => format!("{} (by {by})", change.path),
+            None => change.path.clone(),
+        })
+        .collect();
+    let more = changes.len().saturating_sub(shown.len());
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Why(format!("changed by somebody else: {}{tail}; `drift: report` leaves it", shown.join(", ")))
+}

@@ -1,0 +1,92 @@
+//! The guards of `safety`: what a pass may not do without being told so. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Guard, Plan};
+use crate::model::{Emission, Item, Key, Row, RowKey, Share, Slug};
+use crate::reconcile::desired::Desired;
+use crate::reconcile::live::{Live, Seen};
+use crate::spec::platform::Safety;
+
+/// Returns the share of each challenge whose share changes, before and after, as shown to people.
+#[must_use]
+pub fn shares(desired: &Desired, live: &Live) -> BTreeMap<Slug, (String, String)> {
+    let (before, after) = (shares_before(live), shares_after(desired, live));
+    let shown = |shares: &BTreeMap<Slug, Share>, slug: &Slug| {
+        shares.get(slug).map_or_else(|| "0.00 %".to_owned(), Share::to_string)
+    };
+    let slugs: BTreeSet<&Slug> = before.keys().chain(after.keys()).collect();
+    let pairs = slugs.into_iter().map(|slug| (slug.clone(), (shown(&before, slug), shown(&after, slug))));
+    pairs.filter(|(_, (before, after))| before != after).collect()
+}
+
+/// Returns the guards that a plan would pass.
+pub(super) fn guards(plan: &Plan, live: &Live, safety: &Safety, now: jiff::Timestamp) -> Vec<Guard> {
+    let frozen = safety.freeze.iter().find(|window| window.from <= now && now < window.to);
+    let freeze = frozen.filter(|_| !plan.steps.is_empty()).map(|window| Guard::Freeze {
+        until: window.to.to_string(),
+        why: window.why.clone(),
+    });
+    [deletes(plan, live, safety), emission_change(plan, safety), freeze].into_iter().flatten().collect()
+}
+
+fn deletes(plan: &Plan, live: &Live, safety: &Safety) -> Option<Guard> {
+    let deletes = plan.steps.iter().filter(|step| matches!(step.action, Action::Delete { .. })).count();
+    let is_owned = |seen: &&Seen| match seen {
+        Seen::Object(observed) => observed.owner.is_some(),
+        Seen::Row(_) => true,
+        Seen::Absent { .. } | Seen::Unknown(_) => false,
+    };
+    let owned = live.seen.values().filter(is_owned).count();
+    let limit = safety.max_deleted_percent;
+    let over = deletes * 100 > owned * usize::try_from(limit).unwrap_or(usize::MAX);
+    over.then_some(Guard::Deletes { deletes, owned, limit_percent: limit })
+}
+
+/// The plan's own shares tell the jump; a registry without active challenges had no shares to move.
+fn emission_change(plan: &Plan, safety: &Safety) -> Option<Guard> {
+    let had_shares = plan.shares.values().any(|(before, _)| before != "0.00 %");
+    let jump = |(slug, (before, after)): (&Slug, &(String, String))| {
+        let moved = basis_points(before).abs_diff(basis_points(after));
+        (moved, slug.clone())
+    };
+    let (basis_points, slug) = plan.shares.iter().map(jump).max()?;
+    let limit = safety.max_emission_change_points;
+    let over = had_shares && basis_points > limit.saturating_mul(100);
+    over.then_some(Guard::EmissionChange { slug, basis_points, limit_points: limit })
+}
+
+fn basis_points(shown: &str) -> u32 {
+    let digits: String = shown.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+fn shares_before(live: &Live) -> BTreeMap<Slug, Share> {
+    of_rows(live.seen.iter().filter_map(|(key, seen)| match (key, seen) {
+        (Key::Row(RowKey::Challenge(slug)), Seen::Row(row)) => Some((slug, row)),
+        _ => None,
+    }))
+}
+
+/// A withheld challenge keeps the row it has.
+fn shares_after(desired: &Desired, live: &Live) -> BTreeMap<Slug, Share> {
+    let wanted = desired.items.iter().filter_map(|(key, wanted)| match (key, &wanted.item) {
+        (Key::Row(RowKey::Challenge(slug)), Item::Row(row)) => Some((slug, row)),
+        _ => None,
+    });
+    let kept = live.seen.iter().filter_map(|(key, seen)| match (key, seen) {
+        (Key::Row(RowKey::Challenge(slug)), Seen::Row(row)) if desired.withheld.contains_key(slug) => {
+            Some((slug, row))
+        }
+        _ => None,
+    });
+    of_rows(wanted.chain(kept))
+}
+
+fn of_rows<'a>(rows: impl Iterator<Item = (&'a Slug, &'a Row)>) -> BTreeMap<Slug, Share> {
+    let active = rows.filter(|(_, row)| row.0["status"] == "active");
+    let emission = |row: &Row| Emission::parse(row.0["emission_percent"].as_str().unwrap_or("0")).unwrap_or_default();
+    let emissions: BTreeMap<&Slug, Emission> = active.map(|(slug, row)| (slug, emission(row))).collect();
+    let share = |part: Emission| Share::of(part, emissions.values().copied());
+    emissions.iter().map(|(slug, part)| ((*slug).clone(), share(*part))).collect()
+}
