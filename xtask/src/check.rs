@@ -97,8 +97,12 @@ fn render_line(name: &str, outcome: &Result<Outcome>) -> String {
 
 fn check_format(interrupt: &Interrupt) -> Result<Outcome> {
     let mut cargo = environment::cargo();
-    cargo.args(["fmt", "--all", "--check"]);
-    run_to_success(&mut cargo, "cargo fmt --all", interrupt)
+    cargo.args(["fmt", "--all", "--check", "--", "-l"]);
+    run_to_success(
+        &mut cargo,
+        "the files above, and cargo fmt --all",
+        interrupt,
+    )
 }
 
 fn check_lints(interrupt: &Interrupt) -> Result<Outcome> {
