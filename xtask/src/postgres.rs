@@ -290,10 +290,11 @@ fn sql_command(url: &str, sql: &str) -> Result<Command> {
     let psql = find_program("psql")
         .context("psql is needed to make a database on the server of TEST_POSTGRES_URL: apt-get install postgresql-client")?;
     let mut command = Command::new(psql);
+    // Other users of this machine may see the address, password included: it is
+    // that of a test server, and psql takes a URL in no other way.
     command
-        // In the environment, since arguments are for every user to see.
-        .env("PGDATABASE", url)
-        .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "-c", sql])
+        .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1"])
+        .args(["-c", sql, "-d", url])
         .stdin(Stdio::null());
     Ok(command)
 }
