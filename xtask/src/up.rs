@@ -1,0 +1,173 @@
+//! `cargo xtask up`: a local control plane with the example applied to it, to look at.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::{
+    binary, command,
+    control_plane::Shape,
+    environment,
+    interrupt::Interrupt,
+    packages,
+    terminal::{print, progress},
+    world::{Postgresql, World},
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Name of the database file beside the copy of the example.
+const DATABASE: &str = "platform.db";
+
+/// Starts a control plane, applies the example to it, and stays up until Ctrl-C.
+///
+/// Everything is in a scratch folder and goes with this command.
+#[derive(Args)]
+pub struct Arguments {
+    /// Leaves after the last step.
+    #[arg(long)]
+    exit: bool,
+}
+
+/// A step of the tour: arguments of `platform`, and the exit code it must have.
+struct Step {
+    arguments: &'static [&'static str],
+    expected: u8,
+}
+
+/// First everything is missing; once applied, nothing differs.
+const TOUR: [Step; 5] = [
+    step(&["check"], 0),
+    step(&["diff"], 1),
+    step(&["apply", "--yes"], 0),
+    step(&["diff"], 0),
+    step(&["status"], 0),
+];
+
+const fn step(arguments: &'static [&'static str], expected: u8) -> Step {
+    Step {
+        arguments,
+        expected,
+    }
+}
+
+/// Goes through the steps, and waits for Ctrl-C unless told to leave.
+///
+/// # Errors
+///
+/// Fails when something cannot be built or started, and when a step ends with
+/// another exit code than it should.
+pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
+    packages::ensure_basics()?;
+    progress("building platform…");
+    let platform = binary::build(interrupt)?;
+    progress("starting the control plane…");
+    let shape = Shape {
+        clusters: 1,
+        nodes: 2,
+        audit: None,
+    };
+    let world = World::start(&shape, Postgresql::Unwanted, interrupt)?;
+    let place = Place::make(&world)?;
+    for step in &TOUR {
+        place.run_step(step, &platform, interrupt)?;
+    }
+    print(place.render_directions(&platform));
+    while !arguments.exit && interrupt.check().is_ok() {
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(0)
+}
+
+/// The folder in which `platform` runs, and the cluster it sees.
+struct Place {
+    folder: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Place {
+    fn make(world: &World) -> Result<Self> {
+        let folder = world.scratch.folder("up")?;
+        let example = environment::repository().join("examples/platform.yaml");
+        fs::copy(&example, folder.join("platform.yaml"))
+            .with_context(|| format!("copy {}", example.display()))?;
+        Ok(Self {
+            folder,
+            kubeconfig: world.control_plane.kubeconfig().to_owned(),
+        })
+    }
+
+    fn run_step(&self, step: &Step, platform: &Path, interrupt: &Interrupt) -> Result<()> {
+        let line = format!("platform {}", step.arguments.join(" "));
+        print(format!("\n$ {line}"));
+        let mut command = Command::new(platform);
+        command
+            .args(step.arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("PLATFORM_DATABASE_URL", self.database_url())
+            .env_remove("PLATFORM_SOURCE")
+            .current_dir(&self.folder);
+        let code = command::run(&mut command, interrupt)?;
+        interrupt.check()?;
+        ensure!(
+            code == step.expected,
+            "{line} ended with exit code {code} instead of {}",
+            step.expected
+        );
+        Ok(())
+    }
+
+    fn database_url(&self) -> String {
+        format!("sqlite:{}", self.folder.join(DATABASE).display())
+    }
+
+    fn render_directions(&self, platform: &Path) -> String {
+        format!(
+            "
+The control plane is up. To look at it, in another terminal:
+
+  cd {folder}
+  export KUBECONFIG={kubeconfig}
+  export PLATFORM_DATABASE_URL={database}
+  export PATH={programs}:$PATH
+
+  kubectl get pods --all-namespaces
+  platform diff        (after a change to platform.yaml)
+
+Ctrl-C ends it and removes the folder.",
+            folder = self.folder.display(),
+            kubeconfig = self.kubeconfig.display(),
+            database = self.database_url(),
+            programs = platform.parent().unwrap_or(platform).display(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_can_be_pasted_into_a_shell() {
+        let place = Place {
+            folder: "/scratch/up".into(),
+            kubeconfig: "/scratch/kubeconfig".into(),
+        };
+        let text = place.render_directions(Path::new("/target/debug/platform"));
+        for line in [
+            "  cd /scratch/up\n",
+            "  export KUBECONFIG=/scratch/kubeconfig\n",
+            "  export PLATFORM_DATABASE_URL=sqlite:/scratch/up/platform.db\n",
+            "  export PATH=/target/debug:$PATH\n",
+        ] {
+            assert!(text.contains(line), "{line}");
+        }
+    }
+}
