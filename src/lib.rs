@@ -4,3 +4,5 @@ pub mod edge;
 pub mod model;
 pub mod reconcile;
 pub mod spec;
+
+
