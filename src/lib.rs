@@ -5,4 +5,6 @@ pub mod model;
 pub mod reconcile;
 pub mod spec;
 
+pub mod settings;
 
+pub mod cli;
