@@ -1,1 +1,216 @@
 //! The registry database: PostgreSQL and SQLite behind one interface. Sole user of `sqlx`; all SQL is here.
+//!
+//! [`open`] reads what is there and changes nothing; [`open_and_migrate`] brings the schema up to date
+//! first. Both give a [`Database`]. What is declared comes in as rows, what was done as passes; times
+//! are arguments, kept to the microsecond. The two engines differ in their SQL and in how they connect,
+//! in nothing else: [`store`] holds the logic once, and one conformance suite runs on both.
+
+mod error;
+mod location;
+mod migrations;
+mod passes;
+mod postgres;
+mod rows;
+mod sqlite;
+mod store;
+
+#[cfg(test)]
+mod conformance;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+pub use error::DatabaseError;
+pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
+pub use passes::{
+    KeyAction, KeyOutcome, KeyResult, MAX_KEYS, PassCounts, PassOutcome, PassRecord, PassSummary,
+};
+
+use crate::model::{Digest, ImageRef, Revision, Row, RowKey, Secret};
+use location::Location;
+use store::{Engine, Store};
+
+/// What a process asks of the registry database. Every call is one transaction with a time limit.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// Returns every registry row, as of one moment.
+    ///
+    /// # Errors
+    /// The database did not answer, or a row is not one this program can name; there is no partial answer.
+    async fn rows(&self) -> Result<BTreeMap<RowKey, Row>, DatabaseError>;
+
+    /// Makes or replaces a row; the time it was made is kept, `now` becomes the time of the change.
+    ///
+    /// # Errors
+    /// `Row` when the row has not exactly the columns of its table or an impossible value; nothing is written.
+    async fn write_row(
+        &self,
+        key: &RowKey,
+        row: &Row,
+        revision: &Revision,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError>;
+
+    /// Deletes a row; one that is not there is no error.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn delete_row(&self, key: &RowKey) -> Result<(), DatabaseError>;
+
+    /// Records a pass with its outcomes, all or nothing, and returns its number. Long texts are cut, at
+    /// most [`MAX_KEYS`] keys are kept (those not done first), and the oldest passes make room.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn record_pass(&self, pass: &PassRecord) -> Result<i64, DatabaseError>;
+
+    /// Returns up to `limit` (at most 1000) passes before the number `before`, newest first.
+    ///
+    /// # Errors
+    /// The database did not answer, or a newer program wrote an outcome this one does not know.
+    async fn passes(
+        &self,
+        limit: u32,
+        before: Option<i64>,
+    ) -> Result<Vec<PassSummary>, DatabaseError>;
+
+    /// Returns one pass with its outcomes, if it is still kept.
+    ///
+    /// # Errors
+    /// As [`Database::passes`].
+    async fn pass(&self, id: i64) -> Result<Option<PassRecord>, DatabaseError>;
+
+    /// Returns what is remembered of these images (at most 10 000).
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn digests(
+        &self,
+        images: &[ImageRef],
+    ) -> Result<BTreeMap<ImageRef, ResolvedDigest>, DatabaseError>;
+
+    /// Remembers the digest that an image was resolved to for a revision; 10 000 images are kept.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn remember_digest(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        revision: &Revision,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError>;
+
+    /// Returns which database this is and which migrations it has.
+    ///
+    /// # Errors
+    /// The database did not answer, or its schema is not this program's.
+    async fn status(&self) -> Result<MigrationStatus, DatabaseError>;
+
+    /// Closes the connections; calls after this fail.
+    async fn close(&self);
+}
+
+/// What is known of a mutable tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedDigest {
+    /// The digest it stood for.
+    pub digest: Digest,
+    /// The revision it was resolved for, as [`revision_id`] names it.
+    pub revision: String,
+    /// When.
+    pub resolved_at: Timestamp,
+}
+
+impl ResolvedDigest {
+    /// Tells whether the tag was resolved for this revision.
+    #[must_use]
+    pub fn is_of(&self, revision: &Revision) -> bool {
+        self.revision == revision_id(revision)
+    }
+}
+
+/// Returns the text that names a revision in a row: the commit, or the digest of the content.
+#[must_use]
+pub fn revision_id(revision: &Revision) -> &str {
+    match &revision.commit {
+        Some(commit) => &commit.id,
+        None => &revision.digest,
+    }
+}
+
+/// What [`open`] found.
+pub enum Opened {
+    /// A database with this program's schema; it takes no writes.
+    Ready(Arc<dyn Database>),
+    /// There is no file at this path: an empty registry.
+    Absent(String),
+    /// A database without this program's tables, or without the newest: no rows can be read.
+    NotMigrated(MigrationStatus),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    ReadOnly,
+    Migrate,
+}
+
+/// Opens a database for reading: makes no file, applies no migration, refuses writes.
+///
+/// The URL is `sqlite:PATH`, `postgres://…`, `postgresql://…` or `postgresql+asyncpg://…`.
+///
+/// # Errors
+/// The URL is not understood, the database does not answer within ten seconds, or its schema is newer
+/// than this program or was changed. No error holds the URL's user or password.
+pub async fn open(url: &Secret<String>) -> Result<Opened, DatabaseError> {
+    open_in(Location::parse(url)?, Mode::ReadOnly).await
+}
+
+/// Opens a database for reading and writing: makes a missing SQLite file (mode 0600), and applies
+/// pending migrations. Safe when several processes do so at once.
+///
+/// # Errors
+/// As [`open`]; also when a migration fails, in which case it leaves nothing behind.
+pub async fn open_and_migrate(url: &Secret<String>) -> Result<Arc<dyn Database>, DatabaseError> {
+    match open_in(Location::parse(url)?, Mode::Migrate).await? {
+        Opened::Ready(database) => Ok(database),
+        Opened::Absent(place) => Err(DatabaseError::Unreachable {
+            place,
+            why: "the file was removed while it was opened".to_owned(),
+        }),
+        Opened::NotMigrated(status) => Err(DatabaseError::Failed {
+            place: status.place,
+            doing: "applying migrations",
+            why: "some are still pending".to_owned(),
+        }),
+    }
+}
+
+async fn open_in(location: Location, mode: Mode) -> Result<Opened, DatabaseError> {
+    match location {
+        Location::Sqlite(path) => match sqlite::Sqlite::open(&path, mode).await? {
+            Some(engine) => open_engine(engine, mode).await,
+            None => Ok(Opened::Absent(path.shown())),
+        },
+        Location::Postgres(server) => {
+            open_engine(postgres::Postgres::open(*server, mode).await?, mode).await
+        }
+    }
+}
+
+async fn open_engine<E: Engine + 'static>(engine: E, mode: Mode) -> Result<Opened, DatabaseError> {
+    let store = Store::new(engine);
+    let status = store.status().await?;
+    if status.pending.is_empty() {
+        return Ok(Opened::Ready(Arc::new(store)));
+    }
+    if mode == Mode::ReadOnly {
+        store.close().await;
+        return Ok(Opened::NotMigrated(status));
+    }
+    store.migrate().await?;
+    Ok(Opened::Ready(Arc::new(store)))
+}

@@ -1,0 +1,320 @@
+//! PostgreSQL 13 or newer: native types, limits set on the server side, migrations under an advisory lock.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection};
+
+use super::error::{translate, translate_migration};
+use super::location::Server;
+use super::migrations::{self, DatabaseKind, Source};
+use super::store::{Access, Call, Engine, RowStatements, Statements};
+use super::{DatabaseError, Mode};
+
+const MIGRATIONS: [Source; 2] = [
+    (
+        1,
+        "registry",
+        include_str!("migrations/postgres/0001_registry.sql"),
+    ),
+    (
+        2,
+        "passes",
+        include_str!("migrations/postgres/0002_passes.sql"),
+    ),
+];
+
+/// How long connecting may take, and how long a call waits for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long migrations may take with the wait for another process that applies them.
+const MIGRATE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Connections of one process: with a few replicas of a few roles still below a server's default of 100.
+const MAX_CONNECTIONS: u32 = 8;
+
+/// A PostgreSQL database.
+pub(super) struct Postgres {
+    pub(super) pool: PgPool,
+    options: PgConnectOptions,
+    place: String,
+}
+
+impl Postgres {
+    /// Connects once, so that a wrong password or name shows at once and as such, and makes the pool.
+    pub(super) async fn open(server: Server, mode: Mode) -> Result<Self, DatabaseError> {
+        let Server { options, place } = server;
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("platform"),
+        };
+        let options = options.disable_statement_logging();
+        let limited = options.clone().options([
+            ("statement_timeout", "15000"),
+            ("lock_timeout", "5000"),
+            ("idle_in_transaction_session_timeout", "30000"),
+        ]);
+        let limited = match mode {
+            Mode::ReadOnly => limited.options([("default_transaction_read_only", "on")]),
+            Mode::Migrate => limited,
+        };
+        let probe = connect(&place, &limited).await?;
+        probe
+            .close()
+            .await
+            .map_err(|error| translate(&place, "connecting", &error))?;
+        let pool = PoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_lazy_with(limited);
+        Ok(Self {
+            pool,
+            options,
+            place,
+        })
+    }
+}
+
+async fn connect(place: &str, options: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(connected) => connected.map_err(|error| translate(place, "connecting", &error)),
+        Err(_) => Err(DatabaseError::Timeout {
+            place: place.to_owned(),
+            doing: "connecting",
+            seconds: CONNECT_TIMEOUT.as_secs(),
+        }),
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn kind(&self) -> DatabaseKind {
+        DatabaseKind::Postgres
+    }
+
+    fn statements(&self) -> &'static Statements {
+        &STATEMENTS
+    }
+
+    fn migrations(&self) -> Migrator {
+        migrations::migrator(&MIGRATIONS)
+    }
+
+    async fn run(&self, access: Access, calls: Vec<Call>) -> Result<Vec<Vec<String>>, sqlx::Error> {
+        let begin = match access {
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Access::Write => "BEGIN",
+        };
+        let mut transaction = self.pool.begin_with(begin).await?;
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            answers.push(fetch(&mut transaction, call).await?);
+        }
+        transaction.commit().await?;
+        Ok(answers)
+    }
+
+    async fn migrate(&self) -> Result<(), DatabaseError> {
+        let known = self.migrations();
+        // A connection of its own, without the short limits: it waits for the lock, and the lock ends with it.
+        let mut connection = connect(&self.place, &self.options).await?;
+        let run = known.run_direct(None, &mut connection, false);
+        match tokio::time::timeout(MIGRATE_TIMEOUT, run).await {
+            Ok(done) => done.map_err(|error| {
+                translate_migration(&self.place, migrations::newest(&known), &error)
+            })?,
+            Err(_) => {
+                return Err(DatabaseError::Timeout {
+                    place: self.place.clone(),
+                    doing: "applying migrations",
+                    seconds: MIGRATE_TIMEOUT.as_secs(),
+                });
+            }
+        }
+        connection
+            .close()
+            .await
+            .map_err(|error| translate(&self.place, "applying migrations", &error))
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn fetch(connection: &mut PgConnection, call: Call) -> Result<Vec<String>, sqlx::Error> {
+    let mut query = sqlx::query_as::<_, (String,)>(call.sql);
+    for argument in call.arguments {
+        query = query.bind(argument);
+    }
+    let rows = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(text,)| text).collect())
+}
+
+static STATEMENTS: Statements = Statements {
+    server_version: "select current_setting('server_version')",
+    has_migrations: "select (to_regclass('_sqlx_migrations') is not null)::text",
+    applied_migrations: r#"
+        select json_build_array(
+            version, description, encode(checksum, 'hex'),
+            to_char(installed_on at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+        from _sqlx_migrations order by version"#,
+    challenges: RowStatements {
+        read: "
+            select json_build_array(slug, json_build_object(
+                'name', name, 'description', description, 'status', status,
+                'emission_percent', trim_scale(emission_percent)::text, 'version', version,
+                'api_version', api_version, 'image', image,
+                'internal_base_url', internal_base_url, 'spec', spec))::text
+            from challenges order by slug limit 10001",
+        write: "
+            insert into challenges (
+                slug, name, description, status, emission_percent, version, api_version,
+                image, internal_base_url, spec, revision, created_at, updated_at)
+            select
+                $1::text, d ->> 'name', d ->> 'description', d ->> 'status',
+                (d ->> 'emission_percent')::numeric(8, 4), d ->> 'version', d ->> 'api_version',
+                d ->> 'image', d ->> 'internal_base_url', d -> 'spec', $3::text,
+                $4::text::timestamptz, $4::text::timestamptz
+            from (select $2::text::jsonb as d) as document
+            on conflict (slug) do update set
+                name = excluded.name, description = excluded.description,
+                status = excluded.status, emission_percent = excluded.emission_percent,
+                version = excluded.version, api_version = excluded.api_version,
+                image = excluded.image, internal_base_url = excluded.internal_base_url,
+                spec = excluded.spec, revision = excluded.revision,
+                updated_at = excluded.updated_at",
+        delete: "delete from challenges where slug = $1::text",
+    },
+    targets: RowStatements {
+        read: "
+            select json_build_array(id, json_build_object(
+                'mode', mode, 'enabled', enabled, 'draining', draining, 'verify_tls', verify_tls,
+                'gpu_count', gpu_count, 'spec', spec))::text
+            from kubernetes_targets order by id limit 10001",
+        write: "
+            insert into kubernetes_targets (
+                id, mode, enabled, draining, verify_tls, gpu_count, spec, revision,
+                created_at, updated_at)
+            select
+                $1::text, d ->> 'mode', (d ->> 'enabled')::boolean, (d ->> 'draining')::boolean,
+                (d ->> 'verify_tls')::boolean, (d ->> 'gpu_count')::bigint, d -> 'spec', $3::text,
+                $4::text::timestamptz, $4::text::timestamptz
+            from (select $2::text::jsonb as d) as document
+            on conflict (id) do update set
+                mode = excluded.mode, enabled = excluded.enabled, draining = excluded.draining,
+                verify_tls = excluded.verify_tls, gpu_count = excluded.gpu_count,
+                spec = excluded.spec, revision = excluded.revision,
+                updated_at = excluded.updated_at",
+        delete: "delete from kubernetes_targets where id = $1::text",
+    },
+    tokens: RowStatements {
+        read: "
+            select json_build_array(slug, json_build_object(
+                'token_hash', token_hash, 'token_hint', token_hint,
+                'broker_token_hash', broker_token_hash,
+                'broker_token_hint', broker_token_hint))::text
+            from challenge_tokens order by slug limit 10001",
+        write: "
+            insert into challenge_tokens (
+                slug, token_hash, token_hint, broker_token_hash, broker_token_hint, revision,
+                created_at, updated_at)
+            select
+                $1::text, d ->> 'token_hash', d ->> 'token_hint', d ->> 'broker_token_hash',
+                d ->> 'broker_token_hint', $3::text, $4::text::timestamptz, $4::text::timestamptz
+            from (select $2::text::jsonb as d) as document
+            on conflict (slug) do update set
+                token_hash = excluded.token_hash, token_hint = excluded.token_hint,
+                broker_token_hash = excluded.broker_token_hash,
+                broker_token_hint = excluded.broker_token_hint,
+                revision = excluded.revision, updated_at = excluded.updated_at",
+        delete: "delete from challenge_tokens where slug = $1::text",
+    },
+    assignments: RowStatements {
+        read: "
+            select json_build_array(
+                slug, json_build_object('target', target, 'gpu_count', gpu_count))::text
+            from target_assignments order by slug limit 10001",
+        write: "
+            insert into target_assignments (slug, target, gpu_count, revision, assigned_at)
+            select
+                $1::text, d ->> 'target', (d ->> 'gpu_count')::bigint, $3::text,
+                $4::text::timestamptz
+            from (select $2::text::jsonb as d) as document
+            on conflict (slug) do update set
+                target = excluded.target, gpu_count = excluded.gpu_count,
+                revision = excluded.revision, assigned_at = excluded.assigned_at",
+        delete: "delete from target_assignments where slug = $1::text",
+    },
+    insert_pass: "
+        insert into passes (
+            started_at, finished_at, source, revision_digest, commit_id, commit_subject, actor,
+            plan_digest, outcome, counts, key_count)
+        select
+            (d ->> 'started_at')::timestamptz, (d ->> 'finished_at')::timestamptz, d ->> 'source',
+            d ->> 'revision_digest', d ->> 'commit_id', d ->> 'commit_subject', d ->> 'actor',
+            d ->> 'plan_digest', d ->> 'outcome', d -> 'counts', (d ->> 'key_count')::bigint
+        from (select $1::text::jsonb as d) as document
+        returning id::text",
+    insert_pass_keys: "
+        insert into pass_keys (pass_id, seq, key, slug, action, outcome, why)
+        select currval(pg_get_serial_sequence('passes', 'id')), seq - 1, d ->> 'key', d ->> 'slug',
+            d ->> 'action', d ->> 'outcome', d ->> 'why'
+        from jsonb_array_elements($1::text::jsonb) with ordinality as e (d, seq)",
+    prune_passes: "
+        delete from passes where id in (
+            select id from (
+                select id, row_number() over newest as passes, sum(key_count) over newest as keys
+                from passes window newest as (order by id desc rows unbounded preceding)) as counted
+            where passes > $1::text::bigint or (keys > $2::text::bigint and passes > 1))",
+    list_passes: r#"
+        select json_build_object(
+            'id', id,
+            'started_at', to_char(started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'finished_at', to_char(finished_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'source', source,
+            'revision', json_build_object('digest', revision_digest, 'commit',
+                case when commit_id is not null
+                then json_build_object('id', commit_id, 'subject', commit_subject) end),
+            'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
+            'counts', counts, 'key_count', key_count)::text
+        from passes where id < $1::text::bigint order by id desc limit $2::text::bigint"#,
+    get_pass: r#"
+        select json_build_object(
+            'id', id,
+            'started_at', to_char(started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'finished_at', to_char(finished_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'source', source,
+            'revision', json_build_object('digest', revision_digest, 'commit',
+                case when commit_id is not null
+                then json_build_object('id', commit_id, 'subject', commit_subject) end),
+            'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
+            'counts', counts, 'key_count', key_count)::text
+        from passes where id = $1::text::bigint"#,
+    get_pass_keys: "
+        select json_build_object(
+            'key', key, 'slug', slug, 'action', action, 'outcome', outcome, 'why', why)::text
+        from pass_keys where pass_id = $1::text::bigint order by seq",
+    get_digests: r#"
+        select json_build_array(image, digest, revision,
+            to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+        from image_digests
+        where image in (select jsonb_array_elements_text($1::text::jsonb))"#,
+    write_digest: "
+        insert into image_digests (image, digest, revision, resolved_at)
+        values ($1::text, $2::text, $3::text, $4::text::timestamptz)
+        on conflict (image) do update set
+            digest = excluded.digest, revision = excluded.revision,
+            resolved_at = excluded.resolved_at",
+    prune_digests: "
+        delete from image_digests where image in (
+            select image from image_digests order by resolved_at desc, image
+            offset $1::text::bigint)",
+};

@@ -1,0 +1,449 @@
+//! What the database does, once for both engines: each call is a list of statements in one transaction.
+//!
+//! Statements take and give text, one column of JSON a row; the casts to native types are in the SQL.
+//! So an engine is no more than its statements, its connections and its migrations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use sqlx::migrate::Migrator;
+
+use super::error::translate;
+use super::migrations::{self, DatabaseKind, Remembered};
+use super::passes::{head_document, keys_document, stamp};
+use super::{
+    Database, DatabaseError, KeyOutcome, MigrationStatus, PassRecord, PassSummary, ResolvedDigest,
+    revision_id, rows,
+};
+use crate::model::{Digest, ImageRef, Revision, Row, RowKey, Slug, TargetId};
+
+/// How long one call may take with everything it waits for; the server's own limits are shorter.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The most rows of a table, and the most images, that one call handles: far above what a subnet has.
+const MAX_ROWS: usize = 10_000;
+
+/// The most passes in one answer.
+const MAX_PAGE: u32 = 1000;
+
+/// One statement with its arguments.
+pub(super) struct Call {
+    pub(super) sql: &'static str,
+    pub(super) arguments: Vec<String>,
+}
+
+/// What a transaction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reads, all as of one moment.
+    Read,
+    /// Writes.
+    Write,
+}
+
+/// One kind of database.
+#[async_trait]
+pub(super) trait Engine: Send + Sync {
+    /// Returns how messages name this database.
+    fn place(&self) -> &str;
+
+    /// Returns which of the two it is.
+    fn kind(&self) -> DatabaseKind;
+
+    /// Returns its SQL.
+    fn statements(&self) -> &'static Statements;
+
+    /// Returns its migrations.
+    fn migrations(&self) -> Migrator;
+
+    /// Runs statements in one transaction; returns the rows of each.
+    async fn run(&self, access: Access, calls: Vec<Call>) -> Result<Vec<Vec<String>>, sqlx::Error>;
+
+    /// Applies what is pending, safely beside other processes that do the same.
+    async fn migrate(&self) -> Result<(), DatabaseError>;
+
+    /// Closes the connections.
+    async fn close(&self);
+}
+
+/// The SQL of one engine.
+pub(super) struct Statements {
+    pub(super) server_version: &'static str,
+    pub(super) has_migrations: &'static str,
+    pub(super) applied_migrations: &'static str,
+    pub(super) challenges: RowStatements,
+    pub(super) targets: RowStatements,
+    pub(super) tokens: RowStatements,
+    pub(super) assignments: RowStatements,
+    pub(super) insert_pass: &'static str,
+    pub(super) insert_pass_keys: &'static str,
+    pub(super) prune_passes: &'static str,
+    pub(super) list_passes: &'static str,
+    pub(super) get_pass: &'static str,
+    pub(super) get_pass_keys: &'static str,
+    pub(super) get_digests: &'static str,
+    pub(super) write_digest: &'static str,
+    pub(super) prune_digests: &'static str,
+}
+
+/// The SQL of one table of rows.
+pub(super) struct RowStatements {
+    /// No argument; gives `[id, row]`, at most 10 001 times.
+    pub(super) read: &'static str,
+    /// Id, row, revision, time.
+    pub(super) write: &'static str,
+    /// Id.
+    pub(super) delete: &'static str,
+}
+
+impl Statements {
+    fn of(&self, key: &RowKey) -> &RowStatements {
+        match key {
+            RowKey::Challenge(_) => &self.challenges,
+            RowKey::Target(_) => &self.targets,
+            RowKey::Tokens(_) => &self.tokens,
+            RowKey::Assignment(_) => &self.assignments,
+        }
+    }
+}
+
+/// How much history is kept. Without the second number, passes that fail for weeks would fill the disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    pub(super) passes: u64,
+    pub(super) keys: u64,
+}
+
+/// The database over an engine.
+pub(super) struct Store<E> {
+    pub(super) engine: E,
+    pub(super) retention: Retention,
+}
+
+type NameRow = fn(String) -> Option<RowKey>;
+
+impl<E: Engine> Store<E> {
+    pub(super) fn new(engine: E) -> Self {
+        let retention = Retention {
+            passes: 10_000,
+            keys: 500_000,
+        };
+        Self { engine, retention }
+    }
+
+    /// Applies pending migrations.
+    pub(super) async fn migrate(&self) -> Result<(), DatabaseError> {
+        self.engine.migrate().await
+    }
+
+    async fn run(
+        &self,
+        access: Access,
+        doing: &'static str,
+        calls: Vec<Call>,
+    ) -> Result<Vec<Vec<String>>, DatabaseError> {
+        let place = self.engine.place();
+        match tokio::time::timeout(CALL_TIMEOUT, self.engine.run(access, calls)).await {
+            Ok(answer) => answer.map_err(|error| translate(place, doing, &error)),
+            Err(_) => Err(DatabaseError::Timeout {
+                place: place.to_owned(),
+                doing,
+                seconds: CALL_TIMEOUT.as_secs(),
+            }),
+        }
+    }
+
+    async fn one(
+        &self,
+        access: Access,
+        doing: &'static str,
+        sql: &'static str,
+        arguments: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let answers = self.run(access, doing, vec![Call { sql, arguments }]);
+        Ok(answers.await?.pop().unwrap_or_default())
+    }
+
+    fn unreadable(&self, what: String) -> DatabaseError {
+        DatabaseError::Unreadable {
+            place: self.engine.place().to_owned(),
+            what,
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, what: &str, text: &str) -> Result<T, DatabaseError> {
+        serde_json::from_str(text).map_err(|_| self.unreadable(what.to_owned()))
+    }
+
+    fn parse_all<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        texts: &[String],
+    ) -> Result<Vec<T>, DatabaseError> {
+        texts.iter().map(|text| self.parse(what, text)).collect()
+    }
+
+    fn parse_table(
+        &self,
+        table: &'static str,
+        name: NameRow,
+        texts: &[String],
+    ) -> Result<Vec<(RowKey, Row)>, DatabaseError> {
+        if texts.len() > MAX_ROWS {
+            return Err(self.unreadable(format!("table {table} with over {MAX_ROWS} rows")));
+        }
+        let parse = |text: &String| {
+            let (id, row): (String, Row) = self.parse(&format!("a row of table {table}"), text)?;
+            let shown: String = id.chars().take(64).collect();
+            let key = name(id)
+                .ok_or_else(|| self.unreadable(format!("the row {shown:?} of table {table}")))?;
+            Ok((key, row))
+        };
+        texts.iter().map(parse).collect()
+    }
+}
+
+#[async_trait]
+impl<E: Engine> Database for Store<E> {
+    async fn rows(&self) -> Result<BTreeMap<RowKey, Row>, DatabaseError> {
+        let all = self.engine.statements();
+        let challenge: NameRow = |id| Slug::parse(&id).ok().map(RowKey::Challenge);
+        let target: NameRow = |id| TargetId::parse(&id).ok().map(RowKey::Target);
+        let tokens: NameRow = |id| Slug::parse(&id).ok().map(RowKey::Tokens);
+        let assignment: NameRow = |id| Slug::parse(&id).ok().map(RowKey::Assignment);
+        let tables = [
+            ("challenges", challenge, &all.challenges),
+            ("kubernetes_targets", target, &all.targets),
+            ("challenge_tokens", tokens, &all.tokens),
+            ("target_assignments", assignment, &all.assignments),
+        ];
+        let calls = tables.iter().map(|(_, _, statements)| Call {
+            sql: statements.read,
+            arguments: Vec::new(),
+        });
+        let doing = "reading the registry rows";
+        let answers = self.run(Access::Read, doing, calls.collect()).await?;
+        let mut rows = BTreeMap::new();
+        for ((table, name, _), texts) in tables.iter().zip(&answers) {
+            rows.extend(self.parse_table(table, *name, texts)?);
+        }
+        Ok(rows)
+    }
+
+    async fn write_row(
+        &self,
+        key: &RowKey,
+        row: &Row,
+        revision: &Revision,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let arguments = vec![
+            key.id().to_owned(),
+            rows::check(key, row)?,
+            revision_id(revision).to_owned(),
+            stamp(now),
+        ];
+        let sql = self.engine.statements().of(key).write;
+        self.one(Access::Write, "writing a registry row", sql, arguments)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete_row(&self, key: &RowKey) -> Result<(), DatabaseError> {
+        let sql = self.engine.statements().of(key).delete;
+        let arguments = vec![key.id().to_owned()];
+        self.one(Access::Write, "deleting a registry row", sql, arguments)
+            .await?;
+        Ok(())
+    }
+
+    async fn record_pass(&self, pass: &PassRecord) -> Result<i64, DatabaseError> {
+        let all = self.engine.statements();
+        let retention = [self.retention.passes, self.retention.keys];
+        let call = |sql, arguments| Call { sql, arguments };
+        let calls = vec![
+            call(all.insert_pass, vec![head_document(pass)]),
+            call(all.insert_pass_keys, vec![keys_document(&pass.keys)]),
+            call(all.prune_passes, retention.map(|n| n.to_string()).into()),
+        ];
+        let answers = self.run(Access::Write, "recording a pass", calls).await?;
+        let id = answers.first().and_then(|rows| rows.first());
+        id.and_then(|id| id.parse().ok())
+            .ok_or_else(|| self.unreadable("the number of a new pass".to_owned()))
+    }
+
+    async fn passes(
+        &self,
+        limit: u32,
+        before: Option<i64>,
+    ) -> Result<Vec<PassSummary>, DatabaseError> {
+        let arguments = vec![
+            before.unwrap_or(i64::MAX).to_string(),
+            limit.min(MAX_PAGE).to_string(),
+        ];
+        let sql = self.engine.statements().list_passes;
+        let texts = self
+            .one(Access::Read, "listing passes", sql, arguments)
+            .await?;
+        self.parse_all("a row of table passes", &texts)
+    }
+
+    async fn pass(&self, id: i64) -> Result<Option<PassRecord>, DatabaseError> {
+        let all = self.engine.statements();
+        let calls = [all.get_pass, all.get_pass_keys].map(|sql| Call {
+            sql,
+            arguments: vec![id.to_string()],
+        });
+        let answers = self
+            .run(Access::Read, "reading a pass", calls.into())
+            .await?;
+        let [heads, keys] = answers.as_slice() else {
+            return Ok(None);
+        };
+        let Some(head) = heads.first() else {
+            return Ok(None);
+        };
+        let head: PassSummary = self.parse("a row of table passes", head)?;
+        let keys: Vec<KeyOutcome> = self.parse_all("a row of table pass_keys", keys)?;
+        Ok(Some(head.with_keys(keys)))
+    }
+
+    async fn digests(
+        &self,
+        images: &[ImageRef],
+    ) -> Result<BTreeMap<ImageRef, ResolvedDigest>, DatabaseError> {
+        let names: Vec<String> = images
+            .iter()
+            .take(MAX_ROWS)
+            .map(ToString::to_string)
+            .collect();
+        let sql = self.engine.statements().get_digests;
+        let arguments = vec![json!(names).to_string()];
+        let texts = self
+            .one(Access::Read, "reading image digests", sql, arguments)
+            .await?;
+        let what = "a row of table image_digests";
+        let rows: Vec<(ImageRef, Digest, String, Timestamp)> = self.parse_all(what, &texts)?;
+        let known = rows
+            .into_iter()
+            .map(|(image, digest, revision, resolved_at)| {
+                let known = ResolvedDigest {
+                    digest,
+                    revision,
+                    resolved_at,
+                };
+                (image, known)
+            });
+        Ok(known.collect())
+    }
+
+    async fn remember_digest(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        revision: &Revision,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let all = self.engine.statements();
+        let arguments = vec![
+            image.to_string(),
+            digest.to_string(),
+            revision_id(revision).to_owned(),
+            stamp(now),
+        ];
+        let write = Call {
+            sql: all.write_digest,
+            arguments,
+        };
+        let prune = Call {
+            sql: all.prune_digests,
+            arguments: vec![MAX_ROWS.to_string()],
+        };
+        let doing = "remembering an image digest";
+        self.run(Access::Write, doing, vec![write, prune]).await?;
+        Ok(())
+    }
+
+    async fn status(&self) -> Result<MigrationStatus, DatabaseError> {
+        let all = self.engine.statements();
+        let doing = "reading the schema version";
+        let call = |sql| Call {
+            sql,
+            arguments: Vec::new(),
+        };
+        let first = vec![call(all.server_version), call(all.has_migrations)];
+        let answers = self.run(Access::Read, doing, first).await?.concat();
+        let remembered: Vec<Remembered> = if answers.get(1).is_some_and(|has| has == "true") {
+            let texts = self.one(Access::Read, doing, all.applied_migrations, Vec::new());
+            self.parse_all("a row of the table of migrations", &texts.await?)?
+        } else {
+            Vec::new()
+        };
+        let place = self.engine.place();
+        let (applied, pending) = migrations::compare(place, &self.engine.migrations(), remembered)?;
+        Ok(MigrationStatus {
+            kind: self.engine.kind(),
+            server_version: answers.into_iter().next().unwrap_or_default(),
+            place: place.to_owned(),
+            applied,
+            pending,
+        })
+    }
+
+    async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
+#[cfg(test)]
+impl Statements {
+    /// Returns every statement, so that a test can prepare each; taken apart so that none is forgotten.
+    pub(super) fn all(&self) -> Vec<&'static str> {
+        let Self {
+            server_version,
+            has_migrations,
+            applied_migrations,
+            challenges,
+            targets,
+            tokens,
+            assignments,
+            insert_pass,
+            insert_pass_keys,
+            prune_passes,
+            list_passes,
+            get_pass,
+            get_pass_keys,
+            get_digests,
+            write_digest,
+            prune_digests,
+        } = self;
+        let tables = [challenges, targets, tokens, assignments];
+        let of_tables = tables.into_iter().flat_map(|table| {
+            let RowStatements {
+                read,
+                write,
+                delete,
+            } = table;
+            [*read, *write, *delete]
+        });
+        let others = [
+            server_version,
+            has_migrations,
+            applied_migrations,
+            insert_pass,
+            insert_pass_keys,
+            prune_passes,
+            list_passes,
+            get_pass,
+            get_pass_keys,
+            get_digests,
+            write_digest,
+            prune_digests,
+        ];
+        of_tables.chain(others.into_iter().copied()).collect()
+    }
+}
