@@ -2,10 +2,16 @@
 
 pub mod apply;
 mod bug;
+mod check;
 mod completions;
+mod database;
+pub mod declaration;
 pub mod diff;
 pub mod error;
+mod history;
 pub mod purge;
+mod schema;
+mod set;
 mod settings;
 pub mod status;
 pub mod terminal;
@@ -16,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use bug::report_panics;
@@ -58,6 +65,39 @@ struct Common {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    /// Parse and check a declaration; prints all problems. No cluster, no database, no network.
+    #[command(after_help = "\
+Examples:
+  platform check                                 ./platform.yaml
+  platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it")]
+    Check(check::CheckArgs),
+    /// Print the JSON Schema of platform.yaml.
+    #[command(after_help = "\
+Examples:
+  platform schema > platform.schema.json")]
+    Schema,
+    /// Show past passes: when, which revision, by whom, and what came of them.
+    #[command(after_help = "\
+Examples:
+  platform history                               the last 20 passes
+  platform history show 12                       one of them, with every key")]
+    History(history::HistoryArgs),
+    /// Change one value of platform.yaml in place; comments and order stay.
+    #[command(after_help = "\
+Examples:
+  platform set challenges.prism.status inactive
+  platform set emissions.prism 35 deploy/
+  platform set 'challenges.prism.env.\"dotted.name\"' text
+  platform set challenges.prism.broker '{max_concurrent: 4}'
+
+The declaration is checked with the change before anything is written.")]
+    Set(set::SetArgs),
+    /// The registry database's schema.
+    #[command(after_help = "\
+Examples:
+  platform database status
+  platform database migrate --database-url sqlite:platform.db")]
+    Database(database::DatabaseArgs),
     /// Print the effective settings and where each comes from, secrets masked.
     #[command(after_help = "\
 Examples:
@@ -75,7 +115,13 @@ Examples:
 impl Verb {
     fn source(&self) -> Option<&SourceArg> {
         match self {
-            Self::Settings(_) | Self::Completions(_) => None,
+            Self::Check(args) => Some(&args.source),
+            Self::Set(args) => Some(&args.source),
+            Self::Schema
+            | Self::History(_)
+            | Self::Settings(_)
+            | Self::Database(_)
+            | Self::Completions(_) => None,
         }
     }
 }
@@ -107,7 +153,7 @@ pub struct Context {
 }
 
 /// Runs one command line; `arguments` begins with the program's name. Prints results and errors.
-pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Exit {
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(usage) => {
@@ -137,7 +183,10 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: &En
     };
     begin_logging(cli.common.verbose, settings.log_json);
     let context = Context { settings, terminal };
-    match carry_out(cli.verb, &context).await {
+    let ended = Runtime::new()
+        .map_err(|error| CliError::dependency("no threads can be started").because(error))
+        .and_then(|runtime| runtime.block_on(carry_out(cli.verb, &context)));
+    match ended {
         Ok(exit) => exit,
         Err(error) => {
             context.terminal.error(&error);
@@ -148,6 +197,11 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: &En
 
 async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
     match verb {
+        Verb::Check(args) => check::run(&args, context),
+        Verb::Schema => schema::run(context),
+        Verb::History(args) => history::run(&args, context).await,
+        Verb::Set(args) => set::run(&args, context),
+        Verb::Database(args) => database::run(&args, context).await,
         Verb::Settings(args) => settings::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),
     }

@@ -11,10 +11,7 @@ fn main() -> ExitCode {
     // Fails only when a provider is installed already, which then serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let environment = Environment::of_process();
-    let run = || match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(cli::run(std::env::args_os(), &environment)),
-        Err(_) => Exit::Dependency,
-    };
+    let run = || cli::run(std::env::args_os(), &environment);
     // The hook has reported the panic by then.
     let exit = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Exit::Bug);
     exit.into()

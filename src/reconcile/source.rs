@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::edge::files::{self, FileError, Links};
 use crate::model::{Revision, address};
+use crate::spec::SourceFile;
 
 /// The most bytes all files of a source hold together.
 pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -21,25 +22,15 @@ const MAX_ENTRIES: usize = 20_000;
 const MAIN: &str = "platform.yaml";
 
 /// Everything one source said at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Which version this is.
     pub revision: Revision,
-    /// The files, by name; of a directory `platform.yaml` first, then by name.
+    /// The files; of a directory `platform.yaml` first, then by name. A name is for messages and is the
+    /// path that opens the file from where the program was called.
     pub files: Vec<SourceFile>,
     /// The source as shown to people.
     pub origin: String,
-}
-
-/// One file of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceFile {
-    /// The name for messages: a path that works where the program was called.
-    pub name: String,
-    /// The path to open.
-    pub path: PathBuf,
-    /// The content.
-    pub bytes: Vec<u8>,
 }
 
 /// Why a source could not be read. Nothing is concluded from it: least of all that nothing is declared.
@@ -182,7 +173,7 @@ fn read_all(found: Vec<Found>, source: &str) -> Result<Snapshot, SourceError> {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        files.push(SourceFile { name, path, bytes });
+        files.push(SourceFile::new(name, bytes));
     }
     Ok(Snapshot {
         revision: Revision {
@@ -311,8 +302,8 @@ mod tests {
         ]);
         let snapshot = read(&scratch).unwrap();
         let names = snapshot.files.iter().map(|file| {
-            let relative = file.path.strip_prefix(scratch.path()).unwrap();
-            relative.to_str().unwrap().to_owned()
+            let relative = Path::new(&file.name).strip_prefix(scratch.path());
+            relative.unwrap().to_str().unwrap().to_owned()
         });
         let names: Vec<_> = names.collect();
         assert_eq!(names, ["platform.yaml", "a.yaml", "b/two.yaml"]);
