@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use bug::report_panics;
-pub use error::{CliError, Exit};
+pub use error::{CliError, Exit, Kind};
 pub use terminal::{Color, Terminal};
 
 use crate::model::Secret;

@@ -1,6 +1,17 @@
-//! `platform.yaml`: as written, as checked, as schema.
+//! `platform.yaml`: as written, as checked, as schema. Pure: bytes go in, a [`Platform`] or every
+//! [`Problem`] with its place comes out.
 
+pub mod check;
 pub mod outline;
+pub mod parse;
+pub mod path;
 pub mod platform;
+pub mod problem;
+pub mod schema;
+pub mod types;
 
+pub use check::{Checked, check};
+pub use parse::{SourceFile, Written, parse};
 pub use platform::Platform;
+pub use problem::{Place, Problem, Problems, Severity};
+pub use schema::schema;

@@ -66,7 +66,7 @@ impl Kind {
 #[derive(Debug)]
 pub struct CliError {
     kind: Kind,
-    message: String,
+    message: Option<String>,
     hint: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -77,9 +77,20 @@ impl CliError {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: Some(message.into()),
             hint: None,
             source: None,
+        }
+    }
+
+    /// Makes an error of a kind out of one that says by itself what was attempted.
+    #[must_use]
+    pub fn of(kind: Kind, error: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            kind,
+            message: None,
+            hint: None,
+            source: Some(Box::new(error)),
         }
     }
 
@@ -120,7 +131,7 @@ impl CliError {
         self
     }
 
-    /// Adds what went wrong; the first cause is always shown, those behind it with `-v`.
+    /// Adds what went wrong; the first cause is always shown, those behind it when verbose.
     #[must_use]
     pub fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
@@ -133,18 +144,20 @@ impl CliError {
         self.kind
     }
 
-    /// Returns the text for standard error, ending in a line break.
+    /// Returns the text for standard error, ending in a line break: two levels of the chain, which say what
+    /// was attempted and what went wrong, those behind them when verbose, and what to do.
     #[must_use]
     pub fn render(&self, is_verbose: bool) -> String {
-        let mut text = self.message.clone();
+        let mut chain: Vec<String> = self.message.iter().cloned().collect();
         let mut cause: Option<&dyn Error> = self.source.as_ref().map(|e| e.as_ref() as &dyn Error);
-        if let Some(first) = cause {
-            append(&mut text, format_args!(": {first}"));
-            cause = first.source();
-        }
-        while let (Some(deeper), true) = (cause, is_verbose) {
-            append(&mut text, format_args!("\n  caused by: {deeper}"));
+        while let Some(deeper) = cause {
+            chain.push(deeper.to_string());
             cause = deeper.source();
+        }
+        let shown = chain.len().min(2);
+        let mut text = chain[..shown].join(": ");
+        for deeper in chain[shown..].iter().filter(|_| is_verbose) {
+            append(&mut text, format_args!("\n  caused by: {deeper}"));
         }
         if let Some(hint) = &self.hint {
             append(&mut text, format_args!("\n  hint: {hint}"));
@@ -169,9 +182,7 @@ impl From<SettingsError> for CliError {
             }
             _ => "`platform settings` shows what is in effect, and where it comes from",
         };
-        Self::input("the settings cannot be used")
-            .because(error)
-            .hint(hint)
+        Self::of(Kind::Input, error).hint(hint)
     }
 }
 
@@ -186,9 +197,7 @@ impl From<SourceError> for CliError {
             _ => Kind::Input,
         };
         let hint = error.remedy();
-        Self::new(kind, "the declaration cannot be read")
-            .because(error)
-            .hint(hint)
+        Self::of(kind, error).hint(hint)
     }
 }
 
@@ -198,21 +207,18 @@ mod tests {
 
     #[test]
     fn errors_say_what_was_attempted_what_went_wrong_and_what_to_do() {
-        let deep = SettingsError::File {
+        let io = std::io::Error::other("disk on fire");
+        let error = CliError::from(SettingsError::File {
             path: "s.yaml".into(),
-            source: FileError::Missing,
-        };
-        let error = CliError::from(deep);
+            source: FileError::Io(io),
+        });
         assert_eq!(
             error.render(false),
-            "the settings cannot be used: cannot read the settings file s.yaml\n  \
+            "cannot read the settings file s.yaml: the file system refused\n  \
              hint: name a readable YAML file with --config\n"
         );
         let verbose = error.render(true);
-        assert!(
-            verbose.contains("\n  caused by: no such file\n"),
-            "{verbose}"
-        );
+        assert!(verbose.contains("\n  caused by: disk on fire\n"));
         assert_eq!(error.kind().exit() as u8, 2);
     }
 }

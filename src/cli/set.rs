@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::declaration;
-use super::{CliError, Context, Exit, Form, SourceArg};
+use super::{CliError, Context, Exit, Form, Kind, SourceArg};
 use crate::edge::files::{self, FileError};
 use crate::reconcile::edit::{self, EditError, Edited, Holds, ValuePath, Writing};
 use crate::reconcile::source::{self, Snapshot};
@@ -140,8 +140,6 @@ fn not_written(change: &Change<'_>, error: FileError) -> CliError {
 
 impl From<EditError> for CliError {
     fn from(error: EditError) -> Self {
-        Self::input("nothing was changed")
-            .because(error)
-            .hint("`platform set --help` shows examples")
+        Self::of(Kind::Input, error).hint("`platform set --help` shows examples")
     }
 }

@@ -30,6 +30,9 @@ pub enum FileError {
     /// Somebody else wrote it since it was read.
     #[error("changed by somebody else meanwhile")]
     Changed,
+    /// Not this user's to read, or in a directory that is not.
+    #[error("permission denied")]
+    Denied,
     /// Any other answer of the file system.
     #[error("the file system refused")]
     Io(#[source] io::Error),
@@ -75,6 +78,7 @@ pub fn read_regular(path: &Path, limit: u64, links: Links) -> Result<Vec<u8>, Fi
 fn open_error(error: io::Error) -> FileError {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => FileError::Missing,
+        Some(libc::EACCES | libc::EPERM) => FileError::Denied,
         Some(libc::ELOOP) => FileError::Link,
         // A socket, or a device without a driver.
         Some(libc::ENXIO | libc::ENODEV) => FileError::NotRegular,

@@ -40,8 +40,8 @@ pub enum EditError {
     )]
     Path(String),
     /// The text cannot be read.
-    #[error("the file cannot be edited because it cannot be read")]
-    Unreadable(#[source] OutlineError),
+    #[error(transparent)]
+    Unreadable(OutlineError),
     /// A value in braces or brackets that is no YAML, or goes over several lines.
     #[error("the new value begins like a map or a list and is none that fits on one line")]
     Value,
