@@ -4,3 +4,7 @@ pub mod edge;
 pub mod model;
 pub mod reconcile;
 pub mod spec;
+
+pub mod settings;
+
+pub mod cli;

@@ -1,6 +1,7 @@
 //! The words of the domain, each a type that is parsed once: slugs, images, quantities, shares,
 //! keys and the names derived from them. No client, no clock, no randomness.
 
+pub mod address;
 pub mod emission;
 pub mod image;
 pub mod item;

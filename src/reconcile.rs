@@ -9,11 +9,13 @@
 
 pub mod apply;
 pub mod desired;
+pub mod edit;
 pub mod live;
 pub mod plan;
 pub mod record;
 pub mod render;
 pub mod resolve;
+pub mod source;
 pub mod status;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //! [`Problem`] with its place comes out.
 
 pub mod check;
+pub mod outline;
 pub mod parse;
 pub mod path;
 pub mod platform;

@@ -1,5 +1,6 @@
 //! All integration tests, in one program.
 
+mod cli;
 mod example;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,309 @@
+//! The command line: `platform VERB [SOURCE] [flags]`. One file per verb; nothing else prints.
+
+pub mod apply;
+mod bug;
+mod check;
+mod completions;
+mod database;
+pub mod declaration;
+pub mod diff;
+pub mod error;
+mod history;
+pub mod purge;
+mod schema;
+mod set;
+mod settings;
+pub mod status;
+pub mod terminal;
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tokio::runtime::Runtime;
+use tracing_subscriber::filter::LevelFilter;
+
+pub use bug::report_panics;
+pub use error::{CliError, Exit, Kind};
+pub use terminal::{Color, Terminal};
+
+use crate::model::Secret;
+use crate::settings::{Environment, Flags, Settings};
+
+/// The reconciler for people who run a Bittensor subnet: platform.yaml to Kubernetes and database.
+#[derive(Parser, Debug)]
+#[command(
+    name = "platform",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Args, Debug)]
+struct Common {
+    /// Settings of this process, as YAML.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The registry database, as PLATFORM_DATABASE_URL.
+    #[arg(long, value_name = "URL", global = true, value_parser = parse_secret)]
+    database_url: Option<Secret<String>>,
+    /// When output is coloured; NO_COLOR turns `auto` off.
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    color: Color,
+    /// Show the chain of causes of an error, and log more; -vv still more.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Parse and check a declaration; prints all problems. No cluster, no database, no network.
+    #[command(after_help = "\
+Examples:
+  platform check                                 ./platform.yaml
+  platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it")]
+    Check(check::CheckArgs),
+    /// Print the JSON Schema of platform.yaml.
+    #[command(after_help = "\
+Examples:
+  platform schema > platform.schema.json")]
+    Schema,
+    /// Show past passes: when, which revision, by whom, and what came of them.
+    #[command(after_help = "\
+Examples:
+  platform history                               the last 20 passes
+  platform history show 12                       one of them, with every key")]
+    History(history::HistoryArgs),
+    /// Change one value of platform.yaml in place; comments and order stay.
+    #[command(after_help = "\
+Examples:
+  platform set challenges.prism.status inactive
+  platform set emissions.prism 35 deploy/
+  platform set 'challenges.prism.env.\"dotted.name\"' text
+  platform set challenges.prism.broker '{max_concurrent: 4}'
+
+The declaration is checked with the change before anything is written.")]
+    Set(set::SetArgs),
+    /// The registry database's schema.
+    #[command(after_help = "\
+Examples:
+  platform database status
+  platform database migrate --database-url sqlite:platform.db")]
+    Database(database::DatabaseArgs),
+    /// Print the effective settings and where each comes from, secrets masked.
+    #[command(after_help = "\
+Examples:
+  platform settings
+  PLATFORM_ENVIRONMENT=production platform settings --config settings.yaml -o json")]
+    Settings(settings::SettingsArgs),
+    /// Print a script that completes verbs and flags.
+    #[command(after_help = "\
+Examples:
+  platform completions bash > /etc/bash_completion.d/platform
+  platform completions zsh > ~/.zfunc/_platform")]
+    Completions(completions::CompletionsArgs),
+}
+
+impl Verb {
+    fn source(&self) -> Option<&SourceArg> {
+        match self {
+            Self::Check(args) => Some(&args.source),
+            Self::Set(args) => Some(&args.source),
+            Self::Schema
+            | Self::History(_)
+            | Self::Settings(_)
+            | Self::Database(_)
+            | Self::Completions(_) => None,
+        }
+    }
+}
+
+/// The SOURCE argument.
+#[derive(Args, Clone, Debug)]
+pub struct SourceArg {
+    /// A file, or a directory with platform.yaml [default: $PLATFORM_SOURCE, else ./platform.yaml].
+    #[arg(value_name = "SOURCE")]
+    source: Option<String>,
+}
+
+/// Forms of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What every verb is given.
+pub struct Context {
+    /// The effective settings.
+    pub settings: Settings,
+    /// Where results and errors go.
+    pub terminal: Terminal,
+}
+
+/// Runs one command line; `arguments` begins with the program's name. Prints results and errors.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // A reader that has gone away needs no help.
+            drop(usage.print());
+            return if usage.use_stderr() {
+                Exit::Input
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    let (no_color, is_verbose) = (environment.has("NO_COLOR"), cli.common.verbose > 0);
+    let terminal = Terminal::new(cli.common.color, no_color, is_verbose);
+    let flags = Flags {
+        config: cli.common.config,
+        database_url: cli.common.database_url,
+        source: cli.verb.source().and_then(|source| source.source.clone()),
+    };
+    let settings = match Settings::gather(&flags, environment) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let error = CliError::from(error);
+            terminal.error(&error);
+            return error.kind().exit();
+        }
+    };
+    begin_logging(cli.common.verbose, settings.log_json);
+    let context = Context { settings, terminal };
+    let ended = Runtime::new()
+        .map_err(|error| CliError::dependency("no threads can be started").because(error))
+        .and_then(|runtime| runtime.block_on(carry_out(cli.verb, &context)));
+    match ended {
+        Ok(exit) => exit,
+        Err(error) => {
+            context.terminal.error(&error);
+            error.kind().exit()
+        }
+    }
+}
+
+async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
+    match verb {
+        Verb::Check(args) => check::run(&args, context),
+        Verb::Schema => schema::run(context),
+        Verb::History(args) => history::run(&args, context).await,
+        Verb::Set(args) => set::run(&args, context),
+        Verb::Database(args) => database::run(&args, context).await,
+        Verb::Settings(args) => settings::run(&args, context),
+        Verb::Completions(args) => completions::run(&args, context),
+    }
+}
+
+/// Logs go to standard error: warnings, with `-v` what happens, with `-vv` in detail. Dependencies are
+/// held to warnings, because they may log what passes through them.
+fn begin_logging(verbose: u8, is_json: bool) {
+    let level = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .parse_lossy(format!("platform={level}"));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // Fails only when logging has begun already, which then goes on.
+    drop(match is_json && !std::io::stderr().is_terminal() {
+        true => logs.json().try_init(),
+        false => logs.try_init(),
+    });
+}
+
+fn parse_secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// Parses a time such as `90s`, `10m` or `1h30m`; at most a week.
+///
+/// # Errors
+/// Another form, nothing, or longer than a week.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    const WEEK: u64 = 7 * 24 * 3600;
+    let bad = || "write a time such as 90s, 10m or 1h30m, of at most a week".to_owned();
+    let (mut total, mut rest) = (0_u64, text);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
+        let seconds = match rest.as_bytes().get(digits) {
+            Some(b's') => 1,
+            Some(b'm') => 60,
+            Some(b'h') => 3600,
+            _ => return Err(bad()),
+        };
+        total = number
+            .checked_mul(seconds)
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(bad)?;
+        rest = &rest[digits + 1..];
+    }
+    match total {
+        1..=WEEK => Ok(Duration::from_secs(total)),
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_verb_has_an_example() {
+        Cli::command().debug_assert();
+        for verb in Cli::command().get_subcommands() {
+            let examples = verb.get_after_help().map(ToString::to_string);
+            let name = verb.get_name();
+            assert!(
+                examples.is_some_and(|text| text.contains(&format!("platform {name}"))),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_read_and_bounded() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("168h", 604_800),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in [
+            "",
+            "0s",
+            "10",
+            "m",
+            "1d",
+            "169h",
+            "-1s",
+            "99999999999999999999s",
+            "9999999999999999999h",
+            "1 m",
+            "1é",
+        ] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}

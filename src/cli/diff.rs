@@ -1,0 +1,50 @@
+//! `platform diff`: the plan, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::SourceArg;
+use crate::model::Slug;
+
+/// Arguments of `diff`.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// Where platform.yaml is.
+    #[command(flatten)]
+    pub source: SourceArg,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: DiffForm,
+    /// Show whole objects, not only what changes.
+    #[arg(long)]
+    pub full: bool,
+    /// Only this challenge; may be repeated.
+    #[arg(long, value_name = "SLUG", value_parser = Slug::parse)]
+    pub challenge: Vec<Slug>,
+    /// Save the plan for `apply --plan`.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+}
+
+/// Forms of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DiffForm {
+    /// For people at a terminal.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For reviews.
+    Markdown,
+}
+
+/// Examples shown by `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  platform diff                                  what apply would do with ./platform.yaml
+  platform diff deploy/ --challenge prism        one challenge of a directory
+  platform diff -o markdown > plan.md            for a review
+  platform diff --save plan.json && platform apply --plan plan.json
+
+Ends with 0 when there is nothing to change, 1 when there is, 4 when something could not be read.";

@@ -1,0 +1,212 @@
+//! `platform history`: past passes.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+
+use super::database::open_to_read;
+use super::{CliError, Context, Exit, Form};
+use crate::edge::database::{KeyOutcome, PassCounts, PassRecord, PassSummary};
+
+/// Arguments of `history`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct HistoryArgs {
+    #[command(subcommand)]
+    act: Option<Act>,
+    /// How many passes, newest first.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Only passes before this one.
+    #[arg(long, value_name = "PASS")]
+    before: Option<i64>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
+}
+
+#[derive(Subcommand, Debug)]
+enum Act {
+    /// Show one pass with what came of each key.
+    #[command(after_help = "Examples:\n  platform history show 12")]
+    Show {
+        /// The pass's number.
+        pass: i64,
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
+}
+
+pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError> {
+    let url = context.settings.database_url(false)?;
+    let database = open_to_read(url).await?;
+    match &args.act {
+        Some(Act::Show { pass, output }) => {
+            let found = match &database {
+                Some(database) => database.pass(*pass).await?,
+                None => None,
+            };
+            let found = found.ok_or_else(|| {
+                CliError::input(format!("there is no pass {pass}"))
+                    .hint("`platform history` lists those that are kept")
+            })?;
+            let document = json!({"version": 1, "pass": found});
+            show(context, *output, &document, || render_pass(&found))
+        }
+        None => {
+            let passes = match &database {
+                Some(database) => database.passes(args.limit, args.before).await?,
+                None => Vec::new(),
+            };
+            if passes.is_empty() {
+                context.terminal.note("no passes yet");
+            }
+            let document = json!({"version": 1, "passes": passes});
+            show(context, args.output, &document, || {
+                passes.iter().map(render_summary).collect()
+            })
+        }
+    }
+}
+
+fn show(
+    context: &Context,
+    form: Form,
+    document: &impl Serialize,
+    render: impl FnOnce() -> String,
+) -> Result<Exit, CliError> {
+    match form {
+        Form::Text => context.terminal.print(&render())?,
+        Form::Json => context.terminal.print_json(document)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn render_summary(pass: &PassSummary) -> String {
+    format!(
+        "#{:<5} {:.0}  {:<9}  {}  by {}  {}\n",
+        pass.id,
+        pass.started_at,
+        word(&pass.outcome),
+        pass.revision,
+        pass.actor,
+        counts(&pass.counts)
+    )
+}
+
+fn render_pass(pass: &PassRecord) -> String {
+    let took = pass
+        .started_at
+        .duration_until(pass.finished_at)
+        .as_secs_f64();
+    let mut text = format!(
+        "pass     {}\nstarted  {:.0}, took {took:.1} s\noutcome  {}\nsource   {} at {}\nactor    {}\nplan     {}\ncounts   {}\n",
+        pass.id.unwrap_or_default(),
+        pass.started_at,
+        word(&pass.outcome),
+        pass.source,
+        pass.revision,
+        pass.actor,
+        pass.plan_digest,
+        counts(&pass.counts)
+    );
+    for key in &pass.keys {
+        text.push_str(&render_key(key));
+    }
+    text
+}
+
+fn render_key(key: &KeyOutcome) -> String {
+    let mut line = format!(
+        "  {:<6} {:<11}  {}",
+        word(&key.action),
+        word(&key.outcome),
+        key.key
+    );
+    if let Some(why) = &key.why {
+        write!(line, "  {why}").expect("writing to a String does not fail");
+    }
+    line.push('\n');
+    line
+}
+
+/// The word that stands for a value in JSON, so that both forms use one vocabulary.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word.replace('_', " "),
+        _ => String::new(),
+    }
+}
+
+fn counts(counts: &PassCounts) -> String {
+    let PassCounts {
+        created,
+        updated,
+        deleted,
+        unchanged,
+        held,
+        failed,
+    } = *counts;
+    let all = [
+        (created, "created"),
+        (updated, "changed"),
+        (deleted, "deleted"),
+        (held, "held"),
+        (failed, "failed"),
+        (unchanged, "unchanged"),
+    ];
+    let some = all.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<_> = some
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    match words.is_empty() {
+        true => "nothing".to_owned(),
+        false => words.join(" · "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::database::{KeyAction, KeyResult, PassOutcome};
+    use crate::model::Revision;
+
+    #[test]
+    fn a_pass_reads_as_a_head_and_a_line_for_each_key() {
+        let pass = PassRecord {
+            id: Some(12),
+            started_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            finished_at: "2026-01-02T03:04:07.5Z".parse().unwrap(),
+            source: "platform.yaml".to_owned(),
+            revision: Revision {
+                digest: format!("sha256:{}", "a".repeat(64)),
+                commit: None,
+            },
+            actor: "ada@host".to_owned(),
+            plan_digest: "7d41".to_owned(),
+            outcome: PassOutcome::Partial,
+            counts: PassCounts {
+                created: 1,
+                failed: 2,
+                ..PassCounts::default()
+            },
+            keys: vec![KeyOutcome {
+                key: "Service challenge-prism".to_owned(),
+                slug: Some("prism".to_owned()),
+                action: KeyAction::Create,
+                outcome: KeyResult::NotReached,
+                why: Some("behind Secret".to_owned()),
+            }],
+        };
+        assert_eq!(
+            render_pass(&pass),
+            "pass     12\nstarted  2026-01-02T03:04:05Z, took 2.5 s\noutcome  partial\n\
+             source   platform.yaml at aaaaaaa\nactor    ada@host\nplan     7d41\n\
+             counts   1 created · 2 failed\n  create not reached  Service challenge-prism  behind Secret\n"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! The settings there are.
+
+/// A setting.
+pub(super) struct Known {
+    pub(super) path: &'static str,
+    pub(super) default: Option<&'static str>,
+    pub(super) shown: Shown,
+    pub(super) purpose: &'static str,
+}
+
+/// How a value is shown.
+pub(super) enum Shown {
+    AsItIs,
+    /// An address, whose credentials are masked.
+    AsAddress,
+}
+
+/// Sorted by path.
+pub(super) const KNOWN: &[Known] = &[
+    Known {
+        path: "database.url",
+        default: Some("sqlite:platform.db"),
+        shown: Shown::AsAddress,
+        purpose: "the registry database: postgres://… or sqlite:FILE",
+    },
+    Known {
+        path: "environment",
+        default: Some("development"),
+        shown: Shown::AsItIs,
+        purpose: "prod, production and staging turn the production policy on",
+    },
+    Known {
+        path: "kubernetes.in_cluster",
+        default: Some("true"),
+        shown: Shown::AsItIs,
+        purpose: "use the pod's own account when there is no kubeconfig",
+    },
+    Known {
+        path: "kubernetes.kubeconfig",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "the kubeconfig of the local cluster",
+    },
+    Known {
+        path: "observability.log_json",
+        default: Some("true"),
+        shown: Shown::AsItIs,
+        purpose: "write logs as JSON where standard error is no terminal",
+    },
+    Known {
+        path: "policy.enforce_production",
+        default: Some("false"),
+        shown: Shown::AsItIs,
+        purpose: "turn the production policy on in any environment",
+    },
+    Known {
+        path: "source",
+        default: Some("./platform.yaml"),
+        shown: Shown::AsAddress,
+        purpose: "where platform.yaml is read from",
+    },
+];
+
+impl Known {
+    pub(super) fn find(path: &str) -> Option<&'static Self> {
+        KNOWN.iter().find(|known| known.path == path)
+    }
+
+    /// Tells whether settings stand below this path.
+    pub(super) fn is_section(path: &str) -> bool {
+        KNOWN.iter().any(|known| known.is_below(path))
+    }
+
+    fn is_below(&self, section: &str) -> bool {
+        let rest = self.path.strip_prefix(section);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    }
+
+    /// Returns the known path that is most like this one.
+    pub(super) fn nearest(path: &str) -> &'static str {
+        if let Some(known) = KNOWN.iter().find(|known| known.is_below(path)) {
+            return known.path;
+        }
+        let distance = |known: &&Self| strsim::damerau_levenshtein(path, known.path);
+        KNOWN.iter().min_by_key(distance).map_or("", |k| k.path)
+    }
+}
