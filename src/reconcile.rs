@@ -5,9 +5,11 @@
 //!  (IO)    (pure)    (IO)      (pure)     (IO)   (pure) └▶ apply ─▶ status
 //! ```
 //!
-//! [`plan_source`] is the pass stopped before its writes; [`run_pass`] goes on to the end and records it.
+//! [`plan_source`] is the pass stopped before its writes; [`run_plan`] goes on to the end and records it,
+//! and [`converge::converge`] repeats both until everything is ready.
 
 pub mod apply;
+pub mod converge;
 pub mod desired;
 pub mod edit;
 pub mod live;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 use self::apply::{Outcome, Progress, Writers};
 use self::desired::{Desired, build_desired};
 use self::live::{Live, Rows, Why, see_live};
-use self::plan::{Plan, plan_pass};
+use self::plan::{Plan, Request, plan_pass};
 use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::database::Database;
@@ -65,18 +67,13 @@ pub struct Planned {
 }
 
 /// Plans one pass: reads, and changes nothing.
-pub async fn plan_source(
-    platform: &Platform,
-    revision: Revision,
-    edges: &Edges,
-    now: jiff::Timestamp,
-) -> Planned {
+pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) -> Planned {
     let rows = read_rows(&edges.registry).await;
-    let known = known_digests(platform, &revision, &edges.registry).await;
+    let known = known_digests(platform, &request.revision, &edges.registry).await;
     let facts = resolve(platform, edges.images.as_ref(), &known, &assignments(&rows)).await;
     let desired = build_desired(platform, &facts);
     let live = see_live(&desired, &platform.namespace, &edges.clusters, rows).await;
-    let plan = plan_pass(revision, &desired, &live, &platform.safety, now);
+    let plan = plan_pass(request, &desired, &live, &platform.safety);
     Planned {
         desired,
         live,

@@ -6,7 +6,7 @@ pub mod digest;
 pub mod guard;
 pub mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,17 @@ use super::desired::Desired;
 use super::live::{Change, Live, Why};
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Slug};
 use crate::spec::platform::Safety;
+
+/// What a plan is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The source's revision.
+    pub revision: Revision,
+    /// The challenges it is about; all when empty.
+    pub only: BTreeSet<Slug>,
+    /// The time, for freeze windows.
+    pub now: jiff::Timestamp,
+}
 
 /// Everything one pass would do, as a value: printed, tested, and executed.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,6 +239,18 @@ pub struct Note {
 }
 
 impl Plan {
+    /// Leaves out what belongs to challenges not in `only`; an empty set leaves everything.
+    fn narrow(&mut self, only: &BTreeSet<Slug>) {
+        if only.is_empty() {
+            return;
+        }
+        let is_in = |slug: Option<&Slug>| slug.is_none_or(|slug| only.contains(slug));
+        self.steps.retain(|step| is_in(step.slug.as_ref()));
+        self.held.retain(|held| is_in(held.slug()));
+        self.notes.retain(|note| is_in(note.slug.as_ref()));
+        self.shares.retain(|slug, _| only.contains(slug));
+    }
+
     /// Tells whether there is nothing to do and nothing that waits, was refused or is unknown; kept data alone is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -245,18 +268,13 @@ impl Plan {
     }
 }
 
-/// Decides what one pass does. The clock is an argument: only the freeze windows depend on it.
+/// Decides what one pass does, for the challenges in `only` or, when that is empty, for all. The clock is an
+/// argument: only the freeze windows depend on it.
 #[must_use]
-pub fn plan_pass(
-    revision: Revision,
-    desired: &Desired,
-    live: &Live,
-    safety: &Safety,
-    now: jiff::Timestamp,
-) -> Plan {
+pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Safety) -> Plan {
     let world = World::new(desired, live);
     let mut plan = Plan {
-        revision,
+        revision: request.revision.clone(),
         steps: Vec::new(),
         held: Vec::new(),
         unchanged: 0,
@@ -288,8 +306,9 @@ pub fn plan_pass(
     }
     plan.held.extend(world.withheld());
     plan.notes = world.notes();
+    plan.narrow(&request.only);
     plan.steps
         .sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
-    plan.guards = guard::guards(&plan, live, safety, now);
+    plan.guards = guard::guards(&plan, live, safety, request.now);
     plan
 }

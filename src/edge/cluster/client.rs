@@ -25,42 +25,53 @@ const PAGE_SIZE: u32 = 500;
 /// A connection to one cluster.
 pub struct KubeCluster {
     client: kube::Client,
-    address: String,
+    name: String,
+}
+
+/// Where the credentials of the local cluster come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// Kubeconfig files, joined by `:`; the first one's current context counts.
+    Files(String),
+    /// The usual places: `~/.kube/config`, else, where allowed, the account of the pod.
+    UsualPlaces {
+        /// Whether the account of the pod may be used.
+        in_cluster: bool,
+    },
 }
 
 impl KubeCluster {
-    /// Connects by a kubeconfig file, or by the service account of the pod.
+    /// Connects with the credentials found. Sends nothing yet.
     ///
     /// # Errors
     /// The kubeconfig is unreadable or malformed, or asks for something that is refused: commands
     /// (`exec`), `auth-provider`, or no server. Nothing is sent.
-    pub async fn connect(
-        kubeconfig: Option<&Path>,
-        context: Option<&str>,
-    ) -> Result<Self, ConnectError> {
-        let mut config = match kubeconfig {
-            Some(path) => from_file(path, context).await?,
-            None => kube::Config::incluster().map_err(|_| ConnectError::NoCluster)?,
+    pub async fn connect(credentials: &Credentials) -> Result<Self, ConnectError> {
+        let (mut config, name) = match credentials {
+            Credentials::Files(paths) => from_files(paths).await?,
+            Credentials::UsualPlaces { in_cluster } => match Kubeconfig::read() {
+                Ok(kubeconfig) => from_kubeconfig(kubeconfig, "~/.kube/config").await?,
+                Err(_) if *in_cluster => (
+                    kube::Config::incluster().map_err(|_| ConnectError::NoCluster)?,
+                    "in-cluster".to_owned(),
+                ),
+                Err(_) => return Err(ConnectError::NoCluster),
+            },
         };
         config.connect_timeout = Some(Duration::from_secs(5));
         config.read_timeout = Some(CALL_LIMIT);
         config.write_timeout = Some(CALL_LIMIT);
         // Retrying is the pass's business: it knows what may be repeated.
         config.default_retry = false;
-        let address = config
-            .cluster_url
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned();
         let client = kube::Client::try_from(config)
             .map_err(|error| ConnectError::Client(error.to_string()))?;
-        Ok(Self { client, address })
+        Ok(Self { client, name })
     }
 
-    /// Returns the API server's address.
+    /// Returns the name of the kubeconfig's context, or `in-cluster`.
     #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     async fn call(
@@ -135,15 +146,28 @@ pub enum ConnectError {
     Client(String),
 }
 
-async fn from_file(path: &Path, context: Option<&str>) -> Result<kube::Config, ConnectError> {
-    let refuse = |why: &str| ConnectError::Kubeconfig {
-        path: path.display().to_string(),
-        why: why.to_owned(),
-    };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| match error {
-        kube::config::KubeconfigError::ReadConfig(error, _) => refuse(&error.to_string()),
-        _ => refuse("is no valid kubeconfig"),
-    })?;
+async fn from_files(paths: &str) -> Result<(kube::Config, String), ConnectError> {
+    let mut merged: Option<Kubeconfig> = None;
+    for path in paths.split(':').filter(|path| !path.is_empty()) {
+        let read = Kubeconfig::read_from(Path::new(path)).map_err(|error| match error {
+            kube::config::KubeconfigError::ReadConfig(error, _) => refuse(path, &error.to_string()),
+            _ => refuse(path, "is no valid kubeconfig"),
+        })?;
+        merged = Some(match merged {
+            Some(first) => first
+                .merge(read)
+                .map_err(|_| refuse(path, "does not fit the files named before it"))?,
+            None => read,
+        });
+    }
+    from_kubeconfig(merged.ok_or(ConnectError::NoCluster)?, paths).await
+}
+
+/// A kubeconfig that runs a command to sign in is refused: it would run whatever its author wants.
+async fn from_kubeconfig(
+    kubeconfig: Kubeconfig,
+    path: &str,
+) -> Result<(kube::Config, String), ConnectError> {
     for user in &kubeconfig.auth_infos {
         if let Some(AuthInfo {
             exec,
@@ -152,19 +176,26 @@ async fn from_file(path: &Path, context: Option<&str>) -> Result<kube::Config, C
         }) = &user.auth_info
             && (exec.is_some() || auth_provider.is_some())
         {
-            return Err(refuse(&format!(
+            let why = format!(
                 "user {:?} runs a command to sign in, which is refused; give it a token or a client certificate",
                 user.name
-            )));
+            );
+            return Err(refuse(path, &why));
         }
     }
-    let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
-        ..KubeConfigOptions::default()
-    };
-    kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+    let name = kubeconfig.current_context.clone().unwrap_or_default();
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
-        .map_err(|error| refuse(&format!("{error}")))
+        .map_err(|error| refuse(path, &shorten(&error.to_string())))?;
+    Ok((config, name))
+}
+
+fn refuse(path: &str, why: &str) -> ConnectError {
+    ConnectError::Kubeconfig {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 /// An unsuccessful call, before it is known which kind of object it was about.
