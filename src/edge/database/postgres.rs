@@ -61,7 +61,7 @@ impl Postgres {
             Mode::ReadOnly => limited.options([("default_transaction_read_only", "on")]),
             Mode::Migrate => limited,
         };
-        let probe = connect(&place, &limited).await?;
+        let probe = connect(&place, &limited, CONNECT_TIMEOUT).await?;
         probe
             .close()
             .await
@@ -78,13 +78,17 @@ impl Postgres {
     }
 }
 
-async fn connect(place: &str, options: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+pub(super) async fn connect(
+    place: &str,
+    options: &PgConnectOptions,
+    limit: Duration,
+) -> Result<PgConnection, DatabaseError> {
+    match tokio::time::timeout(limit, options.connect()).await {
         Ok(connected) => connected.map_err(|error| translate(place, "connecting", &error)),
         Err(_) => Err(DatabaseError::Timeout {
             place: place.to_owned(),
             doing: "connecting",
-            seconds: CONNECT_TIMEOUT.as_secs(),
+            seconds: limit.as_secs(),
         }),
     }
 }
@@ -124,7 +128,7 @@ impl Engine for Postgres {
     async fn migrate(&self) -> Result<(), DatabaseError> {
         let known = self.migrations();
         // A connection of its own, without the short limits: it waits for the lock, and the lock ends with it.
-        let mut connection = connect(&self.place, &self.options).await?;
+        let mut connection = connect(&self.place, &self.options, CONNECT_TIMEOUT).await?;
         let run = known.run_direct(None, &mut connection, false);
         match tokio::time::timeout(MIGRATE_TIMEOUT, run).await {
             Ok(done) => done.map_err(|error| {

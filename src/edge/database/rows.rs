@@ -11,6 +11,9 @@ use crate::model::{Emission, Row, RowKey};
 /// The largest row, as JSON: a challenge's specification is a few kilobytes.
 const MAX_ROW: usize = 1 << 20;
 
+/// The deepest row: what is read back is parsed with a limit of 128, and one row beyond it would hide all others.
+const MAX_DEPTH: usize = 64;
+
 enum Form {
     Text,
     OptionalText,
@@ -88,8 +91,8 @@ fn problem(key: &RowKey, row: &Value) -> Option<String> {
     if object.len() != members.len() {
         return Some("it has a member that its table has no column for".to_owned());
     }
-    if has_nul(row) {
-        return Some("a text holds the character U+0000, which no database keeps".to_owned());
+    if let Some(why) = unkeepable(row, MAX_DEPTH) {
+        return Some(why.to_owned());
     }
     (row.to_string().len() > MAX_ROW).then(|| format!("it is larger than {MAX_ROW} bytes"))
 }
@@ -144,13 +147,19 @@ impl Form {
     }
 }
 
-fn has_nul(value: &Value) -> bool {
+/// Returns why one of the databases could not keep a value as it is.
+fn unkeepable(value: &Value, depth: usize) -> Option<&'static str> {
+    const NUL: &str = "a text holds the character U+0000, which PostgreSQL does not keep";
+    let Some(deeper) = depth.checked_sub(1) else {
+        return Some("it is nested more than 64 levels deep");
+    };
+    let nul = |text: &str| text.contains('\0').then_some(NUL);
     match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
+        Value::String(text) => nul(text),
+        Value::Array(items) => items.iter().find_map(|item| unkeepable(item, deeper)),
         Value::Object(members) => members
             .iter()
-            .any(|(name, value)| name.contains('\0') || has_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+            .find_map(|(name, value)| nul(name).or_else(|| unkeepable(value, deeper))),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
