@@ -33,11 +33,12 @@ use crate::model::Secret;
 use crate::settings::{Environment, Flags, Settings};
 
 /// The reconciler for people who run a Bittensor subnet: platform.yaml to Kubernetes and database.
-#[derive(Parser, Debug)]
+#[derive(Parser)]
 #[command(
     name = "platform",
     version,
-    propagate_version = true,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
     max_term_width = 100
 )]
 pub struct Cli {
@@ -47,7 +48,7 @@ pub struct Cli {
     verb: Verb,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args)]
 struct Common {
     /// Settings of this process, as YAML.
     #[arg(long, value_name = "FILE", global = true)]
@@ -63,7 +64,7 @@ struct Common {
     verbose: u8,
 }
 
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand)]
 enum Verb {
     /// Parse and check a declaration; prints all problems. No cluster, no database, no network.
     #[command(after_help = "\
@@ -127,7 +128,7 @@ impl Verb {
 }
 
 /// The SOURCE argument.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone)]
 pub struct SourceArg {
     /// A file, or a directory with platform.yaml [default: $PLATFORM_SOURCE, else ./platform.yaml].
     #[arg(value_name = "SOURCE")]
@@ -277,6 +278,19 @@ mod tests {
                 examples.is_some_and(|text| text.contains(&format!("platform {name}"))),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_verbs_that_plan_are_well_formed() {
+        let verb = |name| clap::Command::new(name);
+        for command in [
+            diff::DiffArgs::augment_args(verb("diff")),
+            apply::ApplyArgs::augment_args(verb("apply")),
+            status::StatusArgs::augment_args(verb("status")),
+            purge::PurgeArgs::augment_args(verb("purge")),
+        ] {
+            command.debug_assert();
         }
     }
 

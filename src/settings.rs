@@ -6,6 +6,7 @@ mod known;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -49,7 +50,7 @@ impl FromIterator<(OsString, OsString)> for Environment {
 }
 
 /// The flags that are settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Flags {
     /// `--config`: the settings file.
     pub config: Option<PathBuf>,
@@ -77,8 +78,8 @@ pub enum Origin {
     Flag(&'static str),
 }
 
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
@@ -102,7 +103,7 @@ pub struct Entry {
 }
 
 /// The effective settings.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `development` unless set; `prod`, `production` and `staging` turn the production policy on.
     pub environment: String,
@@ -196,6 +197,13 @@ pub enum SettingsError {
     /// No database address at all.
     #[error("database.url from {0} is empty")]
     NoDatabase(Origin),
+}
+
+/// Shows what may be shown: a source's address can hold a password too.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.entries).finish()
+    }
 }
 
 impl Settings {

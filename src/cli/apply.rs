@@ -9,7 +9,7 @@ use super::{Form, SourceArg, parse_duration};
 use crate::model::Slug;
 
 /// Arguments of `apply`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct ApplyArgs {
     /// Where platform.yaml is.
     #[command(flatten)]

@@ -10,7 +10,7 @@ use crate::reconcile::source;
 use crate::spec::{Platform, Problem, Problems};
 
 /// Arguments of `check`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct CheckArgs {
     /// Where platform.yaml is.
     #[command(flatten)]

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use super::{Cli, CliError, Context, Exit};
 
 /// Arguments of `completions`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct CompletionsArgs {
     /// The shell.
     #[arg(value_enum)]

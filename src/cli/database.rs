@@ -10,7 +10,7 @@ use crate::edge::database::{self, Database, DatabaseError, DatabaseKind, Migrati
 use crate::model::Secret;
 
 /// Arguments of `database`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct DatabaseArgs {
     #[command(subcommand)]
     act: Act,
@@ -19,7 +19,7 @@ pub struct DatabaseArgs {
     output: Form,
 }
 
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand)]
 enum Act {
     /// Bring the schema up to date; makes a missing SQLite file. `apply` does so by itself.
     Migrate,
@@ -90,8 +90,7 @@ fn engine(kind: DatabaseKind) -> &'static str {
 }
 
 fn render(status: &MigrationStatus) -> String {
-    let (engine, version) = (engine(status.kind), &status.server_version);
-    let mut text = format!("{}  {engine} {version}\n", status.place);
+    let mut text = format!("{}  version {}\n", status.place, status.server_version);
     for done in &status.applied {
         line(
             &mut text,

@@ -8,7 +8,7 @@ use super::SourceArg;
 use crate::model::Slug;
 
 /// Arguments of `diff`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct DiffArgs {
     /// Where platform.yaml is.
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::{CliError, Context, Exit, Form};
 use crate::edge::database::{KeyOutcome, PassCounts, PassRecord, PassSummary};
 
 /// Arguments of `history`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct HistoryArgs {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ pub struct HistoryArgs {
     output: Form,
 }
 
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand)]
 enum Act {
     /// Show one pass with what came of each key.
     #[command(after_help = "Examples:\n  platform history show 12")]

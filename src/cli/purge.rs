@@ -6,7 +6,7 @@ use super::SourceArg;
 use crate::model::Slug;
 
 /// Arguments of `purge`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct PurgeArgs {
     /// The challenge whose data is deleted.
     #[arg(value_parser = Slug::parse)]

@@ -13,7 +13,7 @@ use crate::reconcile::source::{self, Snapshot};
 use crate::spec::{Problems, SourceFile};
 
 /// Arguments of `set`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct SetArgs {
     /// Where the value stands, such as challenges.prism.status; quote a name that holds a dot.
     path: String,

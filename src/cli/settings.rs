@@ -9,7 +9,7 @@ use super::{CliError, Context, Exit, Form};
 use crate::settings::{Entry, Origin, Settings};
 
 /// Arguments of `settings`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct SettingsArgs {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Form, SourceArg};
 
 /// Arguments of `status`.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct StatusArgs {
     /// Where platform.yaml is.
     #[command(flatten)]

@@ -115,6 +115,11 @@ pub fn read_source(source: &str) -> Result<Snapshot, SourceError> {
     if is_address(source) {
         return Err(SourceError::Address(address::masked(source)));
     }
+    // `./platform.yaml` is shown as `platform.yaml`, and opens the same.
+    let source = source
+        .strip_prefix("./")
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(source);
     let path = Path::new(source);
     let facts = fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {

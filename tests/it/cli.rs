@@ -286,7 +286,7 @@ fn set_changes_one_value_and_nothing_else() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(
         ended.out,
-        "./platform.yaml:14: challenges.prism.status: active → inactive\n"
+        "platform.yaml:14: challenges.prism.status: active → inactive\n"
     );
     let expected = GOOD.replace("active # since", "inactive # since");
     assert_eq!(world.read("platform.yaml"), expected);
@@ -416,6 +416,22 @@ fn a_reader_that_goes_away_is_no_crash() {
         .read_to_string(&mut said)
         .unwrap();
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_said_to_be_lost() {
+    let world = World::new(GOOD);
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = world.command(&["schema"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(
+        Ended::of(&output)
+            .err
+            .contains("cannot be written to standard output")
+    );
 }
 
 #[test]

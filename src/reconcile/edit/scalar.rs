@@ -143,8 +143,7 @@ fn is_old_typed(text: &str) -> bool {
 /// Can stand without quotes wherever a value can.
 fn is_plain(text: &str, is_in_flow: bool) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_alphanumeric() || "_/.^~(+$".contains(c));
-    let is_unsafe =
-        |c: char| c.is_control() || c == '\u{feff}' || (is_in_flow && ",[]{}:".contains(c));
+    let is_unsafe = |c: char| needs_escape(c) || (is_in_flow && ",[]{}:".contains(c));
     let ends_well = !text.ends_with(|c: char| c.is_whitespace() || c == ':');
     starts_well
         && ends_well
@@ -164,10 +163,16 @@ fn quote(value: &str, was: Option<&Node>) -> String {
             }
         )
     });
-    match was_single && !value.contains(|c: char| c.is_control() || c == '\'' || c == '\u{feff}') {
+    match was_single && !value.contains(|c: char| needs_escape(c) || c == '\'') {
         true => format!("'{value}'"),
         false => double_quoted(value),
     }
+}
+
+/// Control characters; separators of lines and paragraphs, which end a line for some readers; the
+/// byte-order mark, which vanishes; and the two that are no characters.
+fn needs_escape(c: char) -> bool {
+    c.is_control() || "\u{2028}\u{2029}\u{feff}\u{fffe}\u{ffff}".contains(c)
 }
 
 fn double_quoted(value: &str) -> String {
@@ -180,8 +185,7 @@ fn double_quoted(value: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            // Line and paragraph separators and the byte-order mark end or vanish in some readers.
-            c if c.is_control() || "\u{2028}\u{2029}\u{feff}".contains(c) => {
+            c if needs_escape(c) => {
                 quoted.push_str(&format!("\\U{:08X}", u32::from(c)));
             }
             c => quoted.push(c),

@@ -172,6 +172,43 @@ fn what_cannot_be_changed_alone_is_refused() {
     }
 }
 
+/// The paths of all single values of a tree.
+fn leaves(node: &Node, path: &str, found: &mut Vec<String>) {
+    match &node.shape {
+        Shape::Map { entries, .. } => {
+            for (key, value) in entries {
+                let key = key.text().unwrap();
+                leaves(value, &format!("{path}.\"{key}\""), found);
+            }
+        }
+        Shape::List { items, .. } => {
+            for (at, item) in items.iter().enumerate() {
+                leaves(item, &format!("{path}.{at}"), found);
+            }
+        }
+        _ => found.push(path[1..].to_owned()),
+    }
+}
+
+#[test]
+fn every_value_of_the_example_can_be_changed_alone() {
+    let example = include_str!("../../../examples/platform.yaml");
+    let root = outline::parse_outline(example.as_bytes()).unwrap().unwrap();
+    let mut paths = Vec::new();
+    leaves(&root, "", &mut paths);
+    assert!(paths.len() > 50);
+    for path in paths {
+        let parsed = ValuePath::parse(&path).unwrap();
+        for (value, writing) in [("new: x", Writing::Text), ("7", Writing::AsBefore)] {
+            let edited = edit_value(example, &parsed, value, writing).unwrap();
+            let differs = |(a, b): &(&str, &str)| a != b;
+            let lines = example.lines().zip(edited.text.lines());
+            assert!(lines.filter(differs).count() <= 1, "{path}");
+            assert_eq!(example.lines().count(), edited.text.lines().count());
+        }
+    }
+}
+
 #[test]
 fn windows_line_breaks_and_a_missing_last_one_stay() {
     let path = ValuePath::parse("a.c").unwrap();
