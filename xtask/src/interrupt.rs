@@ -17,7 +17,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// The signal that asked this process to end, if one did.
 #[derive(Clone, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
+pub struct Interrupt {
+    /// Stays once it has come.
+    latest: Arc<AtomicUsize>,
+    /// Until somebody has passed it on.
+    pending: Arc<AtomicUsize>,
+}
 
 /// This process was asked to end by a signal.
 #[derive(Debug)]
@@ -35,8 +40,10 @@ impl Interrupt {
         let interrupt = Self::default();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let value = usize::try_from(signal).context("number of a signal")?;
-            signal_hook::flag::register_usize(signal, Arc::clone(&interrupt.0), value)
-                .context("listen to signals")?;
+            for flag in [&interrupt.latest, &interrupt.pending] {
+                signal_hook::flag::register_usize(signal, Arc::clone(flag), value)
+                    .context("listen to signals")?;
+            }
         }
         Ok(interrupt)
     }
@@ -47,16 +54,18 @@ impl Interrupt {
     ///
     /// Fails with [`Interrupted`].
     pub fn check(&self) -> Result<(), Interrupted> {
-        match u8::try_from(self.0.load(Ordering::SeqCst)) {
+        match u8::try_from(self.latest.load(Ordering::SeqCst)) {
             Ok(0) => Ok(()),
             Ok(signal) => Err(Interrupted { signal }),
             Err(_) => Err(Interrupted { signal: 15 }),
         }
     }
 
-    /// Returns the signal that came since the last call, and forgets it.
+    /// Returns the signal that came since the last call, for passing it on.
+    ///
+    /// [`Interrupt::check`] refuses all the same.
     pub fn take(&self) -> Option<i32> {
-        match self.0.swap(0, Ordering::SeqCst) {
+        match self.pending.swap(0, Ordering::SeqCst) {
             0 => None,
             signal => i32::try_from(signal).ok(),
         }

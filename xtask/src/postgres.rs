@@ -295,6 +295,7 @@ fn sql_command(url: &str, sql: &str) -> Result<Command> {
     command
         .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1"])
         .args(["-c", sql, "-d", url])
+        .env("PGCONNECT_TIMEOUT", "10")
         .stdin(Stdio::null());
     Ok(command)
 }
