@@ -9,8 +9,11 @@ pub mod declaration;
 pub mod diff;
 pub mod error;
 mod history;
+mod progress;
 pub mod purge;
+mod saved;
 mod schema;
+mod session;
 mod set;
 mod settings;
 pub mod status;
@@ -77,6 +80,18 @@ Examples:
 Examples:
   platform schema > platform.schema.json")]
     Schema,
+    /// Show what apply would do, to the cluster and the database. Changes nothing.
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::DiffArgs),
+    /// Show the plan, ask, carry it out, and wait until everything is ready.
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(apply::ApplyArgs),
+    /// Show where each challenge stands, on one screen.
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::StatusArgs),
+    /// Delete what the removal of a challenge kept: its claims and its database password.
+    #[command(after_help = purge::EXAMPLES)]
+    Purge(purge::PurgeArgs),
     /// Show past passes: when, which revision, by whom, and what came of them.
     #[command(after_help = "\
 Examples:
@@ -117,6 +132,10 @@ impl Verb {
     fn source(&self) -> Option<&SourceArg> {
         match self {
             Self::Check(args) => Some(&args.source),
+            Self::Diff(args) => Some(&args.source),
+            Self::Apply(args) => Some(&args.source),
+            Self::Status(args) => Some(&args.source),
+            Self::Purge(args) => Some(&args.source),
             Self::Set(args) => Some(&args.source),
             Self::Schema
             | Self::History(_)
@@ -200,6 +219,10 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
     match verb {
         Verb::Check(args) => check::run(&args, context),
         Verb::Schema => schema::run(context),
+        Verb::Diff(args) => diff::run(&args, context).await,
+        Verb::Apply(args) => apply::run(&args, context).await,
+        Verb::Status(args) => status::run(&args, context).await,
+        Verb::Purge(args) => purge::run(&args, context).await,
         Verb::History(args) => history::run(&args, context).await,
         Verb::Set(args) => set::run(&args, context),
         Verb::Database(args) => database::run(&args, context).await,

@@ -117,6 +117,8 @@ pub struct Settings {
     pub source: String,
     /// Whether logs are written as JSON where standard error is no terminal.
     pub log_json: bool,
+    /// Who runs the program, for records.
+    pub actor: String,
     /// Every setting as it may be shown, sorted by path.
     pub entries: Vec<Entry>,
     /// Variables that look like settings but are none, with the nearest known name.
@@ -223,7 +225,8 @@ impl Settings {
         }
         let ignored = values.take_environment(environment)?;
         values.take_flags(flags);
-        let settings = values.into_settings(ignored)?;
+        let mut settings = values.into_settings(ignored)?;
+        settings.actor = environment.get("USER").unwrap_or("unknown").to_owned();
         match unset.into_iter().next() {
             Some((place, name)) if settings.enforces_production() => Err(SettingsError::Unset {
                 origin: place.to_string(),
@@ -376,6 +379,7 @@ impl Values {
             source: self.text("source")?.unwrap_or_default(),
             log_json: self.flag("observability.log_json")?,
             database_url: Secret::new(self.raw("database.url")?.unwrap_or_default().to_owned()),
+            actor: String::new(),
             entries: KNOWN.iter().map(|known| self.entry(known)).collect(),
             ignored,
         })

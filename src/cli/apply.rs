@@ -5,8 +5,19 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Form, SourceArg, parse_duration};
+use serde_json::json;
+
+use super::progress::Board;
+use super::saved::SavedPlan;
+use super::session::{Session, now};
+use super::{CliError, Context, Exit, Form, SourceArg, parse_duration};
 use crate::model::Slug;
+use crate::reconcile::apply::Outcome;
+use crate::reconcile::converge::{Converged, Patience, State, Told, converge, unready};
+use crate::reconcile::plan::digest::plan_digest;
+use crate::reconcile::plan::{Guard, Plan};
+use crate::reconcile::render::{Options, Totals, mask, render_text};
+use crate::reconcile::{Cause, Planned};
 
 /// Arguments of `apply`.
 #[derive(Args)]
@@ -52,3 +63,212 @@ Examples:
 
 Ends with 2 when a guard of safety refuses, 3 when the world moved or another writer is at work,
 5 when not everything is ready in time or some keys failed.";
+
+pub(super) async fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
+    let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;
+    let (source, only) = match &saved {
+        Some(saved) => (saved.source.as_str(), saved.challenges.as_slice()),
+        None => (context.settings.source.as_str(), args.challenge.as_slice()),
+    };
+    let mut session = Session::open_source(context, source, only).await?;
+    let ended = carry_out(args, context, &mut session, saved.as_ref()).await;
+    session.close().await;
+    ended
+}
+
+async fn carry_out(
+    args: &ApplyArgs,
+    context: &Context,
+    session: &mut Session,
+    saved: Option<&SavedPlan>,
+) -> Result<Exit, CliError> {
+    let planned = session.plan().await?;
+    if let Some(saved) = saved {
+        saved.check(&planned.plan)?;
+    }
+    if args.output == Form::Text {
+        let options = Options {
+            palette: context.terminal.palette(),
+            is_full: false,
+        };
+        context
+            .terminal
+            .print(&render_text(&planned.plan, &session.header, &options))?;
+    }
+    refuse_guards(&planned.plan, args)?;
+    if !planned.plan.steps.is_empty() {
+        confirm(args, context)?;
+    }
+    session.open_for_writing(context).await?;
+    let began = tokio::time::Instant::now();
+    let digest = plan_digest(&planned.plan);
+    let converged = run_passes(args, context, session, planned, began).await?;
+    report(args, context, &converged, &digest, began.elapsed())
+}
+
+async fn run_passes(
+    args: &ApplyArgs,
+    context: &Context,
+    session: &Session,
+    planned: Planned,
+    began: tokio::time::Instant,
+) -> Result<Converged, CliError> {
+    let board = Board::new(&planned.plan, &context.terminal);
+    let patience = Patience {
+        waits: !args.no_wait,
+        deadline: began + args.timeout,
+    };
+    let told = Told {
+        step: &|step, outcome| board.step(step, outcome),
+        look: &|planned| board.look(planned),
+        clock: &now,
+    };
+    let actor = format!("apply by {}", context.settings.actor);
+    let cause = Cause {
+        source: &session.header.source,
+        actor: &actor,
+    };
+    let platform = &session.declaration.platform;
+    let request = session.request();
+    let passes = converge(
+        platform,
+        &request,
+        &session.edges,
+        planned,
+        &cause,
+        &patience,
+        &told,
+    );
+    let converged = passes.await;
+    board.finish();
+    converged.map_err(|why| CliError::dependency(format!("the plan cannot be carried out: {why}")))
+}
+
+fn refuse_guards(plan: &Plan, args: &ApplyArgs) -> Result<(), CliError> {
+    let is_allowed = |guard: &&Guard| match guard {
+        Guard::Deletes { .. } => args.allow_deletes,
+        Guard::EmissionChange { .. } => args.allow_emission_change,
+        Guard::Freeze { .. } => args.allow_freeze,
+    };
+    let refused: Vec<&Guard> = plan
+        .guards
+        .iter()
+        .filter(|guard| !is_allowed(guard))
+        .collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let flag = |guard: &&Guard| match guard {
+        Guard::Deletes { .. } => "--allow-deletes",
+        Guard::EmissionChange { .. } => "--allow-emission-change",
+        Guard::Freeze { .. } => "--allow-freeze",
+    };
+    let flags: Vec<&str> = refused.iter().map(flag).collect();
+    let error = CliError::input("a guard of `safety` refuses this plan; nothing was done");
+    Err(error.hint(format!(
+        "look at it, and if it is meant: {}",
+        flags.join(" ")
+    )))
+}
+
+fn confirm(args: &ApplyArgs, context: &Context) -> Result<(), CliError> {
+    if args.yes {
+        return Ok(());
+    }
+    match context.terminal.ask("Carry this out? [y/N] ") {
+        Some(answer) if matches!(answer.as_str(), "y" | "Y" | "yes") => Ok(()),
+        Some(_) => Err(CliError::input("not confirmed; nothing was done")),
+        None => Err(
+            CliError::input("nobody is there to confirm the plan; nothing was done")
+                .hint("add --yes where standard input is no terminal"),
+        ),
+    }
+}
+
+/// Tells what came of it, and what is left and why.
+fn report(
+    args: &ApplyArgs,
+    context: &Context,
+    converged: &Converged,
+    digest: &str,
+    took: Duration,
+) -> Result<Exit, CliError> {
+    let failed: Vec<(String, String)> = converged.outcomes.values().filter_map(failure).collect();
+    let only = args.challenge.iter().cloned().collect();
+    let waiting: Vec<String> = unready(&converged.last, &only)
+        .iter()
+        .map(|(key, state)| format!("{key} {state}"))
+        .collect();
+    let done = converged
+        .outcomes
+        .values()
+        .filter(|outcome| matches!(outcome, Outcome::Done(_)))
+        .count();
+    let seconds = took.as_secs_f64();
+    match args.output {
+        Form::Json => context.terminal.print_json(&json!({
+            "version": 1,
+            "plan": digest,
+            "state": state_name(converged.state),
+            "done": done,
+            "failed": failed.iter().map(|(key, why)| json!({"key": key, "why": why})).collect::<Vec<_>>(),
+            "not_ready": waiting,
+            "seconds": seconds,
+        }))?,
+        Form::Text => {
+            for (key, why) in &failed {
+                context.terminal.warn(&mask::line(&format!("{key}: {why}")));
+            }
+            let totals = Totals::of(&converged.last.plan);
+            let text = format!("{done} done, {} failed, {} held in {seconds:.1} s\n", failed.len(), totals.held);
+            context.terminal.print(&text)?;
+        }
+    }
+    exit(converged, &failed, &waiting)
+}
+
+fn failure(outcome: &Outcome) -> Option<(String, String)> {
+    match outcome {
+        Outcome::Failed(key, error) => Some((key.to_string(), error.told())),
+        Outcome::Done(_) | Outcome::NotReached { .. } => None,
+    }
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Converged => "converged",
+        State::NotWaited => "not_waited",
+        State::TimedOut => "timed_out",
+        State::Stuck => "stuck",
+        State::Unknown => "unknown",
+    }
+}
+
+fn exit(
+    converged: &Converged,
+    failed: &[(String, String)],
+    waiting: &[String],
+) -> Result<Exit, CliError> {
+    let hint = "`platform status` tells what is left, and `platform history show` what was done";
+    let left = || match waiting {
+        [] => String::new(),
+        [first, rest @ ..] => match rest.len() {
+            0 => format!(": {first}"),
+            more => format!(": {first}, and {more} more"),
+        },
+    };
+    match converged.state {
+        State::Converged => Ok(Exit::Done),
+        State::NotWaited if failed.is_empty() => Ok(Exit::Done),
+        State::NotWaited | State::Stuck => Err(CliError::not_converged(
+            "some keys failed or are held; the rest was done",
+        )
+        .hint(hint)),
+        State::TimedOut => {
+            Err(CliError::not_converged(format!("not converged in time{}", left())).hint(hint))
+        }
+        State::Unknown => {
+            Err(CliError::dependency("something could not be read; the rest was done").hint(hint))
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use crate::reconcile::source::{self, Snapshot};
 use crate::spec::{self, Platform, Problem, Problems, Severity, SourceFile};
 
-use super::{CliError, Context};
+use super::CliError;
 
 /// A checked declaration and where it came from.
 pub struct Declaration {
@@ -15,12 +15,12 @@ pub struct Declaration {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads and checks the declaration that the settings name.
+/// Reads and checks a declaration.
 ///
 /// # Errors
 /// It cannot be read, or has problems, which are all in the error.
-pub fn read(context: &Context) -> Result<Declaration, CliError> {
-    let snapshot = source::read_source(&context.settings.source)?;
+pub fn read_from(source: &str) -> Result<Declaration, CliError> {
+    let snapshot = source::read_source(source)?;
     match check(&snapshot.files) {
         Ok((platform, warnings)) => Ok(Declaration {
             snapshot,

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::SourceArg;
+use super::saved::SavedPlan;
+use super::session::Session;
+use super::{CliError, Context, Exit, SourceArg};
 use crate::model::Slug;
+use crate::reconcile::render::{Options, render_json, render_markdown, render_text};
 
 /// Arguments of `diff`.
 #[derive(Args)]
@@ -48,3 +51,31 @@ Examples:
   platform diff --save plan.json && platform apply --plan plan.json
 
 Ends with 0 when there is nothing to change, 1 when there is, 4 when something could not be read.";
+
+pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliError> {
+    let session = Session::open(context, &args.challenge).await?;
+    let planned = session.plan().await;
+    session.close().await;
+    let plan = planned?.plan;
+    let options = Options {
+        palette: context.terminal.palette(),
+        is_full: args.full,
+    };
+    let text = match args.output {
+        DiffForm::Text => render_text(&plan, &session.header, &options),
+        DiffForm::Json => render_json(&plan, &session.header, &options),
+        DiffForm::Markdown => render_markdown(&plan, &session.header),
+    };
+    context.terminal.print(&text)?;
+    if let Some(path) = &args.save {
+        let saved = SavedPlan::of(&plan, &context.settings.source, &args.challenge);
+        saved.write(path)?;
+    }
+    if plan.has_unknown() {
+        return Ok(Exit::Dependency);
+    }
+    Ok(match plan.is_empty() {
+        true => Exit::Done,
+        false => Exit::Changes,
+    })
+}

@@ -135,7 +135,7 @@ fn render_key(key: &KeyOutcome) -> String {
 }
 
 /// The word that stands for a value in JSON, so that both forms use one vocabulary.
-fn word(value: &impl Serialize) -> String {
+pub(super) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word.replace('_', " "),
         _ => String::new(),

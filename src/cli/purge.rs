@@ -2,8 +2,13 @@
 
 use clap::Args;
 
-use super::SourceArg;
-use crate::model::Slug;
+use super::session::{Session, now};
+use super::{CliError, Context, Exit, SourceArg};
+use crate::model::{Key, Kind, ObjectKey, Slug};
+use crate::reconcile::apply::Outcome;
+use crate::reconcile::plan::{Action, Held, Step};
+use crate::reconcile::render::reason;
+use crate::reconcile::{Cause, Planned, run_plan};
 
 /// Arguments of `purge`.
 #[derive(Args)]
@@ -26,3 +31,134 @@ Examples:
   platform purge old-one --confirm old-one       without a question
 
 Refused while the challenge is declared. Claims and the password are gone for good.";
+
+pub(super) async fn run(args: &PurgeArgs, context: &Context) -> Result<Exit, CliError> {
+    let mut session = Session::open(context, &[]).await?;
+    let ended = carry_out(args, context, &mut session).await;
+    session.close().await;
+    ended
+}
+
+async fn carry_out(
+    args: &PurgeArgs,
+    context: &Context,
+    session: &mut Session,
+) -> Result<Exit, CliError> {
+    let slug = &args.slug;
+    let mut planned = session.plan().await?;
+    planned.plan.steps = purge_steps(&planned, slug)?;
+    planned.plan.held.clear();
+    if planned.plan.steps.is_empty() {
+        context
+            .terminal
+            .print(&format!("nothing is kept of {slug}\n"))?;
+        return Ok(Exit::Done);
+    }
+    context.terminal.print(&listing(&planned, slug))?;
+    confirm(args, context)?;
+    session.open_for_writing(context).await?;
+    let actor = format!("purge by {}", context.settings.actor);
+    let cause = Cause {
+        source: &session.header.source,
+        actor: &actor,
+    };
+    let outcomes = run_plan(&planned, &session.edges, &cause, now(), now, &|_, _| {}).await;
+    let outcomes = outcomes.map_err(|why| CliError::dependency(why.to_string()))?;
+    for outcome in &outcomes {
+        match outcome {
+            Outcome::Done(key) => context.terminal.print(&format!("deleted {key}\n"))?,
+            Outcome::Failed(key, error) => {
+                context.terminal.warn(&format!("{key}: {}", error.told()))
+            }
+            Outcome::NotReached { key, behind } => {
+                context
+                    .terminal
+                    .warn(&format!("{key} is left because {behind} failed"));
+            }
+        }
+    }
+    match outcomes
+        .iter()
+        .all(|outcome| matches!(outcome, Outcome::Done(_)))
+    {
+        true => Ok(Exit::Done),
+        false => Err(
+            CliError::not_converged(format!("not everything of {slug} was deleted"))
+                .hint("mend what is named above and purge again"),
+        ),
+    }
+}
+
+/// Returns one delete per kept object, with the identity seen.
+fn purge_steps(planned: &Planned, slug: &Slug) -> Result<Vec<Step>, CliError> {
+    if planned.desired.declared.contains(slug) {
+        return Err(
+            CliError::input(format!("{slug} is declared; its data is not deleted"))
+                .hint("take it out of platform.yaml and apply that first"),
+        );
+    }
+    let is_its = |held: &&Held| held.slug() == Some(slug);
+    if let Some(unknown) = planned.plan.held.iter().find(|held| held.is_unknown()) {
+        let why = reason(unknown).unwrap_or_default();
+        return Err(CliError::dependency(format!(
+            "what is kept of {slug} is not known: {why}"
+        )));
+    }
+    if planned
+        .plan
+        .steps
+        .iter()
+        .any(|step| step.slug.as_ref() == Some(slug))
+    {
+        return Err(CliError::input(format!("{slug} is not removed yet"))
+            .hint("run `platform apply` first; purge deletes only what removal keeps"));
+    }
+    let kept = planned
+        .plan
+        .held
+        .iter()
+        .filter(is_its)
+        .filter_map(Held::key)
+        .filter_map(Key::object);
+    let step = |key: &ObjectKey| {
+        let observed = planned.live.object(key)?;
+        Some(Step {
+            key: Key::Object(key.clone()),
+            slug: Some(slug.clone()),
+            action: Action::Delete {
+                seen: Some((observed.uid.clone(), observed.version.clone())),
+            },
+            // Data first: while the password is there, a purge that was cut short can be looked at.
+            wave: u8::from(key.kind == Kind::Secret),
+            after: Vec::new(),
+        })
+    };
+    Ok(kept.filter_map(step).collect())
+}
+
+fn listing(planned: &Planned, slug: &Slug) -> String {
+    let mut text = format!("kept of {slug}, to be deleted for good:\n");
+    for step in &planned.plan.steps {
+        text += &format!("  {}\n", step.key);
+    }
+    text
+}
+
+fn confirm(args: &PurgeArgs, context: &Context) -> Result<(), CliError> {
+    let typed = match &args.confirm {
+        Some(confirmed) => Some(confirmed.to_string()),
+        None => context
+            .terminal
+            .ask(&format!("Type {} to delete this: ", args.slug)),
+    };
+    match typed {
+        Some(typed) if typed == args.slug.as_str() => Ok(()),
+        Some(_) => Err(CliError::input(
+            "another name was given; nothing was deleted",
+        )),
+        None => Err(
+            CliError::input("nobody is there to type the slug; nothing was deleted")
+                .hint(format!("add --confirm {}", args.slug)),
+        ),
+    }
+}

@@ -1,11 +1,12 @@
 //! Where results and progress go: results to standard output, all else to standard error. The only
 //! code of this package that writes to either.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use clap::ValueEnum;
 
 use super::error::CliError;
+use crate::reconcile::render::Palette;
 
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -47,6 +48,28 @@ impl Terminal {
     #[must_use]
     pub fn is_coloured(&self) -> bool {
         self.is_coloured
+    }
+
+    /// Returns how labels in results are marked.
+    #[must_use]
+    pub fn palette(&self) -> Palette {
+        match self.is_coloured {
+            true => Palette::Ansi,
+            false => Palette::Plain,
+        }
+    }
+
+    /// Asks a question on standard error and returns the line typed, trimmed; `None` where nobody can answer.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !io::stdin().is_terminal() {
+            return None;
+        }
+        write_error(question);
+        let mut line = String::new();
+        // An answer is a word; what is longer is none.
+        let read = io::stdin().lock().take(1024).read_line(&mut line);
+        read.ok().map(|_| line.trim().to_owned())
     }
 
     /// Tells whether progress may be drawn.

@@ -83,14 +83,30 @@ pub async fn converge(
     if planned.plan.steps.is_empty()
         && let Some(state) = judge(&planned, &request.only, &failures, patience)
     {
-        return Ok(Converged { state, outcomes, last: planned });
+        return Ok(Converged {
+            state,
+            outcomes,
+            last: planned,
+        });
     }
     loop {
         let ended = match planned.plan.steps.is_empty() {
             true => Vec::new(),
-            false => run_plan(&planned, edges, cause, (told.clock)(), told.clock, told.step).await?,
+            false => {
+                run_plan(
+                    &planned,
+                    edges,
+                    cause,
+                    (told.clock)(),
+                    told.clock,
+                    told.step,
+                )
+                .await?
+            }
         };
-        let made_progress = ended.iter().any(|outcome| matches!(outcome, Outcome::Done(_)));
+        let made_progress = ended
+            .iter()
+            .any(|outcome| matches!(outcome, Outcome::Done(_)));
         for outcome in ended {
             if matches!(outcome, Outcome::Failed(..)) {
                 *failures.entry(outcome.key().clone()).or_default() += 1;
@@ -98,28 +114,60 @@ pub async fn converge(
             outcomes.insert(outcome.key().clone(), outcome);
         }
         if !patience.waits {
-            return Ok(Converged { state: State::NotWaited, outcomes, last: planned });
+            return Ok(Converged {
+                state: State::NotWaited,
+                outcomes,
+                last: planned,
+            });
         }
-        pause = if made_progress { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        pause = if made_progress {
+            FIRST_PAUSE
+        } else {
+            (pause * 2).min(LONGEST_PAUSE)
+        };
         tokio::time::sleep(pause).await;
-        planned = plan_source(platform, &Request { now: (told.clock)(), ..request.clone() }, edges).await;
+        planned = plan_source(
+            platform,
+            &Request {
+                now: (told.clock)(),
+                ..request.clone()
+            },
+            edges,
+        )
+        .await;
         keep_only(&mut planned.plan, &shown, &failures);
         (told.look)(&planned);
         if let Some(state) = judge(&planned, &request.only, &failures, patience) {
-            return Ok(Converged { state, outcomes, last: planned });
+            return Ok(Converged {
+                state,
+                outcomes,
+                last: planned,
+            });
         }
     }
 }
 
 fn shown_keys(plan: &Plan) -> BTreeSet<Key> {
-    let waiting = plan.held.iter().filter(|held| matches!(held, Held::Waits { .. }));
+    let waiting = plan
+        .held
+        .iter()
+        .filter(|held| matches!(held, Held::Waits { .. }));
     let waiting = waiting.filter_map(Held::key).cloned();
-    plan.steps.iter().map(|step| step.key.clone()).chain(waiting).collect()
+    plan.steps
+        .iter()
+        .map(|step| step.key.clone())
+        .chain(waiting)
+        .collect()
 }
 
 fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u32>) {
-    let given_up = |key: &Key| failures.get(key).is_some_and(|count| *count >= MAX_FAILURES);
-    plan.steps.retain(|step| shown.contains(&step.key) && !given_up(&step.key));
+    let given_up = |key: &Key| {
+        failures
+            .get(key)
+            .is_some_and(|count| *count >= MAX_FAILURES)
+    };
+    plan.steps
+        .retain(|step| shown.contains(&step.key) && !given_up(&step.key));
 }
 
 /// Decides whether to go on; `None` means yes.
@@ -130,7 +178,10 @@ fn judge(
     patience: &Patience,
 ) -> Option<State> {
     let plan = &planned.plan;
-    let waits = plan.held.iter().any(|held| matches!(held, Held::Waits { .. }));
+    let waits = plan
+        .held
+        .iter()
+        .any(|held| matches!(held, Held::Waits { .. }));
     let is_over = tokio::time::Instant::now() >= patience.deadline;
     let gave_up = failures.values().any(|count| *count >= MAX_FAILURES);
     let pending = !plan.steps.is_empty() || waits || !unready(planned, only).is_empty();
@@ -152,15 +203,21 @@ pub fn unready<'a>(planned: &'a Planned, only: &BTreeSet<Slug>) -> Vec<(&'a Obje
         let slug = wanted.item.ownership().map(|owner| &owner.slug);
         only.is_empty() || slug.is_some_and(|slug| only.contains(slug))
     };
-    let wanted = planned.desired.items.iter().filter(|(_, wanted)| is_in(wanted));
+    let wanted = planned
+        .desired
+        .items
+        .iter()
+        .filter(|(_, wanted)| is_in(wanted));
     wanted
         .filter_map(|(key, _)| key.object())
-        .filter_map(|key| match planned.live.seen.get(&Key::Object(key.clone()))? {
-            Seen::Object(observed) => match &observed.readiness {
-                Readiness::NotReady(state) => Some((key, state.as_str())),
-                Readiness::Ready => None,
+        .filter_map(
+            |key| match planned.live.seen.get(&Key::Object(key.clone()))? {
+                Seen::Object(observed) => match &observed.readiness {
+                    Readiness::NotReady(state) => Some((key, state.as_str())),
+                    Readiness::Ready => None,
+                },
+                Seen::Absent { .. } | Seen::Row(_) | Seen::Unknown(_) => None,
             },
-            Seen::Absent { .. } | Seen::Row(_) | Seen::Unknown(_) => None,
-        })
+        )
         .collect()
 }

@@ -1,0 +1,184 @@
+//! What the verbs that plan have in common: the declaration, the connections, and a header that names them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::declaration::{self, Declaration};
+use super::{CliError, Context, Kind};
+use crate::edge::cluster::ClusterWrite;
+use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
+use crate::edge::database::{self, Opened};
+use crate::edge::images::HttpRegistry;
+use crate::model::{ClusterName, Slug};
+use crate::reconcile::live::Why;
+use crate::reconcile::plan::Request;
+use crate::reconcile::render::Header;
+use crate::reconcile::{Edges, Planned, Registry, plan_source};
+
+/// A declaration with the world it is about.
+pub struct Session {
+    /// What is declared.
+    pub declaration: Declaration,
+    /// The connections.
+    pub edges: Edges,
+    /// Source, cluster and database as shown above a plan.
+    pub header: Header,
+    only: BTreeSet<Slug>,
+}
+
+impl Session {
+    /// Reads the declaration that the settings name and connects. Changes nothing.
+    ///
+    /// # Errors
+    /// The declaration is refused, or a setting or the kubeconfig cannot be used. A database or cluster
+    /// that does not answer is no error here: what depends on it is unknown in the plan.
+    pub async fn open(context: &Context, only: &[Slug]) -> Result<Self, CliError> {
+        Self::open_source(context, &context.settings.source, only).await
+    }
+
+    /// As [`Self::open`], with the declaration from `source`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_source(
+        context: &Context,
+        source: &str,
+        only: &[Slug],
+    ) -> Result<Self, CliError> {
+        let declaration = declaration::read_from(source)?;
+        for warning in &declaration.warnings {
+            context.terminal.note(&warning.to_string());
+        }
+        let platform = &declaration.platform;
+        let cluster = connect(context).await?;
+        let registry = open_registry(context, platform.environment.enforces_policy()).await?;
+        let header = Header {
+            source: declaration.snapshot.origin.clone(),
+            cluster: format!("{}/{}", cluster.name(), platform.namespace),
+            database: context.settings.database_shown(),
+            held_for: BTreeMap::new(),
+        };
+        let cluster: Arc<dyn ClusterWrite> = Arc::new(cluster);
+        let edges = Edges {
+            clusters: BTreeMap::from([(ClusterName::Local, Ok(cluster))]),
+            registry,
+            images: Arc::new(HttpRegistry::new()),
+        };
+        let only = only.iter().cloned().collect();
+        Ok(Self {
+            declaration,
+            edges,
+            header,
+            only,
+        })
+    }
+
+    /// Plans one pass.
+    ///
+    /// # Errors
+    /// A challenge that was asked for is neither declared nor there.
+    pub async fn plan(&self) -> Result<Planned, CliError> {
+        let planned = plan_source(&self.declaration.platform, &self.request(), &self.edges).await;
+        for slug in &self.only {
+            let is_live = || {
+                planned.live.seen.keys().any(|key| match key {
+                    crate::model::Key::Row(row) => row.slug() == Some(slug),
+                    crate::model::Key::Object(_) => false,
+                })
+            };
+            if !planned.desired.declared.contains(slug) && !is_live() {
+                let message = format!("no challenge {slug} is declared or known");
+                return Err(CliError::input(message)
+                    .hint("`platform status` lists the challenges there are"));
+            }
+        }
+        Ok(planned)
+    }
+
+    /// Returns what a plan of this session is asked for.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        Request {
+            revision: self.declaration.snapshot.revision.clone(),
+            only: self.only.clone(),
+            now: now(),
+        }
+    }
+
+    /// Makes the database ready for writing: a missing file is made, pending migrations are applied.
+    ///
+    /// # Errors
+    /// It cannot be opened or migrated.
+    pub async fn open_for_writing(&mut self, context: &Context) -> Result<(), CliError> {
+        let production = self.declaration.platform.environment.enforces_policy();
+        let url = context.settings.database_url(production)?;
+        self.edges.registry = Registry::Ready(database::open_and_migrate(url).await?);
+        Ok(())
+    }
+
+    /// Closes the database, so that a file is left in order.
+    pub async fn close(&self) {
+        if let Registry::Ready(database) = &self.edges.registry {
+            database.close().await;
+        }
+    }
+}
+
+/// The time. The library is given it as an argument.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
+    let credentials = match &context.settings.kubeconfig {
+        Some(paths) => Credentials::Files(paths.clone()),
+        None => Credentials::UsualPlaces {
+            in_cluster: context.settings.in_cluster,
+        },
+    };
+    KubeCluster::connect(&credentials)
+        .await
+        .map_err(|error| match error {
+            ConnectError::Kubeconfig { .. } => CliError::of(Kind::Input, error)
+                .hint("name a kubeconfig with KUBECONFIG or `kubernetes.kubeconfig`"),
+            ConnectError::NoCluster | ConnectError::Client(_) => {
+                CliError::of(Kind::Dependency, error)
+            }
+        })
+}
+
+/// Opens the registry for reading: present, absent, or unknown.
+async fn open_registry(context: &Context, production: bool) -> Result<Registry, CliError> {
+    let url = context.settings.database_url(production)?;
+    Ok(match database::open(url).await {
+        Ok(Opened::Ready(database)) => Registry::Ready(database),
+        Ok(Opened::Absent(_)) => Registry::Absent,
+        Ok(Opened::NotMigrated(status)) if status.applied.is_empty() => Registry::Absent,
+        Ok(Opened::NotMigrated(status)) => Registry::Unknown(Why(format!(
+            "{} lacks migrations of this program; run `platform database migrate`",
+            status.place
+        ))),
+        Err(error @ database::DatabaseError::Url { .. }) => return Err(error.into()),
+        Err(error) => Registry::Unknown(Why(error.to_string())),
+    })
+}
+
+/// Reads a small file that this program wrote.
+///
+/// # Errors
+/// It is not there, too large, or no regular file.
+pub fn read_saved(path: &Path) -> Result<Vec<u8>, CliError> {
+    crate::edge::files::read_regular(path, 1 << 20, crate::edge::files::Links::Follow)
+        .map_err(|error| CliError::input(format!("cannot read {}", path.display())).because(error))
+}
+
+/// Returns the directory-independent form of a source, so that a saved plan can be applied from elsewhere.
+#[must_use]
+pub fn absolute(source: &str) -> String {
+    std::path::absolute(source)
+        .map_or_else(|_| source.to_owned(), |path| path.display().to_string())
+}
