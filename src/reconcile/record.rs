@@ -93,18 +93,15 @@ fn count(plan: &Plan, keys: &[KeyOutcome]) -> PassCounts {
         let is_done = |key: &&KeyOutcome| key.action == action && key.outcome == KeyResult::Done;
         keys.iter().filter(is_done).count() as u64
     };
-    let ended = |results: &[KeyResult]| {
-        keys.iter()
-            .filter(|key| results.contains(&key.outcome))
-            .count() as u64
-    };
+    let ended = |result: KeyResult| keys.iter().filter(|key| key.outcome == result).count() as u64;
     PassCounts {
         created: done(KeyAction::Create),
         updated: done(KeyAction::Update),
         deleted: done(KeyAction::Delete),
         unchanged: plan.unchanged as u64,
-        held: ended(&[KeyResult::Held]),
-        failed: ended(&[KeyResult::Failed, KeyResult::NotReached]),
+        // What waits for another object is the next pass's.
+        held: ended(KeyResult::Held) + ended(KeyResult::NotReached),
+        failed: ended(KeyResult::Failed),
     }
 }
 
@@ -112,8 +109,8 @@ fn outcome(counts: &PassCounts) -> PassOutcome {
     let done = counts.created + counts.updated + counts.deleted;
     match (done, counts.failed, counts.held) {
         (0, 0, 0) => PassOutcome::Converged,
+        (0, _, _) => PassOutcome::Failed,
         (_, 0, 0) => PassOutcome::Changed,
-        (0, failed, _) if failed > 0 => PassOutcome::Failed,
         _ => PassOutcome::Partial,
     }
 }

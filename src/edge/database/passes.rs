@@ -87,9 +87,9 @@ pub struct PassCounts {
     pub deleted: u64,
     /// As they should be.
     pub unchanged: u64,
-    /// Not touched, for a reason.
+    /// Not touched, for a reason, or waiting for another key.
     pub held: u64,
-    /// Tried without success, or not reached.
+    /// Tried without success.
     pub failed: u64,
 }
 
