@@ -1,5 +1,6 @@
 //! All integration tests, in one program.
 
+mod bad_input;
 mod example;
 
 use std::collections::BTreeSet;
