@@ -27,6 +27,8 @@ mod resources;
 mod safety;
 mod secrets;
 mod target;
+#[cfg(test)]
+mod tests;
 mod workload;
 
 /// The version of the form that this program reads.
@@ -80,7 +82,7 @@ fn check_file(notes: &mut Notes<'_>, written: &Written) -> Option<Platform> {
     let targets = check_targets(notes, file, &base);
     let broker = broker::check(notes, file);
     let safety = safety::check(notes, file.safety.as_ref());
-    cross::check(notes, written, &challenges, &targets);
+    cross::check(notes, written, &targets);
     Some(Platform {
         environment: environment?,
         namespace,

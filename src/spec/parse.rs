@@ -21,6 +21,8 @@ pub(super) use shape::nearest;
 use tree::{At, Entry, Fault, Kind, Node};
 
 pub(super) mod shape;
+#[cfg(test)]
+mod tests;
 mod text;
 pub(super) mod tree;
 
@@ -116,7 +118,7 @@ impl Written {
 ///
 /// # Errors
 /// A file is no YAML or not whole, the same key stands in two files, the files are too large, or there
-/// is nothing in them. One problem for each file at most.
+/// is nothing in them.
 pub fn parse(files: &[SourceFile]) -> Result<Written, Problems> {
     let names: Arc<[Arc<str>]> = match files {
         [] => Arc::new(["platform.yaml".into()]),
@@ -130,9 +132,11 @@ pub fn parse(files: &[SourceFile]) -> Result<Written, Problems> {
     let mut trees = Vec::new();
     let mut faults = Vec::new();
     for (index, file) in (0u16..).zip(files) {
-        match text::check_text(&file.bytes, index).and_then(|text| tree::read(text, index)) {
+        let text = text::check_text(&file.bytes, index).map_err(|fault| vec![fault]);
+        match text.and_then(|text| tree::read(text, index)) {
             Ok(tree) => trees.push(tree),
-            Err(fault) => faults.push(fault),
+            Err(more) if faults.len() < KEPT => faults.extend(more),
+            Err(_) => {}
         }
     }
     if !faults.is_empty() {

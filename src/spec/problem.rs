@@ -96,7 +96,7 @@ impl Problems {
             });
             found.truncate(SHOWN);
         }
-        found.sort_by(|a, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
+        found.sort_by(|a, b| (&a.place, &a.path, &a.message).cmp(&(&b.place, &b.path, &b.message)));
         Self { shown: found, rest }
     }
 }

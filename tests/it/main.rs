@@ -1,7 +1,10 @@
 //! All integration tests, in one program.
 
+mod bad_input;
 mod cli;
 mod example;
+mod lifecycle;
+mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;

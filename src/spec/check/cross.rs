@@ -6,37 +6,49 @@ use super::notes::Notes;
 use crate::model::{Slug, TargetId, names};
 use crate::spec::parse::{Written, nearest};
 use crate::spec::path::Path;
-use crate::spec::platform::{Challenge, Status, Target};
+use crate::spec::platform::Target;
+use crate::spec::types::{Challenge, Status};
 
-/// Checks challenges against shares, targets and one another.
+/// Checks challenges against shares, targets and one another. It asks what is written, so that another
+/// mistake in a challenge does not hide these.
 pub(super) fn check(
     notes: &mut Notes<'_>,
     written: &Written,
-    challenges: &BTreeMap<Slug, Challenge>,
     targets: &BTreeMap<TargetId, Target>,
 ) {
     let root = Path::ROOT;
     let path = root.key("challenges");
-    for (slug, challenge) in challenges {
-        let below = path.key(slug.as_str());
+    for (slug, challenge) in written.file.challenges.iter().flatten() {
+        let below = path.key(slug);
         check_share(notes, &below, slug, challenge);
         let resources = below.key("resources");
         check_placed(notes, &resources.key("target"), written, challenge, targets);
     }
-    check_demand(notes, challenges, targets);
-    check_names(notes, &path, challenges.keys());
+    check_demand(notes, written, targets);
+    let slugs = written.file.challenges.iter().flatten();
+    check_names(
+        notes,
+        &path,
+        slugs.filter_map(|(slug, _)| Slug::parse(slug).ok()),
+    );
 }
 
-fn check_share(notes: &mut Notes<'_>, path: &Path<'_>, slug: &Slug, challenge: &Challenge) {
+fn check_share(notes: &mut Notes<'_>, path: &Path<'_>, slug: &str, challenge: &Challenge) {
     let root = Path::ROOT;
     let emissions = root.key("emissions");
-    if challenge.status == Status::Active && !notes.holds(&emissions.key(slug.as_str())) {
+    if challenge.status == Some(Status::Active) && !notes.holds(&emissions.key(slug)) {
         notes.warn(
             path,
             "is active and has no share",
-            format!("write `emissions: {{{slug}: <share>}}`; `0` says that this is meant"),
+            "write one under `emissions`; `0` says that this is meant",
         );
     }
+}
+
+/// Returns the target that a challenge names, if it is well-formed.
+fn target_of(challenge: &Challenge) -> Option<TargetId> {
+    let resources = challenge.resources.as_ref()?;
+    TargetId::parse(resources.target.as_ref()?).ok()
 }
 
 fn check_placed(
@@ -46,11 +58,11 @@ fn check_placed(
     challenge: &Challenge,
     targets: &BTreeMap<TargetId, Target>,
 ) {
-    let Some(id) = &challenge.resources.target else {
+    let Some(id) = target_of(challenge) else {
         return;
     };
     let root = Path::ROOT;
-    match targets.get(id) {
+    match targets.get(&id) {
         Some(target) if !target.enabled || target.draining => notes.warn(
             path,
             "names a target that takes nothing new",
@@ -69,22 +81,22 @@ fn check_placed(
 }
 
 /// Compares the GPUs that active challenges want of a target with what it offers.
-fn check_demand(
-    notes: &mut Notes<'_>,
-    challenges: &BTreeMap<Slug, Challenge>,
-    targets: &BTreeMap<TargetId, Target>,
-) {
+fn check_demand(notes: &mut Notes<'_>, written: &Written, targets: &BTreeMap<TargetId, Target>) {
     let root = Path::ROOT;
     let path = root.key("targets");
-    let mut demand: BTreeMap<&TargetId, u64> = BTreeMap::new();
-    for challenge in challenges.values().filter(|c| c.status == Status::Active) {
-        if let Some(id) = &challenge.resources.target {
-            let gpus = challenge.resources.gpu_count.unwrap_or(0);
-            *demand.entry(id).or_default() += u64::from(gpus);
+    let mut demand: BTreeMap<TargetId, u64> = BTreeMap::new();
+    let active = |challenge: &&Challenge| challenge.status == Some(Status::Active);
+    let challenges = written.file.challenges.iter().flatten().map(|(_, c)| c);
+    for challenge in challenges.filter(active) {
+        let resources = challenge.resources.as_ref();
+        let gpus = resources.and_then(|r| r.gpu_count.as_ref().or(r.gpus.as_ref()));
+        let gpus = gpus.and_then(|text| text.0.trim().parse::<u32>().ok());
+        if let Some(id) = target_of(challenge) {
+            *demand.entry(id).or_default() += u64::from(gpus.unwrap_or(0));
         }
     }
     for (id, wanted) in demand {
-        let offered = targets.get(id).map(|target| u64::from(target.gpu_count));
+        let offered = targets.get(&id).map(|target| u64::from(target.gpu_count));
         if let Some(offered) = offered.filter(|offered| *offered < wanted) {
             notes.error(
                 &path.key(id.as_str()).key("gpu_count"),
@@ -97,14 +109,13 @@ fn check_demand(
 
 /// Refuses two challenges that would own one object: names that are cut carry a hash, and another slug
 /// may spell out just that.
-fn check_names<'s>(notes: &mut Notes<'_>, path: &Path<'_>, slugs: impl Iterator<Item = &'s Slug>) {
-    let mut owners: BTreeMap<(&str, String), &Slug> = BTreeMap::new();
+fn check_names(notes: &mut Notes<'_>, path: &Path<'_>, slugs: impl Iterator<Item = Slug>) {
+    let mut owners: BTreeMap<(&str, String), Slug> = BTreeMap::new();
     for slug in slugs {
         let mut other = None;
-        for name in derived(slug) {
-            if let Some(first) = owners.insert(name, slug).filter(|first| *first != slug) {
-                other = Some(first);
-            }
+        for name in derived(&slug) {
+            let first = owners.insert(name, slug.clone());
+            other = other.or(first.filter(|first| *first != slug));
         }
         if let Some(other) = other {
             notes.error(

@@ -328,21 +328,27 @@ impl Walk {
             },
         };
         let remedy = match (shape, found) {
+            (Shape::Fields(fields), _) if fields.contains_key("secret") => {
+                "write a reference: `{secret: <Secret>, key: <key>}`".to_owned()
+            }
             (Shape::Map(_) | Shape::Fields(_), "nothing") => {
                 "write its fields below it, or `{}`".to_owned()
             }
+            (Shape::Map(_) | Shape::Fields(_), _) => {
+                "write `key: value` lines below it, or `{key: value}`".to_owned()
+            }
             (Shape::List(_), "nothing") => "write its items below it, or `[]`".to_owned(),
+            (Shape::List(_), _) => "write it as `[…]`, also when it has one item".to_owned(),
             (_, "nothing") => "write a value, or leave the field out".to_owned(),
             (Shape::Text, "a number" | "a truth value") => "put the value in quotes".to_owned(),
-            (Shape::List(_), "a text") => "write it as `[…]`, also when it has one item".to_owned(),
+            (Shape::Whole { .. }, "a text") => format!("write {wanted}, without quotes"),
             _ => format!("write {wanted}"),
         };
-        self.misfit(
-            node.at,
-            path,
-            format!("wants {wanted} and has {found}"),
-            remedy,
-        );
+        let message = match (shape, found) {
+            (Shape::Whole { .. }, "a number") => format!("is not {wanted}"),
+            _ => format!("wants {wanted} and has {found}"),
+        };
+        self.misfit(node.at, path, message, remedy);
     }
 
     fn free(&mut self, node: &Node, path: &Path<'_>) -> Option<Value> {

@@ -12,6 +12,8 @@ const DEPTH: usize = 64;
 /// What all values of one file may weigh in bytes, those behind aliases counted each time: room for
 /// 2 000 challenges at the largest size that anyone writes, far from what hurts.
 const WEIGHT: usize = 48 << 20;
+/// How many faults of one file are told before reading stops.
+const FAULTS: usize = 200;
 /// What a value weighs beside its text.
 const NODE_WEIGHT: usize = 64;
 
@@ -140,20 +142,42 @@ impl Node {
 /// Reads one file.
 ///
 /// # Errors
-/// The first thing that is no YAML, or YAML that a declaration does not use: several documents, tags,
-/// merge keys, keys that are no text or stand twice, values nested or repeated without measure.
-pub(super) fn read(text: &str, file: u16) -> Result<Node, Fault> {
+/// What is no YAML, or YAML that a declaration does not use: several documents, tags, merge keys, keys
+/// that are no text or stand twice, values nested or repeated without measure. Reading goes on behind
+/// tags and keys that stand twice, so that all of these are told at once.
+pub(super) fn read(text: &str, file: u16) -> Result<Node, Vec<Fault>> {
     let mut builder = Builder::new(file);
+    if let Err(fault) = build(text, &mut builder) {
+        builder.faults.push(fault);
+    }
+    if builder.faults.is_empty() {
+        check_root(builder.root, file).map_err(|fault| vec![fault])
+    } else {
+        Err(builder.faults)
+    }
+}
+
+fn build(text: &str, builder: &mut Builder) -> Result<(), Fault> {
     let mut parser = Parser::new(StrInput::new(text));
     while let Some(next) = parser.next_event() {
         let (event, span) = next.map_err(|error| {
-            let at = At::of(file, error.marker());
+            let at = At::of(builder.file, error.marker());
+            if error.info().contains("recursion limit") {
+                return too_deep(at);
+            }
             let message = format!("this is no YAML: {}", error.info());
             Fault::new(at, message, "look at indentation, quotes and colons here")
         })?;
         builder.take(event, &span)?;
+        if builder.faults.len() >= FAULTS {
+            break;
+        }
     }
-    let Some(root) = builder.root else {
+    Ok(())
+}
+
+fn check_root(root: Option<Node>, file: u16) -> Result<Node, Fault> {
+    let Some(root) = root else {
         return Err(empty(At::start(file)));
     };
     match &root.kind {
@@ -174,6 +198,14 @@ fn empty(at: At) -> Fault {
         at,
         "the file declares nothing: an empty file never means \"delete everything\"",
         "to declare no challenges write `challenges: {}`",
+    )
+}
+
+fn too_deep(at: At) -> Fault {
+    Fault::new(
+        at,
+        format!("values are nested more than {DEPTH} deep"),
+        "no field of a declaration goes that deep",
     )
 }
 
@@ -201,6 +233,7 @@ struct Builder {
     opened_explicitly: bool,
     documents: usize,
     root: Option<Node>,
+    faults: Vec<Fault>,
 }
 
 impl Builder {
@@ -213,6 +246,7 @@ impl Builder {
             opened_explicitly: false,
             documents: 0,
             root: None,
+            faults: Vec::new(),
         }
     }
 
@@ -224,7 +258,7 @@ impl Builder {
             Event::DocumentEnd => self.end_document(span, at),
             Event::Alias(anchor) => self.alias(anchor, at),
             Event::Scalar(text, style, anchor, tag) => {
-                refuse_tag(tag.is_some(), at)?;
+                self.refuse_tag(tag.is_some(), at);
                 let kind = Kind::Scalar {
                     text: text.into_owned(),
                     is_plain: style == ScalarStyle::Plain,
@@ -232,11 +266,11 @@ impl Builder {
                 self.finish(Node { at, kind }, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
-                refuse_tag(tag.is_some(), at)?;
+                self.refuse_tag(tag.is_some(), at);
                 self.start(at, anchor, Parts::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                refuse_tag(tag.is_some(), at)?;
+                self.refuse_tag(tag.is_some(), at);
                 let parts = Parts::Map {
                     entries: Vec::new(),
                     seen: HashMap::new(),
@@ -245,6 +279,16 @@ impl Builder {
                 self.start(at, anchor, parts)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
+        }
+    }
+
+    fn refuse_tag(&mut self, is_tagged: bool, at: At) {
+        if is_tagged {
+            self.faults.push(Fault::new(
+                at,
+                "a tag (`!…`) stands here: a declaration uses none",
+                "delete the tag; put a text that looks like a number in quotes",
+            ));
         }
     }
 
@@ -276,11 +320,7 @@ impl Builder {
 
     fn start(&mut self, at: At, anchor: usize, parts: Parts) -> Result<(), Fault> {
         if self.open.len() >= DEPTH {
-            return Err(Fault::new(
-                at,
-                format!("values are nested more than {DEPTH} deep"),
-                "no field of a declaration goes that deep",
-            ));
+            return Err(too_deep(at));
         }
         self.open.push(Open { at, anchor, parts });
         Ok(())
@@ -309,11 +349,7 @@ impl Builder {
         let height = height_of(node);
         self.spend(weight, at)?;
         if self.open.len() + height > DEPTH {
-            return Err(Fault::new(
-                at,
-                format!("values are nested more than {DEPTH} deep"),
-                "write the value out",
-            ));
+            return Err(too_deep(at));
         }
         let Some(mut node) = self.anchors.get(&anchor).cloned() else {
             return Ok(());
@@ -361,43 +397,34 @@ impl Builder {
                     at,
                     value: node,
                 }),
-                None => *key = Some(check_key(node, seen)?),
+                None => *key = Some(check_key(node, seen, &mut self.faults)?),
             },
         }
         Ok(())
     }
 }
 
-fn refuse_tag(is_tagged: bool, at: At) -> Result<(), Fault> {
-    if !is_tagged {
-        return Ok(());
-    }
-    Err(Fault::new(
-        at,
-        "a tag (`!…`) stands here: a declaration uses none",
-        "delete the tag; put a text that looks like a number in quotes",
-    ))
-}
-
-fn check_key(node: Node, seen: &mut HashMap<String, At>) -> Result<(String, At), Fault> {
+fn check_key(
+    node: Node,
+    seen: &mut HashMap<String, At>,
+    faults: &mut Vec<Fault>,
+) -> Result<(String, At), Fault> {
     let at = node.at;
     let Kind::Scalar { text, is_plain } = node.kind else {
         let message = "a key is a mapping or a list";
         return Err(Fault::new(at, message, "a key is a single text"));
     };
     if is_plain && text == "<<" {
-        return Err(Fault::new(
+        faults.push(Fault::new(
             at,
             "merge keys (`<<`) are not used",
             "write the fields out, or give shared values under `defaults`",
         ));
-    }
-    if text.is_empty() {
+    } else if text.is_empty() {
         let message = "a key is empty";
-        return Err(Fault::new(at, message, "write a name before the colon"));
-    }
-    if let Some(first) = seen.insert(text.clone(), at) {
-        return Err(Fault::new(
+        faults.push(Fault::new(at, message, "write a name before the colon"));
+    } else if let Some(first) = seen.insert(text.clone(), at) {
+        faults.push(Fault::new(
             at,
             format!("the key `{}` stands twice", shown(&text)),
             format!("the first one is in line {}: keep one", first.line),

@@ -15,15 +15,18 @@ pub struct Admin {
 
 /// Returns the path of the kubeconfig that the test command provides.
 pub fn kubeconfig() -> String {
-    std::env::var("PLATFORM_TEST_KUBECONFIG")
-        .expect("PLATFORM_TEST_KUBECONFIG is not set: run `cargo xtask test`, which starts a control plane")
+    std::env::var("PLATFORM_TEST_KUBECONFIG").expect(
+        "PLATFORM_TEST_KUBECONFIG is not set: run `cargo xtask test`, which starts a control plane",
+    )
 }
 
 /// Installs the TLS provider, once for all tests.
 pub fn install_tls() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
-        rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .expect("no other provider is installed");
     });
 }
 
@@ -31,13 +34,21 @@ impl Admin {
     pub async fn connect() -> Self {
         install_tls();
         let file = kube::config::Kubeconfig::read_from(kubeconfig()).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default());
-        let client = kube::Client::try_from(config.await.unwrap()).unwrap();
+        let options = kube::config::KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(file, &options)
+            .await
+            .unwrap();
+        let client = kube::Client::try_from(config).unwrap();
         Self { client }
     }
 
     /// Sends one request; `Err` holds the status code and the server's message.
-    pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, (u16, String)> {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, (u16, String)> {
         let content_type = match method {
             "PATCH" => "application/merge-patch+json",
             _ => "application/json",
@@ -52,18 +63,31 @@ impl Admin {
         content_type: &str,
         body: Option<Value>,
     ) -> Result<Value, (u16, String)> {
-        let body = body.map(|value| value.to_string().into_bytes()).unwrap_or_default();
+        let body = body
+            .map(|value| value.to_string().into_bytes())
+            .unwrap_or_default();
         let request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(path)
             .header("content-type", content_type)
             .body(Body::from(body))
             .unwrap();
-        let response = self.client.send(request).await.expect("the API server answers");
+        let response = self
+            .client
+            .send(request)
+            .await
+            .expect("the API server answers");
         let status = response.status().as_u16();
         let bytes = response.into_body().collect_bytes().await.unwrap();
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if status < 300 { Ok(value) } else { Err((status, value["message"].as_str().unwrap_or_default().to_owned())) }
+        if status < 300 {
+            Ok(value)
+        } else {
+            Err((
+                status,
+                value["message"].as_str().unwrap_or_default().to_owned(),
+            ))
+        }
     }
 
     pub async fn get(&self, path: &str) -> Option<Value> {
@@ -84,19 +108,27 @@ impl Admin {
     pub async fn install_controller(&self, namespace: &str) -> String {
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}});
-        self.send("POST", "/api/v1/namespaces", Some(body)).await.unwrap();
+        self.send("POST", "/api/v1/namespaces", Some(body))
+            .await
+            .unwrap();
         for object in rendered_chart(namespace) {
             let kind = object["kind"].as_str().unwrap_or_default();
             let collection = match kind {
                 "ServiceAccount" => format!("/api/v1/namespaces/{namespace}/serviceaccounts"),
-                "Role" => format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles"),
-                "RoleBinding" => format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"),
+                "Role" => {
+                    format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles")
+                }
+                "RoleBinding" => format!(
+                    "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+                ),
                 other => panic!("the chart renders a {other}, which this helper does not know"),
             };
             self.send("POST", &collection, Some(object)).await.unwrap();
         }
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/platform-controller/token");
-        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let path =
+            format!("/api/v1/namespaces/{namespace}/serviceaccounts/platform-controller/token");
+        let body =
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         let answer = self.send("POST", &path, Some(body)).await.unwrap();
         answer["status"]["token"].as_str().unwrap().to_owned()
     }
@@ -104,13 +136,19 @@ impl Admin {
 
 /// Renders `charts/platform` with Helm itself.
 pub fn rendered_chart(namespace: &str) -> Vec<Value> {
-    let helm = std::env::var("PLATFORM_TEST_HELM").expect("PLATFORM_TEST_HELM is not set: run `cargo xtask test`");
+    let helm = std::env::var("PLATFORM_TEST_HELM")
+        .expect("PLATFORM_TEST_HELM is not set: run `cargo xtask test`");
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform");
     let args = ["template", "platform", chart, "--namespace", namespace];
     let output = Command::new(helm).args(args).output().expect("helm runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     let documents = serde_yaml::Deserializer::from_str(&text);
-    let values = documents.map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
+    let values =
+        documents.map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
     values.filter(|value| !value.is_null()).collect()
 }

@@ -74,19 +74,28 @@ impl Proxy {
         super::cluster::install_tls();
         let file = kube::config::Kubeconfig::read_from(super::cluster::kubeconfig()).unwrap();
         let cluster = file.clusters[0].cluster.clone().unwrap();
-        let authority = kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
-            .await
-            .unwrap()
-            .root_cert
-            .unwrap();
+        let authority =
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                .await
+                .unwrap()
+                .root_cert
+                .unwrap();
         let mut client = reqwest::Client::builder();
         for certificate in authority {
-            client = client.add_root_certificate(reqwest::Certificate::from_der(&certificate).unwrap());
+            client =
+                client.add_root_certificate(reqwest::Certificate::from_der(&certificate).unwrap());
         }
-        let upstream = Upstream { server: cluster.server.unwrap(), client: client.build().unwrap() };
+        let upstream = Upstream {
+            server: cluster.server.unwrap(),
+            client: client.build().unwrap(),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let proxy = Self { address, inner: Arc::default(), upstream };
+        let proxy = Self {
+            address,
+            inner: Arc::default(),
+            upstream,
+        };
         let router = Router::new().fallback(pass).with_state(proxy.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         proxy
@@ -118,7 +127,11 @@ impl Proxy {
         if let Some((requests, pid)) = inner.kill
             && inner.seen.len() > requests
         {
-            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+            drop(
+                std::process::Command::new("kill")
+                    .args(["-9", &pid.to_string()])
+                    .status(),
+            );
             return Some(Fault::Hang);
         }
         let hit = inner.faults.iter_mut().find(|(matching, _, hits)| {
@@ -154,7 +167,11 @@ fn describe(request: &Request) -> Seen {
         "DELETE" => "delete",
         _ => "other",
     };
-    Seen { verb: verb.to_owned(), resource: resource.to_owned(), name: name.to_owned() }
+    Seen {
+        verb: verb.to_owned(),
+        resource: resource.to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
@@ -191,14 +208,21 @@ fn refusal(code: u16) -> Response {
         "reason": reason, "message": "a fault that the test injected", "code": code,
     });
     let headers = [("content-type", "application/json"), ("retry-after", "0")];
-    (StatusCode::from_u16(code).unwrap(), headers, body.to_string()).into_response()
+    (
+        StatusCode::from_u16(code).unwrap(),
+        headers,
+        body.to_string(),
+    )
+        .into_response()
 }
 
 /// An answer whose body ends in an error, which closes the connection.
 fn cut() -> Response {
     let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
     let mut response = Response::new(Body::from_stream(broken));
-    response.headers_mut().insert("content-length", "1000".parse().unwrap());
+    response
+        .headers_mut()
+        .insert("content-length", "1000".parse().unwrap());
     response
 }
 
@@ -212,7 +236,11 @@ impl Upstream {
         headers.remove("content-length");
         headers.remove("accept-encoding");
         let method = reqwest::Method::from_bytes(parts.method.as_str().as_bytes()).unwrap();
-        let sent = self.client.request(method, format!("{}{path}", self.server)).headers(headers).body(body);
+        let sent = self
+            .client
+            .request(method, format!("{}{path}", self.server))
+            .headers(headers)
+            .body(body);
         let answer = sent.send().await.expect("the API server answers the proxy");
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
         let mut headers = HeaderMap::new();

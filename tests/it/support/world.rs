@@ -35,7 +35,10 @@ impl Ran {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
-        assert!(!ran.stdout.contains(CANARY) && !ran.stderr.contains(CANARY), "a secret was shown: {ran}");
+        assert!(
+            !ran.stdout.contains(CANARY) && !ran.stderr.contains(CANARY),
+            "a secret was shown: {ran}"
+        );
         ran
     }
 
@@ -53,7 +56,11 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        write!(
+            f,
+            "exit {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
     }
 }
 
@@ -67,7 +74,12 @@ impl World {
         let token = admin.install_controller(&namespace).await;
         let proxy = Proxy::start().await;
         let directory = tempfile::tempdir().unwrap();
-        let world = Self { namespace, admin, proxy, directory };
+        let world = Self {
+            namespace,
+            admin,
+            proxy,
+            directory,
+        };
         world.write_kubeconfig(&token);
         world
     }
@@ -106,11 +118,23 @@ impl World {
         for (slug, _) in challenges {
             yaml += &format!("  {slug}: 10\n");
         }
-        yaml += if challenges.is_empty() { "challenges: {}\n" } else { "challenges:\n" };
+        yaml += if challenges.is_empty() {
+            "challenges: {}\n"
+        } else {
+            "challenges:\n"
+        };
         for (slug, extra) in challenges {
-            yaml += &format!("  {slug}:\n    image: ghcr.io/platformnetwork/{slug}:1.0.0@sha256:{digest}\n");
-            let lines: Vec<&str> = extra.lines().filter(|line| !line.trim().is_empty()).collect();
-            if !lines.iter().any(|line| line.trim_start().starts_with("status:")) {
+            yaml += &format!(
+                "  {slug}:\n    image: ghcr.io/platformnetwork/{slug}:1.0.0@sha256:{digest}\n"
+            );
+            let lines: Vec<&str> = extra
+                .lines()
+                .filter(|line| !line.trim().is_empty())
+                .collect();
+            if !lines
+                .iter()
+                .any(|line| line.trim_start().starts_with("status:"))
+            {
                 yaml += "    status: active\n";
             }
             for line in lines {
@@ -137,18 +161,26 @@ impl World {
     /// Runs the program to its end, off the async threads that the proxy needs.
     pub async fn run(&self, args: &[&str]) -> Ran {
         let mut command = self.command(args);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
         Ran::of(&output)
     }
 
     /// Starts the program and does not wait.
     pub fn start(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// Waits for a started program.
     pub async fn finish(child: Child) -> Ran {
-        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap())
+            .await
+            .unwrap();
         Ran::of(&output)
     }
 
@@ -161,7 +193,11 @@ impl World {
             _ => "api/v1",
         };
         let path = format!("/{group}/namespaces/{}/{resource}", self.namespace);
-        if name.is_empty() { path } else { format!("{path}/{name}") }
+        if name.is_empty() {
+            path
+        } else {
+            format!("{path}/{name}")
+        }
     }
 
     pub async fn get(&self, resource: &str, name: &str) -> Option<Value> {
@@ -172,15 +208,29 @@ impl World {
     pub async fn snapshot(&self) -> std::collections::BTreeMap<String, Value> {
         let mut found = std::collections::BTreeMap::new();
         let kinds = [
-            "secrets", "services", "statefulsets", "deployments", "networkpolicies",
-            "horizontalpodautoscalers", "persistentvolumeclaims",
+            "secrets",
+            "services",
+            "statefulsets",
+            "deployments",
+            "networkpolicies",
+            "horizontalpodautoscalers",
+            "persistentvolumeclaims",
         ];
         for resource in kinds {
             for mut object in self.admin.items(&self.api(resource, "")).await {
-                let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                let name = object["metadata"]["name"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
                 object.as_object_mut().unwrap().remove("status");
                 let metadata = object["metadata"].as_object_mut().unwrap();
-                for volatile in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"] {
+                for volatile in [
+                    "managedFields",
+                    "resourceVersion",
+                    "generation",
+                    "uid",
+                    "creationTimestamp",
+                ] {
                     metadata.remove(volatile);
                 }
                 found.insert(format!("{resource}/{name}"), object);

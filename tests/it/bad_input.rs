@@ -1,0 +1,87 @@
+//! Bad declarations: each file (or folder, for several files) of `tests/cases/input` has beside it the
+//! whole text that its author is shown. The same folder is run through the program elsewhere.
+
+use std::path::{Path, PathBuf};
+
+use platform::spec::{Problems, SourceFile, check, parse};
+
+/// Secrets in the cases all hold this word.
+const CANARY: &str = "canary";
+
+fn cases() -> Vec<PathBuf> {
+    let folder = super::package("tests/cases/input");
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the folder of cases is there")
+        .map(|entry| entry.expect("the folder can be listed").path())
+        .filter(|path| path.extension().is_none_or(|end| end != "expect"))
+        .collect();
+    cases.sort();
+    cases
+}
+
+/// Reads a file, or a folder with `platform.yaml` first.
+fn read(case: &Path) -> Vec<SourceFile> {
+    let bytes = |path: &Path| std::fs::read(path).expect("a case can be read");
+    if case.is_file() {
+        return vec![SourceFile::new("platform.yaml", bytes(case))];
+    }
+    let mut files = vec![SourceFile::new(
+        "platform.yaml",
+        bytes(&case.join("platform.yaml")),
+    )];
+    for name in ["challenges/demo.yaml", "more.yaml"] {
+        if case.join(name).exists() {
+            files.push(SourceFile::new(name, bytes(&case.join(name))));
+        }
+    }
+    files
+}
+
+fn problems(case: &Path) -> Option<Problems> {
+    match parse(&read(case)) {
+        Err(problems) => Some(problems),
+        Ok(written) => check(&written).err(),
+    }
+}
+
+#[test]
+fn each_bad_input_is_refused_with_place_and_remedy() {
+    let cases = cases();
+    assert!(cases.len() >= 65, "only {} cases", cases.len());
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let name = case.file_name().unwrap().to_str().unwrap();
+        let expect = case.with_extension("expect");
+        let wanted = std::fs::read_to_string(&expect).unwrap_or_default();
+        let got = problems(case).map_or_else(|| "accepted".to_owned(), |p| p.to_string());
+        if got != wanted.trim_end() || got == "accepted" {
+            wrong.push(format!("== {name}\n{got}"));
+        }
+    }
+    assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_problem_has_a_remedy_and_shows_no_secret() {
+    for case in cases() {
+        let problems = problems(&case).unwrap();
+        for problem in &problems.shown {
+            assert!(!problem.remedy.is_empty(), "{problem}");
+            assert!(
+                problem.place.line > 0 && problem.place.column > 0,
+                "{problem}"
+            );
+        }
+        let debug = format!("{problems:?}{problems}");
+        assert!(!debug.contains(CANARY), "{}", case.display());
+    }
+}
+
+#[test]
+#[ignore = "writes what is shown now beside each case; read the difference before keeping it"]
+fn write_the_expected_texts() {
+    for case in cases() {
+        let text = problems(&case).map_or_else(|| "accepted".to_owned(), |p| p.to_string());
+        std::fs::write(case.with_extension("expect"), format!("{text}\n")).unwrap();
+    }
+}
