@@ -70,7 +70,8 @@ pub struct Planned {
 pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) -> Planned {
     let rows = read_rows(&edges.registry).await;
     let known = known_digests(platform, &request.revision, &edges.registry).await;
-    let facts = resolve(platform, edges.images.as_ref(), &known, &assignments(&rows)).await;
+    let mut facts = resolve(platform, edges.images.as_ref(), &known, &assignments(&rows)).await;
+    withhold_unconnected(&mut facts, edges);
     let desired = build_desired(platform, &facts);
     let live = see_live(&desired, &platform.namespace, &edges.clusters, rows).await;
     let plan = plan_pass(request, &desired, &live, &platform.safety);
@@ -120,6 +121,19 @@ pub async fn run_plan(
         tracing::warn!(%error, "the pass was carried out and not recorded");
     }
     Ok(outcomes)
+}
+
+/// A challenge placed on a cluster that this process has no connection to is withheld: nothing of it is touched.
+fn withhold_unconnected(facts: &mut Facts, edges: &Edges) {
+    for placement in facts.placements.values_mut() {
+        if let Ok(cluster @ ClusterName::Target(id)) = placement
+            && !edges.clusters.contains_key(cluster)
+        {
+            *placement = Err(format!(
+                "it belongs on target {id}, and this version writes to the local cluster only; take `resources.target` out to run it here"
+            ));
+        }
+    }
 }
 
 async fn read_rows(registry: &Registry) -> Rows {

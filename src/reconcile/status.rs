@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::Planned;
+use super::desired::Presence;
 use super::live::{Readiness, Seen};
 use super::plan::Held;
 use crate::model::{Item, Key, RowKey, Slug};
@@ -51,77 +52,122 @@ pub enum Condition {
 /// Returns where each challenge stands: every declared one, and every other of which something is left.
 #[must_use]
 pub fn challenges(platform: &Platform, planned: &Planned) -> BTreeMap<Slug, ChallengeStatus> {
-    let left = planned
-        .live
-        .seen
-        .iter()
-        .filter_map(|(key, seen)| match (key, seen) {
-            (Key::Row(row), _) => row.slug().cloned(),
-            (Key::Object(_), Seen::Object(observed)) => {
-                observed.owner.as_ref().map(|owner| owner.slug.clone())
-            }
-            (Key::Object(_), _) => None,
-        });
-    let slugs: BTreeSet<Slug> = platform.challenges.keys().cloned().chain(left).collect();
-    slugs
-        .into_iter()
-        .map(|slug| (slug.clone(), challenge(platform, planned, &slug)))
-        .collect()
+    let mut parts: BTreeMap<&Slug, Part<'_>> = BTreeMap::new();
+    for slug in platform.challenges.keys() {
+        parts.entry(slug).or_default();
+    }
+    for (key, seen) in &planned.live.seen {
+        if let Some(slug) = owner(key, seen) {
+            parts.entry(slug).or_default();
+        }
+    }
+    for (key, wanted) in &planned.desired.items {
+        let slug = match key {
+            Key::Row(row) => row.slug(),
+            Key::Object(_) => wanted.item.ownership().map(|owner| &owner.slug),
+        };
+        // What a draft would have is wanted only where it is there.
+        let is_due = wanted.presence == Presence::Required || exists(planned, key);
+        if let (Some(slug), true) = (slug, is_due) {
+            parts.entry(slug).or_default().wanted.push(key);
+        }
+    }
+    for step in &planned.plan.steps {
+        if let Some(slug) = &step.slug {
+            parts.entry(slug).or_default().steps.push(&step.key);
+        }
+    }
+    for held in &planned.plan.held {
+        if let Some(slug) = held.slug() {
+            parts.entry(slug).or_default().held.push(held);
+        }
+    }
+    let status =
+        |(slug, part): (&Slug, Part<'_>)| (slug.clone(), part.status(platform, planned, slug));
+    parts.into_iter().map(status).collect()
 }
 
-fn challenge(platform: &Platform, planned: &Planned, slug: &Slug) -> ChallengeStatus {
-    let declared = platform.challenges.get(slug);
-    let wanted: Vec<&Key> = planned
-        .desired
-        .items
-        .iter()
-        .filter_map(|(key, wanted)| {
-            let is_its = match key {
-                Key::Row(row) => row.slug() == Some(slug),
-                Key::Object(_) => wanted
-                    .item
-                    .ownership()
-                    .is_some_and(|owner| owner.slug == *slug),
-            };
-            is_its.then_some(key)
-        })
-        .collect();
-    let undone: BTreeSet<&Key> = undone(planned, slug);
-    let there = wanted
-        .iter()
-        .filter(|key| !undone.contains(**key) && exists(planned, key))
-        .count();
-    let (condition, why) = judge(
-        planned,
-        slug,
-        declared.map(|challenge| challenge.status),
-        &wanted,
-    );
-    ChallengeStatus {
-        declared: declared.map(|challenge| challenge.status),
-        share: platform.share(slug).to_string(),
-        image: image(planned, slug),
-        wanted: wanted.len(),
-        there,
-        condition,
-        why,
+/// What belongs to one challenge.
+#[derive(Default)]
+struct Part<'a> {
+    wanted: Vec<&'a Key>,
+    steps: Vec<&'a Key>,
+    held: Vec<&'a Held>,
+}
+
+impl Part<'_> {
+    fn status(&self, platform: &Platform, planned: &Planned, slug: &Slug) -> ChallengeStatus {
+        let declared = platform
+            .challenges
+            .get(slug)
+            .map(|challenge| challenge.status);
+        let held = self.held.iter().filter_map(|held| held.key());
+        let undone: BTreeSet<&Key> = self.steps.iter().copied().chain(held).collect();
+        let is_there = |key: &&&Key| !undone.contains(**key) && exists(planned, key);
+        let (condition, why) = match declared {
+            Some(declared) => self.judge(planned, declared),
+            None => (Condition::Removed, self.left(slug)),
+        };
+        ChallengeStatus {
+            declared,
+            share: platform.share(slug).to_string(),
+            image: image(planned, slug),
+            wanted: self.wanted.len(),
+            there: self.wanted.iter().filter(is_there).count(),
+            condition,
+            why,
+        }
+    }
+
+    fn judge(&self, planned: &Planned, declared: Declared) -> (Condition, Vec<String>) {
+        let as_declared = match declared {
+            Declared::Active => Condition::Ready,
+            Declared::Draft | Declared::Inactive | Declared::Disabled => Condition::Stopped,
+        };
+        let mut reasons: Vec<(Condition, String)> = self
+            .held
+            .iter()
+            .filter_map(|held| held_back(held))
+            .collect();
+        if !self.steps.is_empty() {
+            reasons.push((
+                Condition::Progressing,
+                format!("{} to apply", self.steps.len()),
+            ));
+        }
+        for key in &self.wanted {
+            if let Some(Seen::Object(observed)) = planned.live.seen.get(*key)
+                && let Readiness::NotReady(state) = &observed.readiness
+            {
+                reasons.push((Condition::Progressing, format!("{key} {state}")));
+            }
+        }
+        let worst = reasons
+            .iter()
+            .map(|(condition, _)| *condition)
+            .fold(as_declared, Condition::max);
+        (
+            worst,
+            reasons.into_iter().map(|(_, reason)| reason).collect(),
+        )
+    }
+
+    fn left(&self, slug: &Slug) -> Vec<String> {
+        let (steps, kept) = (self.steps.len(), self.held.len());
+        let to_delete = (steps > 0).then(|| format!("{steps} to delete"));
+        let kept = (kept > 0).then(|| format!("{kept} kept (platform purge {slug})"));
+        to_delete.into_iter().chain(kept).collect()
     }
 }
 
-fn undone<'a>(planned: &'a Planned, slug: &Slug) -> BTreeSet<&'a Key> {
-    let steps = planned
-        .plan
-        .steps
-        .iter()
-        .filter(|step| step.slug.as_ref() == Some(slug))
-        .map(|step| &step.key);
-    let held = planned
-        .plan
-        .held
-        .iter()
-        .filter(|held| held.slug() == Some(slug))
-        .filter_map(Held::key);
-    steps.chain(held).collect()
+fn owner<'a>(key: &'a Key, seen: &'a Seen) -> Option<&'a Slug> {
+    match (key, seen) {
+        (Key::Row(row), _) => row.slug(),
+        (Key::Object(_), Seen::Object(observed)) => {
+            observed.owner.as_ref().map(|owner| &owner.slug)
+        }
+        (Key::Object(_), _) => None,
+    }
 }
 
 fn exists(planned: &Planned, key: &Key) -> bool {
@@ -142,75 +188,18 @@ fn image(planned: &Planned, slug: &Slug) -> String {
     }
 }
 
-fn judge(
-    planned: &Planned,
-    slug: &Slug,
-    declared: Option<Declared>,
-    wanted: &[&Key],
-) -> (Condition, Vec<String>) {
-    let mut why = Vec::new();
-    let mut worst = match declared {
-        None => return (Condition::Removed, removed(planned, slug)),
-        Some(Declared::Active) => Condition::Ready,
-        Some(Declared::Draft | Declared::Inactive | Declared::Disabled) => Condition::Stopped,
-    };
-    for held in planned
-        .plan
-        .held
-        .iter()
-        .filter(|held| held.slug() == Some(slug))
-    {
-        let (condition, reason) = match held {
-            Held::Retained { .. } => continue,
-            Held::Waits { key, on, why, .. } => (
-                Condition::Progressing,
-                format!("{key} waits for {on}: {why}"),
-            ),
-            Held::Unknown { key, why, .. } => (Condition::Unknown, format!("{key}: {why}")),
-            Held::Withheld { why, .. } => (Condition::Held, why.to_string()),
-            Held::Foreign { key, why, .. }
-            | Held::Refused { key, why, .. }
-            | Held::Drifted { key, why, .. } => (Condition::Held, format!("{key}: {why}")),
-            Held::Unlisted { .. } => continue,
-        };
-        worst = worst.max(condition);
-        why.push(reason);
-    }
-    let pending = planned
-        .plan
-        .steps
-        .iter()
-        .filter(|step| step.slug.as_ref() == Some(slug))
-        .count();
-    if pending > 0 {
-        worst = worst.max(Condition::Progressing);
-        why.push(format!("{pending} to apply"));
-    }
-    for key in wanted {
-        if let Some(Seen::Object(observed)) = planned.live.seen.get(*key)
-            && let Readiness::NotReady(state) = &observed.readiness
-        {
-            worst = worst.max(Condition::Progressing);
-            why.push(format!("{key} {state}"));
-        }
-    }
-    (worst, why)
-}
-
-fn removed(planned: &Planned, slug: &Slug) -> Vec<String> {
-    let steps = planned
-        .plan
-        .steps
-        .iter()
-        .filter(|step| step.slug.as_ref() == Some(slug))
-        .count();
-    let kept = planned
-        .plan
-        .held
-        .iter()
-        .filter(|held| held.slug() == Some(slug))
-        .count();
-    let to_delete = (steps > 0).then(|| format!("{steps} to delete"));
-    let kept = (kept > 0).then(|| format!("{kept} kept (platform purge {slug})"));
-    to_delete.into_iter().chain(kept).collect()
+/// Returns what a held key means for its challenge; kept data means nothing.
+fn held_back(held: &Held) -> Option<(Condition, String)> {
+    Some(match held {
+        Held::Retained { .. } | Held::Unlisted { .. } => return None,
+        Held::Waits { key, on, why, .. } => (
+            Condition::Progressing,
+            format!("{key} waits for {on}: {why}"),
+        ),
+        Held::Unknown { key, why, .. } => (Condition::Unknown, format!("{key}: {why}")),
+        Held::Withheld { why, .. } => (Condition::Held, why.to_string()),
+        Held::Foreign { key, why, .. }
+        | Held::Refused { key, why, .. }
+        | Held::Drifted { key, why, .. } => (Condition::Held, format!("{key}: {why}")),
+    })
 }

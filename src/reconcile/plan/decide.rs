@@ -121,6 +121,18 @@ impl<'a> World<'a> {
                     text,
                 });
             }
+            if let (Verdict::NotAsked(why), false) =
+                (&observed.verdict, observed.changes.is_empty())
+            {
+                let text = format!(
+                    "could not be tried beforehand, only our own fields were compared: {why}"
+                );
+                notes.push(Note {
+                    key: key.clone(),
+                    slug: slug.clone(),
+                    text,
+                });
+            }
             let is_wanted = self.desired.items.contains_key(key);
             if !is_wanted && observed.owner.is_none() {
                 let text =
