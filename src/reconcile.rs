@@ -126,7 +126,8 @@ pub async fn run_plan(
 /// A challenge placed on a cluster that this process has no connection to is withheld: nothing of it is touched.
 fn withhold_unconnected(facts: &mut Facts, edges: &Edges) {
     for placement in facts.placements.values_mut() {
-        if let Ok(cluster @ ClusterName::Target(id)) = placement
+        if let Ok(cluster) = &*placement
+            && let ClusterName::Target(id) = cluster
             && !edges.clusters.contains_key(cluster)
         {
             *placement = Err(format!(
