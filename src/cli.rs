@@ -91,11 +91,13 @@ Examples:
   platform check                                 ./platform.yaml
   platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it")]
     Check(check::CheckArgs),
-    /// Print the JSON Schema of platform.yaml.
+    /// Print the JSON Schema of platform.yaml, or of a plan.
     #[command(after_help = "\
 Examples:
-  platform schema > platform.schema.json")]
-    Schema,
+  platform schema > platform.schema.json         for an editor
+  platform schema --plan                         what `diff -o json` prints
+  platform schema --markdown                     every field of platform.yaml, to read")]
+    Schema(schema::SchemaArgs),
     /// Show what apply would do, to the cluster and the database. Changes nothing.
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::DiffArgs),
@@ -153,7 +155,7 @@ impl Verb {
             Self::Status(args) => Some(&args.source),
             Self::Purge(args) => Some(&args.source),
             Self::Set(args) => Some(&args.source),
-            Self::Schema
+            Self::Schema(_)
             | Self::History(_)
             | Self::Settings(_)
             | Self::Database(_)
@@ -234,7 +236,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
     match verb {
         Verb::Check(args) => check::run(&args, context),
-        Verb::Schema => schema::run(context),
+        Verb::Schema(args) => schema::run(&args, context),
         Verb::Diff(args) => diff::run(&args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await,
         Verb::Status(args) => status::run(&args, context).await,

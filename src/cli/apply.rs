@@ -31,7 +31,7 @@ pub struct ApplyArgs {
     /// Do not wait until everything is ready.
     #[arg(long)]
     pub no_wait: bool,
-    /// How long to wait for another writer, and until everything is ready.
+    /// How long to wait until everything is ready.
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Carry out exactly this saved plan, or refuse because the world moved.
@@ -61,7 +61,7 @@ Examples:
   platform apply deploy/ --yes --timeout 5m      without a question
   platform apply --plan plan.json --yes          exactly what `diff --save plan.json` showed
 
-Ends with 2 when a guard of safety refuses, 3 when the world moved or another writer is at work,
+Ends with 2 when a guard of safety refuses, 3 when the world moved since the plan was saved,
 5 when not everything is ready in time or some keys failed.";
 
 pub(super) async fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
