@@ -398,6 +398,26 @@ impl ClusterWrite for KubeCluster {
         self.server_side_apply(key, manifest, force, false).await
     }
 
+    async fn patch_json(
+        &self,
+        key: &ObjectKey,
+        operations: &[Value],
+        version: &str,
+    ) -> Result<Value, ClusterError> {
+        let query = BTreeMap::from([
+            ("fieldManager", FIELD_MANAGER.to_owned()),
+            ("fieldValidation", "Strict".to_owned()),
+        ]);
+        // Written into the object, the version is compared with the stored one: another is a conflict.
+        let path = "/metadata/resourceVersion";
+        let guard = json!({"op": "replace", "path": path, "value": version});
+        let patch: Vec<&Value> = std::iter::once(&guard).chain(operations).collect();
+        let body = Some(("application/json-patch+json", bytes(&json!(patch))));
+        self.call(Method::PATCH, object_path(key, &query), body)
+            .await
+            .map_err(|failure| failure.about(key.kind))
+    }
+
     async fn create(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
         let query = BTreeMap::from([("fieldManager", FIELD_MANAGER.to_owned())]);
         let body = Some(("application/json", bytes(manifest)));
