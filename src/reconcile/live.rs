@@ -3,6 +3,8 @@
 pub mod observe;
 pub mod owned;
 pub mod reduce;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
