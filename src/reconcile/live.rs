@@ -4,6 +4,8 @@ pub mod observe;
 pub mod owned;
 mod question;
 pub mod reduce;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

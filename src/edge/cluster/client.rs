@@ -305,6 +305,22 @@ fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, 
     path
 }
 
+/// Takes a list apart. An answer that is none is no empty list: from that would follow that all is gone.
+fn page(mut answer: Value) -> Result<Page, ClusterError> {
+    let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else {
+        return Err(ClusterError::Unreachable(
+            "its list has no items".to_owned(),
+        ));
+    };
+    let next = answer["metadata"]["continue"]
+        .as_str()
+        .filter(|token| !token.is_empty());
+    Ok(Page {
+        items,
+        next: next.map(str::to_owned),
+    })
+}
+
 fn object_path(key: &ObjectKey, query: &BTreeMap<&str, String>) -> String {
     path(key.kind, &key.namespace, Some(&key.name), query)
 }
@@ -356,19 +372,7 @@ impl ClusterRead for KubeCluster {
         let answer = self
             .call(Method::GET, path(kind, namespace, None, &query), None)
             .await;
-        let mut answer = answer.map_err(|failure| failure.about(kind))?;
-        let Value::Array(items) = answer["items"].take() else {
-            return Err(ClusterError::Unreachable(
-                "its list has no items".to_owned(),
-            ));
-        };
-        let next = answer["metadata"]["continue"]
-            .as_str()
-            .filter(|token| !token.is_empty());
-        Ok(Page {
-            items,
-            next: next.map(str::to_owned),
-        })
+        page(answer.map_err(|failure| failure.about(kind))?)
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
@@ -476,5 +480,26 @@ mod tests {
         });
         assert_eq!(tell(Kind::Secret, &body), "Invalid: data[x]");
         assert!(tell(Kind::Service, &body).contains("Invalid value"));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_is_an_error_whatever_its_form() {
+        let strange = [
+            json!([]),
+            json!("items"),
+            json!(1),
+            json!(null),
+            json!({"items": null}),
+            json!({"items": {}}),
+            json!({"kind": "Status"}),
+        ];
+        for answer in strange {
+            assert!(
+                matches!(page(answer.clone()), Err(ClusterError::Unreachable(_))),
+                "{answer}"
+            );
+        }
+        let listed = page(json!({"items": [1], "metadata": {"continue": "t"}})).unwrap();
+        assert_eq!((listed.items.len(), listed.next.as_deref()), (1, Some("t")));
     }
 }

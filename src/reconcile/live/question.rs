@@ -242,7 +242,7 @@ fn is_unchanged(live: &Value, stored: &Value) -> bool {
         if let Some(members) = object.as_object_mut() {
             members.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind" | "status"));
         }
-        if let Some(metadata) = object["metadata"].as_object_mut() {
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.retain(|name, _| {
                 !matches!(
                     name.as_str(),
