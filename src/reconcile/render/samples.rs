@@ -94,6 +94,7 @@ pub fn update(new: Item, changes: Vec<Change>) -> Action {
     Action::Update {
         new,
         uid: Some("u-1".to_owned()),
+        before: None,
         changes,
     }
 }
@@ -103,6 +104,7 @@ pub fn row(changes: Vec<Change>) -> Action {
     Action::Update {
         new,
         uid: None,
+        before: None,
         changes,
     }
 }
