@@ -123,9 +123,10 @@ impl Screen<'_> {
         for line in shared_reasons(&self.planned.plan) {
             text += &format!("\n{line}\n");
         }
-        text += match self.is_converged() {
-            true => "\nConverged.\n",
-            false => "\nNot converged; `platform diff` shows what is to be done.\n",
+        text += match (self.is_converged(), self.planned.plan.is_empty()) {
+            (true, _) => "\nConverged.\n",
+            (false, true) => "\nNot converged: everything is applied, and not everything is ready.\n",
+            (false, false) => "\nNot converged; `platform diff` shows what is to be done.\n",
         };
         text
     }
