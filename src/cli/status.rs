@@ -125,7 +125,9 @@ impl Screen<'_> {
         }
         text += match (self.is_converged(), self.planned.plan.is_empty()) {
             (true, _) => "\nConverged.\n",
-            (false, true) => "\nNot converged: everything is applied, and not everything is ready.\n",
+            (false, true) => {
+                "\nNot converged: everything is applied, and not everything is ready.\n"
+            }
             (false, false) => "\nNot converged; `platform diff` shows what is to be done.\n",
         };
         text

@@ -23,8 +23,8 @@ use crate::{
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Name of the database file beside the copy of the example.
-const DATABASE: &str = "platform.db";
+/// A file beside the copy of the example.
+const DATABASE_URL: &str = "sqlite:platform.db";
 
 /// Starts a control plane, applies the example to it, and stays up until Ctrl-C.
 ///
@@ -125,7 +125,7 @@ impl Place {
         command
             .args(step.arguments)
             .env("KUBECONFIG", &self.kubeconfig)
-            .env("PLATFORM_DATABASE_URL", self.database_url())
+            .env("PLATFORM_DATABASE_URL", DATABASE_URL)
             .env_remove("PLATFORM_SOURCE")
             .current_dir(&self.folder);
         let code = command::run(&mut command, interrupt)?;
@@ -136,10 +136,6 @@ impl Place {
             step.expected
         );
         Ok(())
-    }
-
-    fn database_url(&self) -> String {
-        format!("sqlite:{}", self.folder.join(DATABASE).display())
     }
 
     fn render_directions(&self, platform: &Path) -> String {
@@ -163,7 +159,7 @@ and then, for example:
 Ctrl-C here ends it and leaves nothing behind.",
             folder = self.folder.display(),
             kubeconfig = self.kubeconfig.display(),
-            database = self.database_url(),
+            database = DATABASE_URL,
             programs = platform.parent().unwrap_or(platform).display(),
         )
     }
@@ -183,7 +179,7 @@ mod tests {
         for line in [
             "  cd /scratch/up\n",
             "  export KUBECONFIG=/scratch/kubeconfig\n",
-            "  export PLATFORM_DATABASE_URL=sqlite:/scratch/up/platform.db\n",
+            "  export PLATFORM_DATABASE_URL=sqlite:platform.db\n",
             "  export PATH=/target/debug:$PATH\n",
         ] {
             assert!(text.contains(line), "{line}");
