@@ -56,7 +56,7 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
             live.partial.insert((place.cluster.clone(), *kind), why);
         }
     }
-    let missing = missing_keys(place, desired, live);
+    let missing = missing_keys(place, desired, live, &questions);
     let namespace = see_namespace(reader, place, desired, live).await;
     if let Namespace::Missing(key) = namespace {
         for missing in missing {
@@ -239,7 +239,13 @@ fn cannot_change(kind: Kind, field: &str) -> Why {
     Why(format!("{field} cannot be changed in place: {remedy}"))
 }
 
-fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<ObjectKey> {
+fn missing_keys(
+    place: &Place,
+    desired: &Desired,
+    live: &mut Live,
+    questions: &[Question],
+) -> Vec<ObjectKey> {
+    let asked: BTreeSet<&ObjectKey> = questions.iter().map(Question::key).collect();
     let mut missing = Vec::new();
     for key in desired
         .items
@@ -248,7 +254,7 @@ fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<Object
         .filter(|key| is_at(place, key))
     {
         let known = Key::Object(key.clone());
-        if live.seen.contains_key(&known) {
+        if live.seen.contains_key(&known) || asked.contains(key) {
             continue;
         }
         match live.partial.get(&(place.cluster.clone(), key.kind)) {
@@ -345,6 +351,14 @@ async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Ite
             verdict: Verdict::Accepted,
         },
         Err(error) => match verdict(error) {
+            // A stranger of that name may be what does not fit.
+            Ok(Verdict::Refused(why)) => match reader.get(key).await {
+                Ok(Some(object)) => Seen::Object(Box::new(reduce(key.kind, &object))),
+                Ok(None) => Seen::Absent {
+                    verdict: Verdict::Refused(why),
+                },
+                Err(error) => Seen::Unknown(Why(error.to_string())),
+            },
             Ok(verdict) => Seen::Absent { verdict },
             Err(why) => Seen::Unknown(why),
         },

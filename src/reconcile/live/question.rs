@@ -36,6 +36,10 @@ impl Question {
         }
     }
 
+    pub(super) fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
     /// Adds what the differences say about the way there.
     pub(super) fn about(mut self, differences: &Differences) -> Self {
         let is_released = |difference: &owned::Difference| {
@@ -156,6 +160,7 @@ impl Question {
             reasons,
             operations,
             version: self.observed.version.clone(),
+            standing: owned::standing(&self.object),
         })
     }
 
