@@ -11,7 +11,7 @@ use super::owned::{self, Comparison};
 use super::reduce::{is_derived_name, reduce};
 use super::{Change, Live, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
-use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey};
+use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe};
 use crate::reconcile::desired::Desired;
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
@@ -56,6 +56,7 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
         }
     }
     let missing = missing_keys(place, desired, live);
+    let claims = unlisted_claims(&missing, desired, live);
     let namespace = see_namespace(reader, place, desired, live).await;
     if let Namespace::Missing(key) = namespace {
         for missing in missing {
@@ -80,6 +81,14 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
         .collect()
         .await;
     live.seen.extend(answers);
+    let about_claims = claims
+        .into_iter()
+        .map(|key| async move { see_claim(reader, key).await });
+    let answers: Vec<_> = stream::iter(about_claims)
+        .buffer_unordered(CONCURRENT_QUESTIONS)
+        .collect()
+        .await;
+    live.seen.extend(answers.into_iter().flatten());
     let about_changes = questions
         .into_iter()
         .map(|question| async move { question.ask(reader, desired).await });
@@ -390,6 +399,38 @@ fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<Object
         }
     }
     missing
+}
+
+/// Returns the claims of databases whose Secret is missing, as far as no list showed them. A StatefulSet takes
+/// a claim by its name alone, so one that lost its labels, or came from a backup without them, counts too
+/// before a password is made.
+fn unlisted_claims(missing: &[ObjectKey], desired: &Desired, live: &Live) -> Vec<ObjectKey> {
+    let claim = |key: &ObjectKey| {
+        let Item::Generated(generated) = &desired.items[&Key::Object(key.clone())].item else {
+            return None;
+        };
+        let Recipe::Postgres { claim, .. } = &generated.recipe else {
+            return None;
+        };
+        let kind = Kind::PersistentVolumeClaim;
+        let claim = ObjectKey {
+            kind,
+            name: claim.clone(),
+            ..key.clone()
+        };
+        let is_unlisted = !live.seen.contains_key(&Key::Object(claim.clone()))
+            && !live.partial.contains_key(&(key.cluster.clone(), kind));
+        is_unlisted.then_some(claim)
+    };
+    missing.iter().filter_map(claim).collect()
+}
+
+async fn see_claim(reader: &dyn ClusterRead, key: ObjectKey) -> Option<(Key, Seen)> {
+    let seen = match reader.get(&key).await {
+        Ok(object) => Seen::Object(Box::new(reduce(key.kind, &object?))),
+        Err(error) => Seen::Unknown(Why(error.to_string())),
+    };
+    Some((Key::Object(key), seen))
 }
 
 /// What is known of a place's namespace.
