@@ -8,11 +8,11 @@ use futures::stream;
 use serde_json::Value;
 
 use super::owned::{self, Comparison};
-use super::reduce::{is_derived_name, reduce};
+use super::reduce::{is_derived_name, reduce, takes_claims_along};
 use super::{Change, Live, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe};
-use crate::reconcile::desired::Desired;
+use crate::reconcile::desired::{Desired, Presence};
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
 const CONCURRENT_QUESTIONS: usize = 16;
@@ -194,6 +194,11 @@ fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, liste
             .is_some_and(|owner| !is_derived_name(kind, owner, &key.name))
         {
             observed.owner = None;
+        }
+        if takes_claims_along(kind, &object) {
+            observed.verdict = Verdict::Refused(Why::from(
+                "its claims would be deleted with it; set spec.persistentVolumeClaimRetentionPolicy.whenDeleted to Retain first",
+            ));
         }
         listed
             .seen
@@ -394,6 +399,11 @@ fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<Object
         match live.partial.get(&(place.cluster.clone(), key.kind)) {
             Some(why) => {
                 live.seen.insert(known, Seen::Unknown(why.clone()));
+            }
+            // What is kept right where it exists, and not made, need not be asked about.
+            None if desired.items[&known].presence == Presence::IfPresent => {
+                let verdict = Verdict::NotAsked(Why::from("it is not made while it is missing"));
+                live.seen.insert(known, Seen::Absent { verdict });
             }
             None => missing.push(key.clone()),
         }

@@ -15,7 +15,7 @@ use crate::reconcile::desired::fixture::{challenge, platform};
 use crate::reconcile::desired::{Desired, build_desired};
 use crate::reconcile::plan::{Action, Held, Plan, Request, plan_pass};
 use crate::reconcile::resolve::Facts;
-use crate::spec::platform::Challenge;
+use crate::spec::platform::{Challenge, Status};
 
 /// A cluster in memory. Lists show what carries our labels.
 #[derive(Default)]
@@ -171,4 +171,37 @@ async fn claims_are_looked_up_by_name_only_before_a_password_is_made() {
     let plan = plan(&desired, &live);
     let step = plan.steps.iter().find(|step| step.key == secret).unwrap();
     assert!(matches!(step.action, Action::Create(_)));
+}
+
+#[tokio::test]
+async fn stateful_set_that_would_take_its_claims_along_is_not_deleted() {
+    let set = |policy: &str| {
+        json!({
+            "metadata": {"labels": labels("gone", Component::Challenge)},
+            "spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": policy}},
+        })
+    };
+    let name = "challenge-gone";
+    for (policy, is_deleted) in [("Retain", true), ("Delete", false)] {
+        let cluster = Cluster::default().with(Kind::StatefulSet, name, set(policy));
+        let desired = desired([]);
+        let (live, _) = look(cluster, &desired).await;
+        let plan = plan(&desired, &live);
+        let set = key(Kind::StatefulSet, name);
+        assert_eq!(plan.steps.iter().any(|step| step.key == set), is_deleted);
+        let is_told = |held: &Held| matches!(held, Held::Refused { key, .. } if *key == set);
+        assert_eq!(plan.held.iter().any(is_told), !is_deleted);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_about_what_a_draft_does_not_have() {
+    let mut draft = challenge("demo");
+    draft.status = Status::Draft;
+    let desired = desired([draft]);
+    let (live, cluster) = look(Cluster::default(), &desired).await;
+    assert!(cluster.asked("dry-run").is_empty());
+    assert_eq!(cluster.asked("get"), ["get Namespace platform"]);
+    let plan = plan(&desired, &live);
+    assert!(plan.steps.iter().all(|step| step.key.object().is_none()));
 }

@@ -449,6 +449,13 @@ impl<'a> World<'a> {
         if incomplete {
             return Decision::Nothing;
         }
+        if let Verdict::Refused(why) = &observed.verdict {
+            return Decision::Held(Held::Refused {
+                key: Key::Object(key.clone()),
+                slug: Some(owner.slug.clone()),
+                why: why.clone(),
+            });
+        }
         let seen = Some((observed.uid.clone(), observed.version.clone()));
         Decision::Do {
             action: Action::Delete { seen },
