@@ -205,6 +205,11 @@ fn check_emissions<'f>(notes: &mut Notes<'_>, written: &'f Written) -> BTreeMap<
     let emissions = root.key("emissions");
     let declared: BTreeSet<&str> = written.keys("challenges").collect();
     let mut parsed = BTreeMap::new();
+    if written.file.emissions.len() > MAX_CHALLENGES {
+        let message = format!("has more than {MAX_CHALLENGES} entries");
+        notes.error(&emissions, message, "one share for each challenge");
+        return parsed;
+    }
     for (slug, text) in &written.file.emissions {
         let path = emissions.key(slug);
         if !declared.contains(slug.as_str()) {

@@ -453,7 +453,8 @@ impl<'a> World<'a> {
             let blocked: Vec<(Key, Held)> = decisions
                 .iter()
                 .filter_map(|(key, decision)| {
-                    Some((key.clone(), self.blocked(key, decision, decisions)?))
+                    let held = self.blocked(key, decision, decisions)?;
+                    Some((key.clone(), held))
                 })
                 .collect();
             if blocked.is_empty() {
