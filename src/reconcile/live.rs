@@ -2,6 +2,7 @@
 
 pub mod observe;
 pub mod owned;
+mod pods;
 pub mod reduce;
 
 use std::collections::{BTreeMap, BTreeSet};
