@@ -56,6 +56,7 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
             live.partial.insert((place.cluster.clone(), *kind), why);
         }
     }
+    super::pods::tell_reasons(reader, place, &selector(), live).await;
     let missing = missing_keys(place, desired, live, &questions);
     let claims = unlisted_claims(&missing, desired, live);
     let namespace = see_namespace(reader, place, desired, live).await;
@@ -146,7 +147,7 @@ async fn list_kind(
                 continue;
             }
             Err(error) => {
-                listed.partial = Some(Why(format!("{kind} list: {error}")));
+                listed.partial = Some(not_listed(kind, &place.namespace, &error));
                 return listed;
             }
         };
@@ -160,6 +161,19 @@ async fn list_kind(
     }
     listed.partial = Some(Why(format!("{kind} list: more than {MAX_PAGES} pages")));
     listed
+}
+
+/// Tells why a kind is not known, with the remedy where there is one. What the server says of a missing right
+/// is long, and names the account first.
+fn not_listed(kind: Kind, namespace: &str, error: &ClusterError) -> Why {
+    match error {
+        ClusterError::Forbidden(_) => Why(format!(
+            "not allowed to list {} in namespace {namespace}; the chart's Role there gives that right",
+            kind.plural()
+        )),
+        ClusterError::NotFound => Why(format!("{kind} is not a kind of this cluster; install it")),
+        error => Why(format!("{kind} list: {error}")),
+    }
 }
 
 /// Returns the selector of everything a pass owns. The broker's and an installer's objects carry the same
