@@ -201,7 +201,9 @@ impl Cluster {
             ))
             .args(["--enable-hostpath-provisioner", "--secure-port=0"])
             // The defaults of 20 and 30 make a hundred StatefulSets wait for minutes.
-            .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
+            .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
+            // kwok tells of a node once. After the default of 50 s its pods would count as not ready.
+            .arg("--node-monitor-grace-period=24h");
         self.start("kube-controller-manager", command)?;
         let mut command = bound_to_us(&assets.scheduler, "KILL", &[]);
         command
