@@ -31,6 +31,10 @@ pub struct Environment(BTreeMap<String, OsString>);
 impl Environment {
     /// Takes the process's environment; names that are not UTF-8 cannot be ours and are dropped.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
     }

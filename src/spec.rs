@@ -10,8 +10,8 @@ pub mod problem;
 pub mod schema;
 pub mod types;
 
-pub use check::{Checked, check};
-pub use parse::{SourceFile, Written, parse};
+pub use check::{Checked, Policy, check, check_under};
+pub use parse::{SourceFile, Written, parse, parse_value};
 pub use platform::Platform;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use schema::schema;

@@ -68,7 +68,7 @@ async fn carry_out(
         match outcome {
             Outcome::Done(key) => context.terminal.print(&format!("deleted {key}\n"))?,
             Outcome::Failed(key, error) => {
-                context.terminal.warn(&format!("{key}: {}", error.told()))
+                context.terminal.warn(&format!("{key}: {}", error.told()));
             }
             Outcome::NotReached { key, behind } => {
                 context

@@ -48,7 +48,7 @@ impl Session {
         source: &str,
         only: &[Slug],
     ) -> Result<Self, CliError> {
-        let declaration = declaration::read_from(source)?;
+        let declaration = declaration::read_from(source, declaration::policy(&context.settings))?;
         for warning in &declaration.warnings {
             context.terminal.note(&warning.to_string());
         }

@@ -59,6 +59,17 @@ pub trait ClusterWrite: ClusterRead {
         force: bool,
     ) -> Result<Value, ClusterError>;
 
+    /// Sends the operations of a JSON patch for the object at this version.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `Conflict` when the version is another, and then nothing is changed.
+    async fn patch_json(
+        &self,
+        key: &ObjectKey,
+        operations: &[Value],
+        version: &str,
+    ) -> Result<Value, ClusterError>;
+
     /// Creates an object that must not exist.
     ///
     /// # Errors

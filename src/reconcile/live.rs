@@ -2,7 +2,10 @@
 
 pub mod observe;
 pub mod owned;
+mod question;
 pub mod reduce;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -97,12 +100,47 @@ pub struct Observed {
     pub terminating: bool,
     /// The changes an apply would make; empty when nothing of ours differs.
     pub changes: Vec<Change>,
+    /// What has to be put right before that apply, if anything.
+    pub repair: Option<Repair>,
     /// What the server says to those changes.
     pub verdict: Verdict,
     /// Items that others put into lists where that may matter (containers, volumes, ports, Secret keys).
     pub foreign: Vec<String>,
     /// What is known of a Secret's content without its values.
     pub contents: Option<Contents>,
+}
+
+/// A JSON patch that has to come before an apply which could not do its work alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repair {
+    /// What it puts right.
+    pub reasons: BTreeSet<Remedy>,
+    /// The operations.
+    pub operations: Vec<Value>,
+    /// The version of the object that they were made for: they are sent for no other.
+    pub version: String,
+}
+
+/// What a repair puts right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// An item that others changed has the name of one of ours; ours takes its place.
+    ReplaceItem,
+    /// Fields that an earlier writer left are recorded as ours, so that the apply removes them.
+    TakeOver,
+    /// The count of replicas is given up as it stands, so that the apply does not reset it.
+    ReleaseReplicas,
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ReplaceItem => "first replaces what has its name",
+            Self::TakeOver => "takes over what an earlier writer left",
+            Self::ReleaseReplicas => "the number of pods stays",
+        })
+    }
 }
 
 /// What is known of a Secret without its values.

@@ -146,6 +146,28 @@ pub fn parse(files: &[SourceFile]) -> Result<Written, Problems> {
     Ok(fit(root, names))
 }
 
+/// Reads one file of another form, such as the settings, under the same bounds. What it means is its
+/// reader's business.
+///
+/// # Errors
+/// The file is no YAML, not whole, too large or empty, or holds a number that JSON cannot.
+pub fn parse_value(file: &SourceFile) -> Result<serde_json::Value, Problems> {
+    let names: Arc<[Arc<str>]> = Arc::new([file.name.as_str().into()]);
+    let refuse = |faults: Vec<Fault>| {
+        let found = faults.into_iter().map(|f| problem_of(f, &names)).collect();
+        Problems::new(found, 0)
+    };
+    check_sizes(std::slice::from_ref(file)).map_err(|fault| refuse(vec![fault]))?;
+    let text = text::check_text(&file.bytes, 0).map_err(|fault| refuse(vec![fault]))?;
+    let root = tree::read(text, 0).map_err(refuse)?;
+    let fitted = shape::fit_free(&root);
+    if fitted.misfits.is_empty() {
+        return Ok(fitted.value);
+    }
+    let found = fitted.misfits.into_iter().map(|m| misfit_of(m, &names));
+    Err(Problems::new(found.collect(), fitted.dropped))
+}
+
 fn check_sizes(files: &[SourceFile]) -> Result<(), Fault> {
     if files.is_empty() {
         return Err(Fault::new(
@@ -239,14 +261,8 @@ fn declared_twice(key: &str, at: At, first: At, names: &[Arc<str>]) -> Fault {
 
 fn fit(root: Node, names: Arc<[Arc<str>]>) -> Written {
     let fitted = shape::fit(&root);
-    let problem = |misfit: Misfit| Problem {
-        place: place_of(misfit.at, &names),
-        path: misfit.path,
-        severity: Severity::Error,
-        message: misfit.message,
-        remedy: misfit.remedy,
-    };
-    let mut noted: Vec<Problem> = fitted.misfits.into_iter().map(problem).collect();
+    let misfits = fitted.misfits.into_iter();
+    let mut noted: Vec<Problem> = misfits.map(|m| misfit_of(m, &names)).collect();
     let file = File::deserialize(fitted.value).unwrap_or_else(|_| {
         // The shape comes from the same types, so this is not reached; if it ever is, refusing is right.
         noted.push(Problem {
@@ -275,6 +291,16 @@ fn place_of(at: At, names: &[Arc<str>]) -> Place {
             .unwrap_or_else(|| "".into()),
         line: at.line,
         column: at.column,
+    }
+}
+
+fn misfit_of(misfit: Misfit, names: &[Arc<str>]) -> Problem {
+    Problem {
+        place: place_of(misfit.at, names),
+        path: misfit.path,
+        severity: Severity::Error,
+        message: misfit.message,
+        remedy: misfit.remedy,
     }
 }
 

@@ -315,6 +315,22 @@ fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, 
     path
 }
 
+/// Takes a list apart. An answer that is none is no empty list: from that would follow that all is gone.
+fn page(mut answer: Value) -> Result<Page, ClusterError> {
+    let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else {
+        return Err(ClusterError::Unreachable(
+            "its list has no items".to_owned(),
+        ));
+    };
+    let next = answer["metadata"]["continue"]
+        .as_str()
+        .filter(|token| !token.is_empty());
+    Ok(Page {
+        items,
+        next: next.map(str::to_owned),
+    })
+}
+
 fn object_path(key: &ObjectKey, query: &BTreeMap<&str, String>) -> String {
     path(key.kind, &key.namespace, Some(&key.name), query)
 }
@@ -366,19 +382,7 @@ impl ClusterRead for KubeCluster {
         let answer = self
             .call(Method::GET, path(kind, namespace, None, &query), None)
             .await;
-        let mut answer = answer.map_err(|failure| failure.about(kind))?;
-        let Value::Array(items) = answer["items"].take() else {
-            return Err(ClusterError::Unreachable(
-                "its list has no items".to_owned(),
-            ));
-        };
-        let next = answer["metadata"]["continue"]
-            .as_str()
-            .filter(|token| !token.is_empty());
-        Ok(Page {
-            items,
-            next: next.map(str::to_owned),
-        })
+        page(answer.map_err(|failure| failure.about(kind))?)
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
@@ -406,6 +410,26 @@ impl ClusterWrite for KubeCluster {
         force: bool,
     ) -> Result<Value, ClusterError> {
         self.server_side_apply(key, manifest, force, false).await
+    }
+
+    async fn patch_json(
+        &self,
+        key: &ObjectKey,
+        operations: &[Value],
+        version: &str,
+    ) -> Result<Value, ClusterError> {
+        let query = BTreeMap::from([
+            ("fieldManager", FIELD_MANAGER.to_owned()),
+            ("fieldValidation", "Strict".to_owned()),
+        ]);
+        // Written into the object, the version is compared with the stored one: another is a conflict.
+        let path = "/metadata/resourceVersion";
+        let guard = json!({"op": "replace", "path": path, "value": version});
+        let patch: Vec<&Value> = std::iter::once(&guard).chain(operations).collect();
+        let body = Some(("application/json-patch+json", bytes(&json!(patch))));
+        self.call(Method::PATCH, object_path(key, &query), body)
+            .await
+            .map_err(|failure| failure.about(key.kind))
     }
 
     async fn create(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
@@ -466,5 +490,26 @@ mod tests {
         });
         assert_eq!(tell(Kind::Secret, &body), "Invalid: data[x]");
         assert!(tell(Kind::Service, &body).contains("Invalid value"));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_is_an_error_whatever_its_form() {
+        let strange = [
+            json!([]),
+            json!("items"),
+            json!(1),
+            json!(null),
+            json!({"items": null}),
+            json!({"items": {}}),
+            json!({"kind": "Status"}),
+        ];
+        for answer in strange {
+            assert!(
+                matches!(page(answer.clone()), Err(ClusterError::Unreachable(_))),
+                "{answer}"
+            );
+        }
+        let listed = page(json!({"items": [1], "metadata": {"continue": "t"}})).unwrap();
+        assert_eq!((listed.items.len(), listed.next.as_deref()), (1, Some("t")));
     }
 }

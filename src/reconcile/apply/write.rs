@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use super::{ApplyError, Outcome, Writers, generate, retry};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::model::{Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
-use crate::reconcile::live::Why;
 use crate::reconcile::live::reduce::{ownership, reduce};
+use crate::reconcile::live::{Repair, Why};
 use crate::reconcile::plan::{Action, Step};
 
 /// Times that a delete follows an object whose status moved on.
@@ -61,7 +61,12 @@ impl Writer<'_> {
                 let manifest = item.manifest().unwrap_or(&Value::Null);
                 create(cluster, key, manifest).await
             }
-            Action::Update { new, uid, .. } => {
+            Action::Update {
+                new, uid, before, ..
+            } => {
+                if let Some(repair) = before {
+                    put_right(cluster, key, repair).await?;
+                }
                 let mut manifest = new.manifest().cloned().unwrap_or_default();
                 if let Some(uid) = uid {
                     // Guards against making anew, under this plan, what was deleted since.
@@ -153,6 +158,17 @@ async fn apply(
 ) -> Result<(), ApplyError> {
     let answer = repeat(|| cluster.apply(key, manifest, force)).await;
     answer.map(|_| ()).map_err(ApplyError::Cluster)
+}
+
+/// Sends a repair, for the version that it was made for: when the object moved since, nothing is changed and
+/// the next pass looks again.
+async fn put_right(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    repair: &Repair,
+) -> Result<(), ApplyError> {
+    let sent = repeat(|| cluster.patch_json(key, &repair.operations, &repair.version)).await;
+    sent.map(|_| ()).map_err(ApplyError::Cluster)
 }
 
 /// Creates an object that others may create too: a namespace, or a claim that a StatefulSet made meanwhile.

@@ -307,6 +307,7 @@ impl<'a> World<'a> {
                 action: Action::Update {
                     new: item.clone(),
                     uid: Some(observed.uid.clone()),
+                    before: observed.repair.clone(),
                     changes: observed.changes.clone(),
                 },
                 after: wanted.after.clone(),
@@ -335,6 +336,7 @@ impl<'a> World<'a> {
                     action: Action::Update {
                         new: Item::Row(new.clone()),
                         uid: None,
+                        before: None,
                         changes,
                     },
                     after,
@@ -376,6 +378,7 @@ impl<'a> World<'a> {
                 Some(_) => Action::Update {
                     new: Item::TokenRow,
                     uid: None,
+                    before: None,
                     changes,
                 },
                 None => Action::Create(Item::TokenRow),

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Action, Plan, Step};
 use crate::{
     model::{Item, Recipe},
-    reconcile::live::Change,
+    reconcile::live::{Change, Repair},
 };
 
 /// Returns the sha256 of a plan in hex: its revision, its steps in order, what is held, and its guards.
@@ -49,9 +49,19 @@ fn step(step: &Step) -> Value {
 fn action(action: &Action) -> Value {
     match action {
         Action::Create(new) => json!({"create": item(new)}),
-        Action::Update { new, uid, changes } => {
+        Action::Update {
+            new,
+            uid,
+            before,
+            changes,
+        } => {
             let changes: Vec<_> = changes.iter().map(change).collect();
-            json!({"update": item(new), "uid": uid, "changes": changes})
+            let mut update = json!({"update": item(new), "uid": uid, "changes": changes});
+            // The operations follow from the changes, and hold times that move by themselves.
+            if let Some(Repair { reasons, .. }) = before {
+                update["before"] = json!(reasons);
+            }
+            update
         }
         Action::Delete { seen } => json!({"delete": seen.as_ref().map(|(uid, _version)| uid)}),
     }

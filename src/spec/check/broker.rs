@@ -47,11 +47,8 @@ pub(super) fn check(notes: &mut Notes<'_>, file: &File) -> Broker {
     {
         let below = slugs.index(index);
         let slug = notes.parsed(&below, Slug::parse(text), "write a challenge's slug");
-        let is_declared = file
-            .challenges
-            .iter()
-            .flatten()
-            .any(|(name, _)| name == text);
+        let challenges = file.challenges.as_ref();
+        let is_declared = challenges.is_some_and(|all| all.contains_key(text));
         if slug.is_some() && !is_declared && !notes.holds(&root.key("challenges").key(text)) {
             let message = "names a challenge that is not declared";
             notes.error(&below, message, "declare it, or leave it out");

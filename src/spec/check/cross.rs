@@ -20,7 +20,10 @@ pub(super) fn check(
     let path = root.key("challenges");
     for (slug, challenge) in written.file.challenges.iter().flatten() {
         let below = path.key(slug);
-        check_share(notes, &below, slug, challenge);
+        let has_share = written.file.emissions.contains_key(slug);
+        if challenge.status == Some(Status::Active) && !has_share {
+            check_share(notes, &below, slug);
+        }
         let resources = below.key("resources");
         check_placed(notes, &resources.key("target"), written, challenge, targets);
     }
@@ -33,10 +36,9 @@ pub(super) fn check(
     );
 }
 
-fn check_share(notes: &mut Notes<'_>, path: &Path<'_>, slug: &str, challenge: &Challenge) {
+fn check_share(notes: &mut Notes<'_>, path: &Path<'_>, slug: &str) {
     let root = Path::ROOT;
-    let emissions = root.key("emissions");
-    if challenge.status == Some(Status::Active) && !notes.holds(&emissions.key(slug)) {
+    if !notes.holds(&root.key("emissions").key(slug)) {
         notes.warn(
             path,
             "is active and has no share",

@@ -71,29 +71,25 @@ pub(super) fn is_gpu_resource(text: &str) -> bool {
         && is_label_value(name)
 }
 
+/// How far behind `://` an `@` is looked for when a password is not encoded as it should be; a bound, so
+/// that a text full of `://` costs no more than its length.
+const LOOSE: usize = 512;
+
 /// Tells whether a text holds a URL with a password.
 pub(super) fn has_password(text: &str) -> bool {
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        rest = &rest[at + 3..];
-        let end = rest
-            .find(['/', '?', '#', ' ', '"', '\''])
-            .unwrap_or(rest.len());
-        let authority = &rest[..end];
-        // A password may itself hold any of the characters that end an authority when it was not
-        // encoded, so the last `@` before a blank counts as well.
-        let loose = rest.split([' ', '"', '\'']).next().unwrap_or_default();
-        let with_password = |part: &str| {
-            part.rsplit_once('@').is_some_and(|(user, _)| {
-                user.split_once(':')
-                    .is_some_and(|(_, password)| !password.is_empty())
-            })
-        };
-        if with_password(authority) || (!authority.contains('@') && loose_password(loose)) {
-            return true;
+    text.match_indices("://").any(|(at, mark)| {
+        let rest = text.get(at + mark.len()..).unwrap_or_default();
+        let end = rest.find(['/', '?', '#', ' ', '"', '\'']);
+        let authority = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let near = rest
+            .get(..rest.floor_char_boundary(LOOSE))
+            .unwrap_or_default();
+        let near = near.split([' ', '"', '\'']).next().unwrap_or_default();
+        match authority.rsplit_once('@') {
+            Some((user, _)) => user.split_once(':').is_some_and(|(_, p)| !p.is_empty()),
+            None => loose_password(near),
         }
-    }
-    false
+    })
 }
 
 /// Tells whether `user:pass/word@host` stands at the start of what follows `://`; a port followed by a

@@ -81,7 +81,10 @@ impl<'w> Notes<'w> {
 
     /// Notes an error whose place is known.
     pub fn error_at(&mut self, place: Place, path: String, message: &str, remedy: &str) {
-        self.push(Problem {
+        if self.is_full(Severity::Error) {
+            return;
+        }
+        self.problems.push(Problem {
             place,
             path,
             severity: Severity::Error,
@@ -91,7 +94,10 @@ impl<'w> Notes<'w> {
     }
 
     fn note(&mut self, severity: Severity, path: &Path<'_>, message: String, remedy: String) {
-        self.push(Problem {
+        if self.is_full(severity) {
+            return;
+        }
+        self.problems.push(Problem {
             place: self.written.place(path),
             path: path.to_string(),
             severity,
@@ -100,11 +106,11 @@ impl<'w> Notes<'w> {
         });
     }
 
-    fn push(&mut self, problem: Problem) {
-        if self.problems.len() < KEPT {
-            self.problems.push(problem);
-        } else {
-            self.dropped += usize::from(problem.severity == Severity::Error);
-        }
+    /// Tells whether no more problems are kept, and counts one more error then. Finding a place takes
+    /// time, so this is asked first.
+    fn is_full(&mut self, severity: Severity) -> bool {
+        let is_full = self.problems.len() >= KEPT;
+        self.dropped += usize::from(is_full && severity == Severity::Error);
+        is_full
     }
 }

@@ -17,6 +17,12 @@ fn message(text: &str) -> String {
     one(text).map_or_else(|problems| problems.to_string(), |_| "accepted".to_owned())
 }
 
+/// Returns what the check says about a file that can be read.
+fn check_text_of(text: &str) -> String {
+    let checked = crate::spec::check(&one(text).unwrap());
+    checked.map_or_else(|problems| problems.to_string(), |_| "accepted".to_owned())
+}
+
 #[test]
 fn byte_order_mark_and_windows_line_ends_are_read() {
     let text = format!("\u{feff}{HEAD}challenges: {{}}\n").replace('\n', "\r\n");
@@ -69,6 +75,16 @@ fn hostile_files_are_refused_without_much_work() {
         "*a,".repeat(1000)
     );
     assert!(message(&long).contains("too many values"));
+    let mut unknown = format!("{HEAD}challenges: {{}}\nemissions:\n");
+    for number in 0..100_000 {
+        writeln!(unknown, " k{number}: 1").unwrap();
+    }
+    assert!(check_text_of(&unknown).contains("more than 2000 entries"));
+    let marks = format!(
+        "{HEAD}challenges: {{}}\nnamespace: \"{}\"\n",
+        "://".repeat(1 << 17)
+    );
+    assert!(check_text_of(&marks).contains("no name of a namespace"));
     let mut chain = format!("{HEAD}a0: &a0 [x]\n");
     for level in 1..100 {
         writeln!(chain, "a{level}: &a{level} [*a{}]", level - 1).unwrap();
@@ -159,6 +175,21 @@ fn file_opened_with_a_marker_must_be_closed_with_one() {
     }
     assert!(message(&format!("---\n{body}---\n{body}...\n")).contains("a second document"));
     assert!(message(&format!("---\n{body}...\n{body}")).contains("a second document"));
+}
+
+#[test]
+fn another_form_is_read_under_the_same_bounds() {
+    let read = |text: &str| parse_value(&SourceFile::new("settings.yaml", text));
+    let value = read("database: {url: \"sqlite:x\"}\nports: [1, 2.5]\non: yes\n").unwrap();
+    let wanted =
+        serde_json::json!({"database": {"url": "sqlite:x"}, "ports": [1, 2.5], "on": "yes"});
+    assert_eq!(value, wanted);
+    let refused = read("a: .inf\n").unwrap_err().to_string();
+    assert!(
+        refused.starts_with("settings.yaml:1:4: error: a: is a number"),
+        "{refused}"
+    );
+    assert!(read("").is_err() && read("a: 1\na: 2\n").is_err());
 }
 
 /// Returns a tree in the form that the second opinion has: keys, order and texts; of numbers and truth

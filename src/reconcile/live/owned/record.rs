@@ -101,14 +101,16 @@ pub(super) fn text<'a>(record: &'a Value, name: &str) -> &'a str {
     record.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn records(live: &Value) -> impl Iterator<Item = &Value> {
+/// Returns all ownership records.
+pub(super) fn records(live: &Value) -> impl Iterator<Item = &Value> {
     let records = live
         .get("metadata")
         .and_then(|metadata| metadata.get("managedFields"));
     records.and_then(Value::as_array).into_iter().flatten()
 }
 
-fn is_ours(record: &Value, manager: &str) -> bool {
+/// Tells whether a record is ours.
+pub(super) fn is_ours(record: &Value, manager: &str) -> bool {
     text(record, "manager") == manager
         && text(record, "operation") == "Apply"
         && text(record, "subresource").is_empty()
