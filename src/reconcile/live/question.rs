@@ -276,10 +276,10 @@ fn is_unchanged(live: &Value, stored: &Value) -> bool {
 pub(super) fn verdict(error: ClusterError) -> Result<Verdict, Why> {
     match error {
         ClusterError::Forbidden(why) => Ok(Verdict::NotAsked(Why(why))),
-        ClusterError::Invalid(_)
-        | ClusterError::Conflict(_)
-        | ClusterError::AlreadyExists
-        | ClusterError::NotFound => Ok(Verdict::Refused(Why(error.to_string()))),
+        // A conflict is no verdict: under force it means that the object changed in this moment.
+        ClusterError::Invalid(_) | ClusterError::NotFound => {
+            Ok(Verdict::Refused(Why(error.to_string())))
+        }
         // The server's answer to a manifest that breaks its schema; not a fault that passes.
         ClusterError::Server { code: 500, reason } if reason.contains("typed patch") => {
             Ok(Verdict::Refused(Why(reason)))
