@@ -15,8 +15,8 @@ use crate::model::Slug;
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::converge::{Converged, Patience, State, Told, converge, unready};
 use crate::reconcile::plan::digest::plan_digest;
-use crate::reconcile::plan::{Guard, Plan};
-use crate::reconcile::render::{Options, Totals, mask, render_text};
+use crate::reconcile::plan::{Guard, Held, Plan};
+use crate::reconcile::render::{Options, Totals, mask, reason, render_text};
 use crate::reconcile::{Cause, Planned};
 
 /// Arguments of `apply`.
@@ -262,31 +262,51 @@ fn state_name(state: State) -> &'static str {
     }
 }
 
+fn held(plan: &Plan, is_meant: impl Fn(&Held) -> bool) -> impl Iterator<Item = String> {
+    let held = plan.held.iter();
+    let left = held.filter(move |held| !matches!(held, Held::Retained { .. }) && is_meant(held));
+    left.filter_map(reason)
+}
+
+/// Returns the first of several reasons and how many more there are.
+fn shorten(reasons: &[String]) -> String {
+    match reasons {
+        [] => String::new(),
+        [only] => format!(": {only}"),
+        [first, rest @ ..] => format!(": {first}, and {} more", rest.len()),
+    }
+}
+
 fn exit(
     converged: &Converged,
     failed: &[(String, String)],
     waiting: &[String],
 ) -> Result<Exit, CliError> {
     let hint = "`platform status` tells what is left, and `platform history show` what was done";
-    let left = || match waiting {
-        [] => String::new(),
-        [first, rest @ ..] => match rest.len() {
-            0 => format!(": {first}"),
-            more => format!(": {first}, and {more} more"),
-        },
-    };
     match converged.state {
         State::Converged => Ok(Exit::Done),
         State::NotWaited if failed.is_empty() => Ok(Exit::Done),
-        State::NotWaited | State::Stuck => Err(CliError::not_converged(
-            "some keys failed or are held; the rest was done",
-        )
-        .hint(hint)),
-        State::TimedOut => {
-            Err(CliError::not_converged(format!("not converged in time{}", left())).hint(hint))
+        State::NotWaited | State::Stuck => {
+            let failed = failed.iter().map(|(key, why)| format!("{key}: {why}"));
+            let left: Vec<String> = failed.chain(held(&converged.last.plan, |_| true)).collect();
+            let message = format!(
+                "some keys failed or are held{}; the rest was done",
+                shorten(&left)
+            );
+            Err(CliError::not_converged(mask::line(&message)).hint(hint))
         }
+        State::TimedOut => Err(CliError::not_converged(format!(
+            "not converged in time{}",
+            shorten(waiting)
+        ))
+        .hint(hint)),
         State::Unknown => {
-            Err(CliError::dependency("something could not be read; the rest was done").hint(hint))
+            let unknown: Vec<String> = held(&converged.last.plan, Held::is_unknown).collect();
+            let why = shorten(&unknown);
+            Err(CliError::dependency(format!(
+                "not everything could be read{why}; the rest was done"
+            ))
+            .hint(hint))
         }
     }
 }

@@ -140,7 +140,7 @@ async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
             in_cluster: context.settings.in_cluster,
         },
     };
-    KubeCluster::connect(&credentials)
+    KubeCluster::connect(&credentials, context.settings.call_limit)
         .await
         .map_err(|error| match error {
             ConnectError::Kubeconfig { .. } => CliError::of(Kind::Input, error)

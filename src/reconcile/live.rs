@@ -2,6 +2,7 @@
 
 pub mod observe;
 pub mod owned;
+mod pods;
 mod question;
 pub mod reduce;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::owned::Fingerprint;
 use super::desired::Desired;
 use crate::edge::cluster::{ClusterRead, ClusterWrite};
 use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row, RowKey};
@@ -117,8 +119,10 @@ pub struct Repair {
     pub reasons: BTreeSet<Remedy>,
     /// The operations.
     pub operations: Vec<Value>,
-    /// The version of the object that they were made for: they are sent for no other.
+    /// The version of the object that they were made for.
     pub version: String,
+    /// The object that they were made for, but for its status: they are sent for no other.
+    pub standing: Fingerprint,
 }
 
 /// What a repair puts right.

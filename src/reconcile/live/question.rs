@@ -36,6 +36,10 @@ impl Question {
         }
     }
 
+    pub(super) fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
     /// Adds what the differences say about the way there.
     pub(super) fn about(mut self, differences: &Differences) -> Self {
         let is_released = |difference: &owned::Difference| {
@@ -156,6 +160,7 @@ impl Question {
             reasons,
             operations,
             version: self.observed.version.clone(),
+            standing: owned::standing(&self.object),
         })
     }
 
@@ -271,10 +276,10 @@ fn is_unchanged(live: &Value, stored: &Value) -> bool {
 pub(super) fn verdict(error: ClusterError) -> Result<Verdict, Why> {
     match error {
         ClusterError::Forbidden(why) => Ok(Verdict::NotAsked(Why(why))),
-        ClusterError::Invalid(_)
-        | ClusterError::Conflict(_)
-        | ClusterError::AlreadyExists
-        | ClusterError::NotFound => Ok(Verdict::Refused(Why(error.to_string()))),
+        // A conflict is no verdict: under force it means that the object changed in this moment.
+        ClusterError::Invalid(_) | ClusterError::NotFound => {
+            Ok(Verdict::Refused(Why(error.to_string())))
+        }
         // The server's answer to a manifest that breaks its schema; not a fault that passes.
         ClusterError::Server { code: 500, reason } if reason.contains("typed patch") => {
             Ok(Verdict::Refused(Why(reason)))

@@ -133,7 +133,10 @@ impl<'a> World<'a> {
                     text,
                 });
             }
-            let is_wanted = self.desired.items.contains_key(key);
+            let is_wanted = self.desired.items.contains_key(key)
+                || key
+                    .object()
+                    .is_some_and(|key| self.desired.claims.contains_key(key));
             if !is_wanted && observed.owner.is_none() {
                 let text =
                     "carries our labels under a name that is not ours; it is left alone".to_owned();
@@ -216,9 +219,15 @@ impl<'a> World<'a> {
         };
         let slug = slug.cloned();
         match self.live.seen.get(&Key::Object(claim_key)) {
-            Some(Seen::Object(_)) => {
+            Some(Seen::Object(found)) => {
+                let give_up = match (&found.owner, &slug) {
+                    (Some(_), Some(slug)) => {
+                        format!("take the challenge out, apply, and run `platform purge {slug}`")
+                    }
+                    _ => "delete the claim".to_owned(),
+                };
                 let why = Why(format!(
-                    "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup, or give the data up with `platform purge`"
+                    "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup or, to give the data up, {give_up}"
                 ));
                 Some(Held::Refused {
                     key: key.clone(),
@@ -442,6 +451,13 @@ impl<'a> World<'a> {
         }
         if incomplete {
             return Decision::Nothing;
+        }
+        if let Verdict::Refused(why) = &observed.verdict {
+            return Decision::Held(Held::Refused {
+                key: Key::Object(key.clone()),
+                slug: Some(owner.slug.clone()),
+                why: why.clone(),
+            });
         }
         let seen = Some((observed.uid.clone(), observed.version.clone()));
         Decision::Do {
