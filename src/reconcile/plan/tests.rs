@@ -48,6 +48,7 @@ fn observed(owner: Option<crate::model::Ownership>) -> Observed {
         verdict: Verdict::Same,
         foreign: Vec::new(),
         contents: None,
+        repair: None,
     }
 }
 
