@@ -56,7 +56,9 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
             live.partial.insert((place.cluster.clone(), *kind), why);
         }
     }
-    let missing = missing_keys(place, desired, live);
+    let mut missing = missing_keys(place, desired, live);
+    // These were listed; what they are is still to be asked.
+    missing.retain(|key| questions.iter().all(|question| question.key() != key));
     let namespace = see_namespace(reader, place, desired, live).await;
     if let Namespace::Missing(key) = namespace {
         for missing in missing {

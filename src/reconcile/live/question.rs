@@ -36,6 +36,11 @@ impl Question {
         }
     }
 
+    /// Returns the object that it is about.
+    pub(super) fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
     /// Adds what the differences say about the way there.
     pub(super) fn about(mut self, differences: &Differences) -> Self {
         let is_released = |difference: &owned::Difference| {
