@@ -32,7 +32,9 @@ pub fn reason(held: &Held) -> Option<String> {
             format!("held: {on} not ready ({why})")
         }
         Held::Unlisted { cluster, kind, why } => {
-            format!("unknown: {kind}s on {cluster} could not be listed, none is deleted ({why})")
+            format!(
+                "unknown: {kind} objects on {cluster} could not be listed, none is deleted ({why})"
+            )
         }
         Held::Withheld { why, .. } => format!("withheld: {why}"),
     };
