@@ -1,6 +1,6 @@
 //! Looking at a cluster that is a list of objects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -23,6 +23,8 @@ struct Cluster {
     objects: BTreeMap<(Kind, String), Value>,
     dry_run_answer: Option<Value>,
     asked: Mutex<Vec<String>>,
+    /// What lists of Services answer, one after the other; as they are when there is nothing left.
+    pages: Mutex<VecDeque<Result<Page, ClusterError>>>,
 }
 
 impl Cluster {
@@ -55,8 +57,14 @@ impl ClusterRead for Cluster {
         kind: Kind,
         _: &str,
         _: &str,
-        _: Option<&str>,
+        from: Option<&str>,
     ) -> Result<Page, ClusterError> {
+        if kind == Kind::Service
+            && let Some(page) = self.pages.lock().unwrap().pop_front()
+        {
+            self.note("list", kind, from.unwrap_or("the start"));
+            return page;
+        }
         let is_listed = |((of, _), object): &(&(Kind, String), &Value)| {
             *of == kind && !object["metadata"]["labels"].is_null()
         };
@@ -208,4 +216,115 @@ async fn nothing_is_asked_about_what_a_draft_does_not_have() {
     assert_eq!(cluster.asked("get"), ["get Namespace platform"]);
     let plan = plan(&desired, &live);
     assert!(plan.steps.iter().all(|step| step.key.object().is_none()));
+}
+
+#[tokio::test]
+async fn what_differs_is_asked_about_once_and_not_taken_for_missing() {
+    let labels = labels("demo", Component::Challenge);
+    let object = json!({"metadata": {"labels": labels}});
+    let cluster = Cluster::default().with(Kind::Service, "challenge-demo", object);
+    let (live, cluster) = look(cluster, &desired([challenge("demo")])).await;
+    assert!(matches!(
+        live.seen[&key(Kind::Service, "challenge-demo")],
+        Seen::Object(_)
+    ));
+    let asked = cluster.asked("dry-run Service challenge-demo");
+    let asked: Vec<_> = asked
+        .iter()
+        .filter(|line| line.ends_with("challenge-demo"))
+        .collect();
+    assert_eq!(asked.len(), 1);
+    assert!(cluster.asked("get Service").is_empty());
+}
+
+/// A page with one Service of a challenge that is no longer declared.
+fn page(slug: &str, next: Option<&str>) -> Result<Page, ClusterError> {
+    let object = json!({"metadata": {
+        "name": format!("challenge-{slug}"),
+        "labels": labels(slug, Component::Challenge),
+    }});
+    Ok(Page {
+        items: vec![object],
+        next: next.map(str::to_owned),
+    })
+}
+
+async fn look_at_pages(
+    pages: impl IntoIterator<Item = Result<Page, ClusterError>>,
+) -> (Live, Vec<String>) {
+    let cluster = Cluster {
+        pages: Mutex::new(pages.into_iter().collect()),
+        ..Cluster::default()
+    };
+    let (live, cluster) = look(cluster, &Desired::default()).await;
+    (live, cluster.asked("list"))
+}
+
+fn services(live: &Live) -> Vec<String> {
+    live.seen.keys().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_list_is_read_to_its_last_page() {
+    let pages = [
+        page("a", Some("t1")),
+        page("b", Some("t2")),
+        page("c", None),
+    ];
+    let (live, asked) = look_at_pages(pages).await;
+    assert!(live.partial.is_empty());
+    assert_eq!(
+        asked,
+        [
+            "list Service the start",
+            "list Service t1",
+            "list Service t2"
+        ]
+    );
+    assert_eq!(
+        services(&live),
+        [
+            "Service challenge-a",
+            "Service challenge-b",
+            "Service challenge-c"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_expired_is_begun_anew_without_what_it_showed() {
+    let pages = [
+        page("gone", Some("t1")),
+        Err(ClusterError::Gone),
+        page("a", None),
+    ];
+    let (live, asked) = look_at_pages(pages).await;
+    assert!(live.partial.is_empty());
+    assert_eq!(asked[2], "list Service the start");
+    assert_eq!(services(&live), ["Service challenge-a"]);
+}
+
+#[tokio::test]
+async fn a_list_that_expires_again_and_again_is_partial() {
+    let pages = (0..3).flat_map(|_| [page("a", Some("t1")), Err(ClusterError::Gone)]);
+    let (live, asked) = look_at_pages(pages).await;
+    assert_eq!(asked.len(), 6);
+    let why = &live.partial[&(ClusterName::Local, Kind::Service)];
+    assert_eq!(why.0, "Service list: the list has expired");
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_partial_and_keeps_what_it_showed() {
+    let broken = Err(ClusterError::Unreachable("cut".to_owned()));
+    let (live, _) = look_at_pages([page("a", Some("t1")), broken]).await;
+    assert_eq!(services(&live), ["Service challenge-a"]);
+    assert_eq!(live.partial.len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_is_partial() {
+    let pages = (0..1000).map(|_| page("a", Some("t")));
+    let (live, asked) = look_at_pages(pages).await;
+    assert_eq!(asked.len(), 200);
+    assert_eq!(live.partial.len(), 1);
 }
