@@ -201,7 +201,10 @@ impl Cluster {
             ))
             .args(["--enable-hostpath-provisioner", "--secure-port=0"])
             // The defaults of 20 and 30 make a hundred StatefulSets wait for minutes.
-            .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
+            .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
+            // On a busy machine a heartbeat may come late, and pods once marked unready stay so here: no
+            // kubelet would look at them again.
+            .arg("--node-monitor-grace-period=1h");
         self.start("kube-controller-manager", command)?;
         let mut command = bound_to_us(&assets.scheduler, "KILL", &[]);
         command
