@@ -6,14 +6,17 @@
 mod edits;
 mod wants;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use platform::edge::cluster::ClusterWrite;
 use platform::model::{ClusterName, Item, Key, Kind, ObjectKey};
+use platform::reconcile::Planned;
 use platform::reconcile::apply::Outcome;
 use platform::reconcile::live::owned::{Comparison, compare};
-use platform::reconcile::plan::Held;
+use platform::reconcile::plan::{Action, Held, Step};
+use platform::spec::Platform;
 use serde_json::Value;
 
 use self::edits::Editor;
@@ -22,8 +25,18 @@ use super::pass::{Passes, US, content, read};
 
 /// Comparisons that the short form makes.
 const SHORT: usize = 300;
-/// Passes after which a world without edits has to be settled.
-const MOST_PASSES: usize = 150;
+/// The kinds that a pass keeps as they are wanted.
+const KINDS: [Kind; 5] = [
+    Kind::Service,
+    Kind::NetworkPolicy,
+    Kind::StatefulSet,
+    Kind::Deployment,
+    Kind::HorizontalPodAutoscaler,
+];
+/// Writing passes after which a world without edits has to be settled.
+const MOST_PASSES: usize = 8;
+/// How long pods may take to be ready meanwhile.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// A small generator, so that a seed means the same walk on every machine.
 pub struct Dice(u64);
@@ -78,24 +91,32 @@ impl Walk {
         );
     }
 
-    /// Returns the objects that this declaration wants, as they are; none for those not there.
-    async fn objects(&self, yaml: &str) -> Vec<(ObjectKey, Value, Value)> {
-        let planned = self.passes.plan(&read(yaml)).await;
-        let mut found = Vec::new();
-        for (key, wanted) in &planned.desired.items {
-            if let (Key::Object(key), Item::Object(object)) = (key, &wanted.item)
-                && key.kind != Kind::Namespace
-                && let Some(live) = self.cluster.get(key).await.unwrap()
-            {
-                found.push((key.clone(), object.manifest.clone(), live));
+    /// Returns the objects that a pass wants, each with its want, as they are now; none for those not there.
+    async fn objects(&self, planned: &Planned) -> Vec<(ObjectKey, Value, Value)> {
+        let namespace = &self.passes.world.namespace;
+        let mut live = BTreeMap::new();
+        for kind in KINDS {
+            let page = self.cluster.list(kind, namespace, "", None).await.unwrap();
+            for object in page.items {
+                let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+                live.insert((kind, name), object);
             }
         }
-        found
+        let wanted = planned.desired.items.iter();
+        wanted
+            .filter_map(|(key, wanted)| match (key, &wanted.item) {
+                (Key::Object(key), Item::Object(object)) => {
+                    let live = live.remove(&(key.kind, key.name.clone()))?;
+                    Some((key.clone(), object.manifest.clone(), live))
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     /// Checks that "equal" is true of every object, after edits.
-    async fn check_equal_is_true(&mut self, yaml: &str) {
-        for (key, want, live) in self.objects(yaml).await {
+    async fn check_equal_is_true(&mut self, planned: &Planned) {
+        for (key, want, live) in self.objects(planned).await {
             match compare(&want, &live, US) {
                 Comparison::Equal => self.seen.equal += 1,
                 Comparison::Different(_) => {
@@ -120,47 +141,72 @@ impl Walk {
         }
     }
 
-    /// Runs passes until nothing is left, and checks that everything is equal then.
-    async fn settle(&mut self, yaml: &str) {
-        let platform = read(yaml);
-        let mut told = String::new();
-        for _ in 0..MOST_PASSES {
-            let planned = self.passes.plan(&platform).await;
+    /// Runs passes until nothing is left, checks that everything is equal then, and returns the objects.
+    async fn settle(&mut self, platform: &Platform) -> Vec<(ObjectKey, Value, Value)> {
+        let mut told = Vec::new();
+        let mut passes = 0;
+        let began = std::time::Instant::now();
+        while passes < MOST_PASSES && began.elapsed() < LONGEST {
+            let planned = self.passes.plan(platform).await;
             let waits = |held: &Held| matches!(held, Held::Waits { .. });
             let is_waiting = planned.plan.held.iter().any(waits);
             if planned.plan.steps.is_empty() && !is_waiting {
                 if !planned.plan.is_empty() {
                     self.fail(&format!("it is stuck: {:#?}", planned.plan.held));
                 }
-                return self.check_all_equal(yaml).await;
+                return self.check_all_equal(&planned).await;
             }
             if planned.plan.steps.is_empty() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                told.push(format!("{:?}", planned.plan.held));
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
-            told = format!("{:#?}", planned.plan.steps);
+            passes += 1;
+            told.extend(planned.plan.steps.iter().map(shown));
             for outcome in self.passes.try_run(&planned).await {
                 if let Outcome::Failed(key, error) = outcome {
-                    told += &format!("\n{key}: {}", error.told());
+                    told.push(format!("{key}: {}", error.told()));
                 }
             }
         }
-        self.fail(&format!("it does not settle: {told}"));
+        told.dedup();
+        self.fail(&format!("it does not settle:\n{}", told.join("\n")));
     }
 
-    async fn check_all_equal(&self, yaml: &str) {
-        for (key, want, live) in self.objects(yaml).await {
-            let comparison = compare(&want, &live, US);
+    async fn check_all_equal(&self, planned: &Planned) -> Vec<(ObjectKey, Value, Value)> {
+        let objects = self.objects(planned).await;
+        for (key, want, live) in &objects {
+            let comparison = compare(want, live, US);
             if comparison != Comparison::Equal {
                 self.fail(&format!("{key} after our passes: {comparison:#?}"));
             }
         }
+        objects
+    }
+}
+
+fn shown(step: &Step) -> String {
+    match &step.action {
+        Action::Update {
+            before, changes, ..
+        } => {
+            let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+            let reasons = before.as_ref().map(|repair| &repair.reasons);
+            format!("update {} {paths:?} {reasons:?}", step.key)
+        }
+        Action::Create(_) => format!("create {}", step.key),
+        Action::Delete { .. } => format!("delete {}", step.key),
     }
 }
 
 /// Content without what controllers write beside it.
 fn tidy(object: &Value) -> Value {
     let mut object = content(object);
+    // Items of a list have neither.
+    object
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| name != "kind" && name != "apiVersion");
     let annotations = object.pointer_mut("/metadata/annotations");
     if let Some(Value::Object(annotations)) = annotations {
         annotations.remove("deployment.kubernetes.io/revision");
@@ -188,26 +234,25 @@ async fn equal_is_never_wrong_and_passes_settle_whatever_others_do() {
         seen: Seen::default(),
     };
     let mut wants = Wants::new();
-    walk.settle(&wants.yaml(&walk.passes.world)).await;
+    let mut objects = walk.settle(&read(&wants.yaml(&walk.passes.world))).await;
     let mut round = 0;
     while walk.seen.equal + walk.seen.different + walk.seen.other < comparisons {
         round += 1;
         walk.diary.push(format!("round {round}"));
-        let old = wants.yaml(&walk.passes.world);
-        let before = walk.objects(&old).await;
         if dice.chance(60) {
             let told = wants.change(&mut dice);
             walk.diary.push(told);
         }
         for _ in 0..1 + dice.below(4) {
-            let (key, want, _) = dice.pick(&before);
+            let (key, want, _) = dice.pick(&objects);
             let editor = Editor::new(&walk.passes, key, want);
             let told = editor.edit(&mut dice).await;
             walk.diary.push(format!("{key}: {told}"));
         }
-        let yaml = wants.yaml(&walk.passes.world);
-        walk.check_equal_is_true(&yaml).await;
-        walk.settle(&yaml).await;
+        let platform = read(&wants.yaml(&walk.passes.world));
+        let planned = walk.passes.plan(&platform).await;
+        walk.check_equal_is_true(&planned).await;
+        objects = walk.settle(&platform).await;
     }
     eprintln!("{round} rounds, {:?}", walk.seen);
 }
