@@ -170,6 +170,37 @@ fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u3
         .retain(|step| shown.contains(&step.key) && !given_up(&step.key));
 }
 
+/// Tells whether something waits for what may come by itself. What waits for a key that was refused, is
+/// foreign or was changed by others waits for a person.
+fn is_waiting(plan: &Plan) -> bool {
+    let is_final = |held: &&Held| {
+        matches!(
+            held,
+            Held::Refused { .. } | Held::Foreign { .. } | Held::Drifted { .. }
+        )
+    };
+    let mut settled: BTreeSet<&Key> = plan
+        .held
+        .iter()
+        .filter(is_final)
+        .filter_map(Held::key)
+        .collect();
+    loop {
+        let behind = plan.held.iter().find_map(|held| match held {
+            Held::Waits { key, on, .. } if settled.contains(on) && !settled.contains(key) => {
+                Some(key)
+            }
+            _ => None,
+        });
+        match behind {
+            Some(key) => settled.insert(key),
+            None => break,
+        };
+    }
+    let waits = |held: &Held| matches!(held, Held::Waits { key, .. } if !settled.contains(key));
+    plan.held.iter().any(waits)
+}
+
 /// Decides whether to go on; `None` means yes.
 fn judge(
     planned: &Planned,
@@ -178,10 +209,7 @@ fn judge(
     patience: &Patience,
 ) -> Option<State> {
     let plan = &planned.plan;
-    let waits = plan
-        .held
-        .iter()
-        .any(|held| matches!(held, Held::Waits { .. }));
+    let waits = is_waiting(plan);
     let is_over = tokio::time::Instant::now() >= patience.deadline;
     let gave_up = failures.values().any(|count| *count >= MAX_FAILURES);
     let pending = !plan.steps.is_empty() || waits || !unready(planned, only).is_empty();

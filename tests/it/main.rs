@@ -3,7 +3,10 @@
 mod bad_input;
 mod cli;
 mod example;
+mod foreign;
+mod guards;
 mod lifecycle;
+mod retention;
 mod support;
 
 use std::collections::BTreeSet;
