@@ -59,7 +59,7 @@ async fn an_object_of_another_owner_under_our_name_is_left_alone() {
             .await
             .expect(5);
         assert!(
-            refused.stderr.contains("challenge-demo"),
+            refused.stderr.contains("is not ours"),
             "{foreign}: {refused}"
         );
         let version = |object: &Value| object["metadata"]["resourceVersion"].clone();

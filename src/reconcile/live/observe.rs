@@ -18,6 +18,8 @@ use crate::reconcile::desired::Desired;
 const CONCURRENT_QUESTIONS: usize = 16;
 /// Pages of one list. 200 pages of 500 are 100 000 objects, ten times the largest installation foreseen.
 const MAX_PAGES: usize = 200;
+/// The path of the change that makes an object ours of which we own nothing.
+pub const TAKE_OVER: &str = "metadata.managedFields";
 /// Times a list is begun anew because its page token expired.
 const MAX_RESTARTS: usize = 2;
 
@@ -272,7 +274,7 @@ fn take_over(object: &Value) -> Change {
         .filter(|manager| *manager != FIELD_MANAGER)
         .collect();
     Change {
-        path: "metadata.managedFields".to_owned(),
+        path: TAKE_OVER.to_owned(),
         old: None,
         new: Some(Value::String(format!("fields owned by {FIELD_MANAGER}"))),
         taken_by: (!others.is_empty()).then(|| others.join(", ")),
