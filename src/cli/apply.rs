@@ -262,10 +262,13 @@ fn state_name(state: State) -> &'static str {
     }
 }
 
+/// Returns what is held and why; what waits comes last, for it often waits for the rest.
 fn held(plan: &Plan, is_meant: impl Fn(&Held) -> bool) -> impl Iterator<Item = String> {
-    let held = plan.held.iter();
-    let left = held.filter(move |held| !matches!(held, Held::Retained { .. }) && is_meant(held));
-    left.filter_map(reason)
+    let meant = plan.held.iter().filter(move |held| is_meant(held));
+    let left = meant.filter(|held| !matches!(held, Held::Retained { .. }));
+    let (waits, rest): (Vec<&Held>, Vec<&Held>) =
+        left.partition(|held| matches!(held, Held::Waits { .. }));
+    rest.into_iter().chain(waits).filter_map(reason)
 }
 
 /// Returns the first of several reasons and how many more there are.
@@ -295,11 +298,14 @@ fn exit(
             );
             Err(CliError::not_converged(mask::line(&message)).hint(hint))
         }
-        State::TimedOut => Err(CliError::not_converged(format!(
-            "not converged in time{}",
-            shorten(waiting)
-        ))
-        .hint(hint)),
+        State::TimedOut => {
+            let waiting = waiting.iter().cloned();
+            let left: Vec<String> = waiting
+                .chain(held(&converged.last.plan, |_| true))
+                .collect();
+            let message = format!("not converged in time{}", shorten(&left));
+            Err(CliError::not_converged(message).hint(hint))
+        }
         State::Unknown => {
             let unknown: Vec<String> = held(&converged.last.plan, Held::is_unknown).collect();
             let why = shorten(&unknown);

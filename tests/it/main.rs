@@ -9,8 +9,11 @@
 mod bad_input;
 mod cli;
 mod example;
+mod foreign;
+mod guards;
 mod lifecycle;
 mod owned;
+mod retention;
 mod support;
 
 use std::collections::BTreeSet;

@@ -19,6 +19,8 @@ use crate::reconcile::desired::{Desired, Presence};
 const CONCURRENT_QUESTIONS: usize = 16;
 /// Pages of one list. 200 pages of 500 are 100 000 objects, ten times the largest installation foreseen.
 const MAX_PAGES: usize = 200;
+/// The path of the change that makes an object ours of which we own nothing.
+pub const TAKE_OVER: &str = "metadata.managedFields";
 /// Times a list is begun anew because its page token expired.
 const MAX_RESTARTS: usize = 2;
 

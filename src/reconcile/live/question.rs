@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::observe::TAKE_OVER;
 use super::owned::{self, Comparison, Differences};
 use super::{Change, Observed, Remedy, Repair, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
@@ -201,7 +202,7 @@ fn ownership(object: &Value) -> Change {
         .collect();
     let others: Vec<&str> = managers.into_iter().collect();
     Change {
-        path: "metadata.managedFields".to_owned(),
+        path: TAKE_OVER.to_owned(),
         old: None,
         new: Some(Value::String(format!("fields owned by {FIELD_MANAGER}"))),
         taken_by: (!others.is_empty()).then(|| others.join(", ")),
