@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::observe::{observe, places};
-use super::{Live, Why};
+use super::{Live, Seen, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead, Page};
 use crate::model::{ClusterName, Component, Key, Kind, ObjectKey, Revision};
 use crate::reconcile::desired::fixture::{challenge, platform};
