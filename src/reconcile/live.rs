@@ -2,6 +2,7 @@
 
 pub mod observe;
 pub mod owned;
+mod patience;
 pub mod reduce;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ use crate::spec::platform::{Challenge, Status};
 struct Cluster {
     objects: BTreeMap<(Kind, String), Value>,
     dry_run_answer: Option<Value>,
+    hangs: bool,
     asked: Mutex<Vec<String>>,
 }
 
@@ -77,6 +78,9 @@ impl ClusterRead for Cluster {
 
     async fn dry_run(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
         self.note("dry-run", key.kind, &key.name);
+        if self.hangs {
+            return Err(ClusterError::Timeout(20));
+        }
         Ok(self
             .dry_run_answer
             .clone()
@@ -204,4 +208,20 @@ async fn nothing_is_asked_about_what_a_draft_does_not_have() {
     assert_eq!(cluster.asked("get"), ["get Namespace platform"]);
     let plan = plan(&desired, &live);
     assert!(plan.steps.iter().all(|step| step.key.object().is_none()));
+}
+
+#[tokio::test]
+async fn cluster_that_answers_no_dry_run_is_not_asked_for_each() {
+    let names: Vec<String> = (0..30).map(|number| format!("demo-{number}")).collect();
+    let desired = desired(names.iter().map(|name| challenge(name)));
+    let cluster = Cluster {
+        hangs: true,
+        ..Cluster::default()
+    };
+    let (live, cluster) = look(cluster, &desired).await;
+    assert!(cluster.asked("dry-run").len() < 3 * 16);
+    let plan = plan(&desired, &live);
+    assert!(plan.has_unknown());
+    let made = plan.steps.iter().filter_map(|step| step.key.object());
+    assert!(made.into_iter().all(|key| key.kind == Kind::Secret));
 }
