@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::apply::{Outcome, Progress};
 use super::desired::Wanted;
 use super::live::{Readiness, Seen};
-use super::plan::{Held, Plan, Request};
+use super::plan::{Held, Plan, Request, Step};
 use super::{Cause, Edges, Planned, Why, plan_source, run_plan};
 use crate::model::{Key, ObjectKey, Slug};
 use crate::spec::Platform;
@@ -160,14 +160,57 @@ fn shown_keys(plan: &Plan) -> BTreeSet<Key> {
         .collect()
 }
 
+/// Leaves the steps that were shown. Behind a key that is given up, its challenge is given up: what would
+/// follow relies on it.
 fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u32>) {
-    let given_up = |key: &Key| {
+    let given_up = |step: &&Step| {
         failures
-            .get(key)
+            .get(&step.key)
             .is_some_and(|count| *count >= MAX_FAILURES)
     };
-    plan.steps
-        .retain(|step| shown.contains(&step.key) && !given_up(&step.key));
+    let lost: BTreeSet<Option<Slug>> = plan
+        .steps
+        .iter()
+        .filter(given_up)
+        .map(|step| step.slug.clone())
+        .collect();
+    plan.steps.retain(|step| {
+        let is_lost = lost.contains(&step.slug) || lost.contains(&None);
+        shown.contains(&step.key) && !is_lost
+    });
+}
+
+/// Tells whether a wait may end by itself: not when what it is for is held until somebody helps.
+fn may_end(plan: &Plan) -> bool {
+    let needs_help = |held: &&Held| {
+        matches!(
+            held,
+            Held::Foreign { .. } | Held::Refused { .. } | Held::Drifted { .. }
+        )
+    };
+    let mut stuck: BTreeSet<&Key> = plan
+        .held
+        .iter()
+        .filter(needs_help)
+        .filter_map(Held::key)
+        .collect();
+    loop {
+        let waiting: Vec<(&Key, &Key)> = plan
+            .held
+            .iter()
+            .filter_map(|held| match held {
+                Held::Waits { key, on, .. } if !stuck.contains(key) => Some((key, on)),
+                _ => None,
+            })
+            .collect();
+        let before = stuck.len();
+        let in_vain = waiting.iter().filter(|(_, on)| stuck.contains(on));
+        let in_vain: Vec<&Key> = in_vain.map(|(key, _)| *key).collect();
+        stuck.extend(in_vain);
+        if stuck.len() == before {
+            return !waiting.is_empty();
+        }
+    }
 }
 
 /// Decides whether to go on; `None` means yes.
@@ -178,10 +221,7 @@ fn judge(
     patience: &Patience,
 ) -> Option<State> {
     let plan = &planned.plan;
-    let waits = plan
-        .held
-        .iter()
-        .any(|held| matches!(held, Held::Waits { .. }));
+    let waits = may_end(plan);
     let is_over = tokio::time::Instant::now() >= patience.deadline;
     let gave_up = failures.values().any(|count| *count >= MAX_FAILURES);
     let pending = !plan.steps.is_empty() || waits || !unready(planned, only).is_empty();
@@ -220,4 +260,87 @@ pub fn unready<'a>(planned: &'a Planned, only: &BTreeSet<Slug>) -> Vec<(&'a Obje
             },
         )
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ClusterName, Kind, Revision};
+    use crate::reconcile::plan::Action;
+
+    fn key(kind: Kind, name: &str) -> Key {
+        Key::Object(ObjectKey {
+            cluster: ClusterName::Local,
+            kind,
+            namespace: "platform".to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    fn plan(steps: Vec<Step>, held: Vec<Held>) -> Plan {
+        Plan {
+            revision: Revision {
+                digest: "sha256:0".to_owned(),
+                commit: None,
+            },
+            steps,
+            held,
+            unchanged: 0,
+            guards: Vec::new(),
+            shares: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn step(slug: &str, key: Key) -> Step {
+        Step {
+            key,
+            slug: Some(Slug::parse(slug).unwrap()),
+            action: Action::Delete { seen: None },
+            wave: 0,
+            after: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_follows_a_key_that_is_given_up() {
+        let (secret, set) = (key(Kind::Secret, "a"), key(Kind::StatefulSet, "a"));
+        let other = key(Kind::Secret, "b");
+        let steps = vec![
+            step("aa", secret.clone()),
+            step("aa", set),
+            step("bb", other.clone()),
+        ];
+        let mut plan = plan(steps, Vec::new());
+        let shown = shown_keys(&plan);
+        let failures = BTreeMap::from([(secret, MAX_FAILURES)]);
+        keep_only(&mut plan, &shown, &failures);
+        let left: Vec<&Key> = plan.steps.iter().map(|step| &step.key).collect();
+        assert_eq!(left, [&other]);
+    }
+
+    #[test]
+    fn nobody_waits_for_what_needs_help() {
+        let (secret, postgres) = (key(Kind::Secret, "a"), key(Kind::StatefulSet, "pg"));
+        let workload = key(Kind::StatefulSet, "a");
+        let waits = |key: &Key, on: &Key| Held::Waits {
+            key: key.clone(),
+            slug: None,
+            on: on.clone(),
+            why: Why::from("that is held"),
+        };
+        let chain = vec![
+            waits(&workload, &postgres),
+            waits(&postgres, &secret),
+            Held::Refused {
+                key: secret.clone(),
+                slug: None,
+                why: Why::from("no"),
+            },
+        ];
+        assert!(!may_end(&plan(Vec::new(), chain.clone())));
+        assert!(may_end(&plan(Vec::new(), chain[..2].to_vec())));
+        let deleted = waits(&secret, &secret);
+        assert!(may_end(&plan(Vec::new(), vec![deleted])));
+    }
 }
