@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Held, Note, diff};
-use crate::model::{Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug};
+use crate::model::{
+    Component, Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug,
+};
 use crate::reconcile::desired::{Desired, Presence, Wanted};
 use crate::reconcile::live::{Change, Live, Observed, Readiness, Seen, Verdict, Why};
 
@@ -28,6 +30,8 @@ pub(super) struct World<'a> {
     live: &'a Live,
     /// Where each challenge's token Secret is wanted.
     token_secrets: BTreeMap<&'a Slug, &'a ObjectKey>,
+    /// The workload of each challenge that is to run.
+    workloads: BTreeMap<&'a Slug, &'a Key>,
 }
 
 impl<'a> World<'a> {
@@ -43,11 +47,17 @@ impl<'a> World<'a> {
             ) => Some((&ownership.slug, key)),
             _ => None,
         };
-        let token_secrets = desired.items.iter().filter_map(token_secret).collect();
+        let workload = |(key, wanted): (&'a Key, &'a Wanted)| {
+            let owner = wanted.item.ownership()?;
+            let is_workload = owner.component == Component::Challenge
+                && matches!(key.object()?.kind, Kind::StatefulSet | Kind::Deployment);
+            is_workload.then_some((&owner.slug, key))
+        };
         Self {
             desired,
             live,
-            token_secrets,
+            token_secrets: desired.items.iter().filter_map(token_secret).collect(),
+            workloads: desired.items.iter().filter_map(workload).collect(),
         }
     }
 
@@ -495,7 +505,7 @@ impl<'a> World<'a> {
             return None;
         };
         if matches!(action, Action::Delete { .. }) {
-            return None;
+            return self.needed_still(key, decisions);
         }
         let slug = self.slug(key).cloned();
         let wait = |on: &ObjectKey, why: Why| Held::Waits {
@@ -514,6 +524,24 @@ impl<'a> World<'a> {
                 },
                 Decision::Do { .. } | Decision::Nothing => None,
             })
+    }
+}
+
+impl World<'_> {
+    /// What a challenge runs with is not taken away while the workload that is to run without it is held:
+    /// the old workload when the mode changes, its database when that moves elsewhere.
+    fn needed_still(&self, key: &Key, decisions: &BTreeMap<Key, Decision>) -> Option<Held> {
+        let slug = match key {
+            Key::Object(_) => self.slug(key)?,
+            Key::Row(_) => return None,
+        };
+        let workload = *self.workloads.get(slug)?;
+        matches!(decisions.get(workload)?, Decision::Held(_)).then(|| Held::Waits {
+            key: key.clone(),
+            slug: Some(slug.clone()),
+            on: workload.clone(),
+            why: Why::from("that is held; this is deleted when that is done"),
+        })
     }
 }
 
