@@ -78,10 +78,16 @@ pub async fn converge(
     let shown = shown_keys(&first.plan);
     let mut outcomes: BTreeMap<Key, Outcome> = BTreeMap::new();
     let mut failures: BTreeMap<Key, u32> = BTreeMap::new();
+    let was_unknown = first.plan.has_unknown();
     let mut planned = first;
     let mut pause = FIRST_PAUSE;
+    let before = Before {
+        failures: &failures,
+        was_unknown,
+        has_left: false,
+    };
     if planned.plan.steps.is_empty()
-        && let Some(state) = judge(&planned, &request.only, &failures, patience)
+        && let Some(state) = judge(&planned, &request.only, &before, patience)
     {
         return Ok(Converged {
             state,
@@ -115,7 +121,10 @@ pub async fn converge(
         }
         if !patience.waits {
             return Ok(Converged {
-                state: State::NotWaited,
+                state: match was_unknown {
+                    true => State::Unknown,
+                    false => State::NotWaited,
+                },
                 outcomes,
                 last: planned,
             });
@@ -135,9 +144,14 @@ pub async fn converge(
             edges,
         )
         .await;
-        keep_only(&mut planned.plan, &shown, &failures);
+        let has_left = keep_only(&mut planned.plan, &shown, &failures);
         (told.look)(&planned);
-        if let Some(state) = judge(&planned, &request.only, &failures, patience) {
+        let before = Before {
+            failures: &failures,
+            was_unknown,
+            has_left,
+        };
+        if let Some(state) = judge(&planned, &request.only, &before, patience) {
             return Ok(Converged {
                 state,
                 outcomes,
@@ -160,80 +174,110 @@ fn shown_keys(plan: &Plan) -> BTreeSet<Key> {
         .collect()
 }
 
-/// Leaves the steps that were shown. Behind a key that is given up, its challenge is given up: what would
-/// follow relies on it.
-fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u32>) {
-    let given_up = |step: &&Step| {
+/// Leaves out what the first plan did not show and what failed too often, each with what stands behind it.
+/// Returns whether something is left for another plan.
+fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u32>) -> bool {
+    let given_up = |key: &Key| {
         failures
-            .get(&step.key)
+            .get(key)
             .is_some_and(|count| *count >= MAX_FAILURES)
     };
-    let lost: BTreeSet<Option<Slug>> = plan
+    let failed: Vec<(Option<Slug>, u8)> = plan
         .steps
         .iter()
-        .filter(given_up)
-        .map(|step| step.slug.clone())
+        .filter(|step| given_up(&step.key))
+        .map(|step| (step.slug.clone(), step.wave))
         .collect();
-    plan.steps.retain(|step| {
-        let is_lost = lost.contains(&step.slug) || lost.contains(&None);
-        shown.contains(&step.key) && !is_lost
-    });
-}
-
-/// Tells whether a wait may end by itself: not when what it is for is held until somebody helps.
-fn may_end(plan: &Plan) -> bool {
-    let needs_help = |held: &&Held| {
-        matches!(
-            held,
-            Held::Foreign { .. } | Held::Refused { .. } | Held::Drifted { .. }
-        )
-    };
-    let mut stuck: BTreeSet<&Key> = plan
-        .held
-        .iter()
-        .filter(needs_help)
-        .filter_map(Held::key)
-        .collect();
-    loop {
-        let waiting: Vec<(&Key, &Key)> = plan
-            .held
+    // As in one pass: a failure holds back what comes later in the same challenge.
+    let is_behind = |step: &Step| {
+        failed
             .iter()
-            .filter_map(|held| match held {
-                Held::Waits { key, on, .. } if !stuck.contains(key) => Some((key, on)),
-                _ => None,
-            })
-            .collect();
-        let before = stuck.len();
-        let in_vain = waiting.iter().filter(|(_, on)| stuck.contains(on));
-        let in_vain: Vec<&Key> = in_vain.map(|(key, _)| *key).collect();
-        stuck.extend(in_vain);
-        if stuck.len() == before {
-            return !waiting.is_empty();
+            .any(|(slug, wave)| *slug == step.slug && *wave <= step.wave)
+    };
+    plan.steps
+        .retain(|step| !given_up(&step.key) && !is_behind(step));
+    let mut left: BTreeSet<Key> = BTreeSet::new();
+    loop {
+        let before = left.len();
+        for step in &plan.steps {
+            let needs = |on: &ObjectKey| left.contains(&Key::Object(on.clone()));
+            if !shown.contains(&step.key) || step.after.iter().any(needs) {
+                left.insert(step.key.clone());
+            }
+        }
+        if left.len() == before {
+            break;
         }
     }
+    plan.steps.retain(|step| !left.contains(&step.key));
+    !left.is_empty()
+}
+
+/// What the judgement of a look needs to know of the passes before it.
+struct Before<'a> {
+    /// How often each key failed.
+    failures: &'a BTreeMap<Key, u32>,
+    /// Whether the first plan could not show everything.
+    was_unknown: bool,
+    /// Whether steps are left for another plan.
+    has_left: bool,
 }
 
 /// Decides whether to go on; `None` means yes.
 fn judge(
     planned: &Planned,
     only: &BTreeSet<Slug>,
-    failures: &BTreeMap<Key, u32>,
+    before: &Before<'_>,
     patience: &Patience,
 ) -> Option<State> {
     let plan = &planned.plan;
-    let waits = may_end(plan);
     let is_over = tokio::time::Instant::now() >= patience.deadline;
-    let gave_up = failures.values().any(|count| *count >= MAX_FAILURES);
-    let pending = !plan.steps.is_empty() || waits || !unready(planned, only).is_empty();
-    match (plan.has_unknown(), pending, is_over) {
-        (true, _, true) => Some(State::Unknown),
-        (_, true, true) => Some(State::TimedOut),
-        (true, _, false) => None,
-        (false, true, false) if gave_up && plan.steps.is_empty() && !waits => Some(State::Stuck),
-        (false, true, false) => None,
-        (false, false, _) if plan.is_empty() && !gave_up => Some(State::Converged),
-        (false, false, _) => Some(State::Stuck),
+    let gave_up = before.failures.values().any(|count| *count >= MAX_FAILURES);
+    let waits = plan
+        .held
+        .iter()
+        .any(|held| matches!(held, Held::Waits { .. }));
+    let is_unready = !unready(planned, only).is_empty();
+    let is_moving = !plan.steps.is_empty() || has_hope(plan) || (is_unready && !gave_up);
+    let is_pending = !plan.steps.is_empty() || waits || is_unready;
+    // What the first plan could not show is not written under it, however well it can be read by now.
+    let is_final = is_over || (before.was_unknown && !is_moving);
+    if (plan.has_unknown() || (before.was_unknown && before.has_left)) && is_final {
+        return Some(State::Unknown);
     }
+    match (is_over, is_pending) {
+        (true, true) => Some(State::TimedOut),
+        (false, _) if is_moving || plan.has_unknown() => None,
+        _ if plan.is_empty() && !gave_up && !before.has_left => Some(State::Converged),
+        _ => Some(State::Stuck),
+    }
+}
+
+/// Tells whether something waits for what can still happen. What waits for a key that is refused, foreign or
+/// unknown waits for a person.
+fn has_hope(plan: &Plan) -> bool {
+    let waits: BTreeMap<&Key, &Key> = plan
+        .held
+        .iter()
+        .filter_map(|held| match held {
+            Held::Waits { key, on, .. } => Some((key, on)),
+            _ => None,
+        })
+        .collect();
+    let is_held = |key: &Key| plan.held.iter().any(|held| held.key() == Some(key));
+    let ends_well = |first: &&Key| {
+        let mut key = *first;
+        // A chain is no longer than there are waits; an object that is being deleted waits for itself.
+        for _ in 0..waits.len() {
+            match waits.get(key) {
+                Some(on) if *on != key => key = on,
+                Some(_) => return true,
+                None => break,
+            }
+        }
+        waits.contains_key(key) || !is_held(key)
+    };
+    waits.values().any(ends_well)
 }
 
 /// Returns the wanted objects of these challenges, or of all when empty, that are there and not ready.
@@ -260,87 +304,4 @@ pub fn unready<'a>(planned: &'a Planned, only: &BTreeSet<Slug>) -> Vec<(&'a Obje
             },
         )
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{ClusterName, Kind, Revision};
-    use crate::reconcile::plan::Action;
-
-    fn key(kind: Kind, name: &str) -> Key {
-        Key::Object(ObjectKey {
-            cluster: ClusterName::Local,
-            kind,
-            namespace: "platform".to_owned(),
-            name: name.to_owned(),
-        })
-    }
-
-    fn plan(steps: Vec<Step>, held: Vec<Held>) -> Plan {
-        Plan {
-            revision: Revision {
-                digest: "sha256:0".to_owned(),
-                commit: None,
-            },
-            steps,
-            held,
-            unchanged: 0,
-            guards: Vec::new(),
-            shares: BTreeMap::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    fn step(slug: &str, key: Key) -> Step {
-        Step {
-            key,
-            slug: Some(Slug::parse(slug).unwrap()),
-            action: Action::Delete { seen: None },
-            wave: 0,
-            after: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn nothing_follows_a_key_that_is_given_up() {
-        let (secret, set) = (key(Kind::Secret, "a"), key(Kind::StatefulSet, "a"));
-        let other = key(Kind::Secret, "b");
-        let steps = vec![
-            step("aa", secret.clone()),
-            step("aa", set),
-            step("bb", other.clone()),
-        ];
-        let mut plan = plan(steps, Vec::new());
-        let shown = shown_keys(&plan);
-        let failures = BTreeMap::from([(secret, MAX_FAILURES)]);
-        keep_only(&mut plan, &shown, &failures);
-        let left: Vec<&Key> = plan.steps.iter().map(|step| &step.key).collect();
-        assert_eq!(left, [&other]);
-    }
-
-    #[test]
-    fn nobody_waits_for_what_needs_help() {
-        let (secret, postgres) = (key(Kind::Secret, "a"), key(Kind::StatefulSet, "pg"));
-        let workload = key(Kind::StatefulSet, "a");
-        let waits = |key: &Key, on: &Key| Held::Waits {
-            key: key.clone(),
-            slug: None,
-            on: on.clone(),
-            why: Why::from("that is held"),
-        };
-        let chain = vec![
-            waits(&workload, &postgres),
-            waits(&postgres, &secret),
-            Held::Refused {
-                key: secret.clone(),
-                slug: None,
-                why: Why::from("no"),
-            },
-        ];
-        assert!(!may_end(&plan(Vec::new(), chain.clone())));
-        assert!(may_end(&plan(Vec::new(), chain[..2].to_vec())));
-        let deleted = waits(&secret, &secret);
-        assert!(may_end(&plan(Vec::new(), vec![deleted])));
-    }
 }

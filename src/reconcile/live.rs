@@ -3,6 +3,8 @@
 pub mod observe;
 pub mod owned;
 mod patience;
+mod pods;
+mod question;
 pub mod reduce;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::owned::Fingerprint;
 use super::desired::Desired;
 use crate::edge::cluster::{ClusterRead, ClusterWrite};
 use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row, RowKey};
@@ -100,12 +103,49 @@ pub struct Observed {
     pub terminating: bool,
     /// The changes an apply would make; empty when nothing of ours differs.
     pub changes: Vec<Change>,
+    /// What has to be put right before that apply, if anything.
+    pub repair: Option<Repair>,
     /// What the server says to those changes.
     pub verdict: Verdict,
     /// Items that others put into lists where that may matter (containers, volumes, ports, Secret keys).
     pub foreign: Vec<String>,
     /// What is known of a Secret's content without its values.
     pub contents: Option<Contents>,
+}
+
+/// A JSON patch that has to come before an apply which could not do its work alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repair {
+    /// What it puts right.
+    pub reasons: BTreeSet<Remedy>,
+    /// The operations.
+    pub operations: Vec<Value>,
+    /// The version of the object that they were made for.
+    pub version: String,
+    /// The object that they were made for, but for its status: they are sent for no other.
+    pub standing: Fingerprint,
+}
+
+/// What a repair puts right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// An item that others changed has the name of one of ours; ours takes its place.
+    ReplaceItem,
+    /// Fields that an earlier writer left are recorded as ours, so that the apply removes them.
+    TakeOver,
+    /// The count of replicas is given up as it stands, so that the apply does not reset it.
+    ReleaseReplicas,
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ReplaceItem => "first replaces what has its name",
+            Self::TakeOver => "takes over what an earlier writer left",
+            Self::ReleaseReplicas => "the number of pods stays",
+        })
+    }
 }
 
 /// What is known of a Secret without its values.
@@ -145,6 +185,23 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Why(pub String);
+
+impl Why {
+    /// Returns the reason without the words `<Kind> list: ` in front, for where the kind stands beside it.
+    #[must_use]
+    pub fn without(&self, kind: Kind) -> &str {
+        let list = self.0.strip_prefix(kind.as_str());
+        let list = list.and_then(|rest| rest.strip_prefix(" list: "));
+        list.unwrap_or(&self.0)
+    }
+
+    /// As [`Self::without`], for the kind of a key.
+    #[must_use]
+    pub fn without_kind(&self, key: &Key) -> &str {
+        key.object()
+            .map_or(self.0.as_str(), |key| self.without(key.kind))
+    }
+}
 
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

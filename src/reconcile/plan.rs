@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use self::decide::{Decision, World};
 use self::order::Direction;
 use super::desired::Desired;
-use super::live::{Change, Live, Why};
+use super::live::{Change, Live, Repair, Why};
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Slug};
 use crate::spec::platform::Safety;
 
@@ -75,6 +75,8 @@ pub enum Action {
         new: Item,
         /// The object's identity as seen; `None` for a row.
         uid: Option<String>,
+        /// What has to be put right first, if anything.
+        before: Option<Repair>,
         /// The fields that change.
         changes: Vec<Change>,
     },

@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod example;
 mod lifecycle;
+mod owned;
 mod support;
 
 use std::collections::BTreeSet;

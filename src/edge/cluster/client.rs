@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::{ClusterError, ClusterRead, ClusterWrite, Page};
 use crate::model::{FIELD_MANAGER, Kind, ObjectKey};
 
-/// The longest call: a page of 500 objects from a busy server takes about a second.
-const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// The longest wait for a connection: one that takes longer is not made at all.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer read into memory; 500 objects of the largest kind are about 3 MiB.
 const BODY_LIMIT: usize = 64 << 20;
 /// Objects per page of a list: what `kubectl` asks for.
@@ -26,6 +26,7 @@ const PAGE_SIZE: u32 = 500;
 pub struct KubeCluster {
     client: kube::Client,
     name: String,
+    call_limit: Duration,
 }
 
 /// Where the credentials of the local cluster come from.
@@ -41,12 +42,15 @@ pub enum Credentials {
 }
 
 impl KubeCluster {
-    /// Connects with the credentials found. Sends nothing yet.
+    /// Connects with the credentials found; no call takes longer than `call_limit`. Sends nothing yet.
     ///
     /// # Errors
     /// The kubeconfig is unreadable or malformed, or asks for something that is refused: commands
     /// (`exec`), `auth-provider`, or no server. Nothing is sent.
-    pub async fn connect(credentials: &Credentials) -> Result<Self, ConnectError> {
+    pub async fn connect(
+        credentials: &Credentials,
+        call_limit: Duration,
+    ) -> Result<Self, ConnectError> {
         let (mut config, name) = match credentials {
             Credentials::Files(paths) => from_files(paths).await?,
             Credentials::UsualPlaces { in_cluster } => match Kubeconfig::read() {
@@ -58,14 +62,18 @@ impl KubeCluster {
                 Err(_) => return Err(ConnectError::NoCluster),
             },
         };
-        config.connect_timeout = Some(Duration::from_secs(5));
-        config.read_timeout = Some(CALL_LIMIT);
-        config.write_timeout = Some(CALL_LIMIT);
+        config.connect_timeout = Some(CONNECT_LIMIT.min(call_limit));
+        config.read_timeout = Some(call_limit);
+        config.write_timeout = Some(call_limit);
         // Retrying is the pass's business: it knows what may be repeated.
         config.default_retry = false;
         let client = kube::Client::try_from(config)
             .map_err(|error| ConnectError::Client(error.to_string()))?;
-        Ok(Self { client, name })
+        Ok(Self {
+            client,
+            name,
+            call_limit,
+        })
     }
 
     /// Returns the name of the kubeconfig's context, or `in-cluster`.
@@ -92,9 +100,11 @@ impl KubeCluster {
         };
         let request =
             request.map_err(|_| Failure::unreachable("the request could not be built"))?;
-        match tokio::time::timeout(CALL_LIMIT, self.exchange(request)).await {
+        match tokio::time::timeout(self.call_limit, self.exchange(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::Plain(ClusterError::Timeout(CALL_LIMIT.as_secs()))),
+            Err(_) => Err(Failure::Plain(ClusterError::Timeout(
+                self.call_limit.as_secs(),
+            ))),
         }
     }
 
@@ -280,17 +290,29 @@ fn shorten(text: &str) -> String {
 /// Returns the path of a collection, or of one object in it.
 fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, String>) -> String {
     let version = kind.api_version();
-    let mut path = if version.contains('/') {
+    let group = if version.contains('/') {
         format!("/apis/{version}")
     } else {
         format!("/api/{version}")
     };
+    let namespace = (kind != Kind::Namespace).then_some(namespace);
+    path_of(&group, namespace, kind.plural(), name, query)
+}
+
+fn path_of(
+    group: &str,
+    namespace: Option<&str>,
+    plural: &str,
+    name: Option<&str>,
+    query: &BTreeMap<&str, String>,
+) -> String {
+    let mut path = group.to_owned();
     let escape =
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    if kind != Kind::Namespace {
+    if let Some(namespace) = namespace {
         let _ = write!(path, "/namespaces/{}", escape(namespace));
     }
-    let _ = write!(path, "/{}", kind.plural());
+    let _ = write!(path, "/{plural}");
     if let Some(name) = name {
         let _ = write!(path, "/{}", escape(name));
     }
@@ -375,6 +397,17 @@ impl ClusterRead for KubeCluster {
         page(answer.map_err(|failure| failure.about(kind))?)
     }
 
+    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
+        let query = BTreeMap::from([
+            ("labelSelector", selector.to_owned()),
+            ("limit", PAGE_SIZE.to_string()),
+        ]);
+        let path = path_of("/api/v1", Some(namespace), "pods", None, &query);
+        let answer = self.call(Method::GET, path, None).await;
+        let answer = answer.map_err(|failure| failure.about(Kind::StatefulSet))?;
+        page(answer).map(|page| page.items)
+    }
+
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
         let answer = self
             .call(Method::GET, object_path(key, &BTreeMap::new()), None)
@@ -400,6 +433,26 @@ impl ClusterWrite for KubeCluster {
         force: bool,
     ) -> Result<Value, ClusterError> {
         self.server_side_apply(key, manifest, force, false).await
+    }
+
+    async fn patch_json(
+        &self,
+        key: &ObjectKey,
+        operations: &[Value],
+        version: &str,
+    ) -> Result<Value, ClusterError> {
+        let query = BTreeMap::from([
+            ("fieldManager", FIELD_MANAGER.to_owned()),
+            ("fieldValidation", "Strict".to_owned()),
+        ]);
+        // Written into the object, the version is compared with the stored one: another is a conflict.
+        let path = "/metadata/resourceVersion";
+        let guard = json!({"op": "replace", "path": path, "value": version});
+        let patch: Vec<&Value> = std::iter::once(&guard).chain(operations).collect();
+        let body = Some(("application/json-patch+json", bytes(&json!(patch))));
+        self.call(Method::PATCH, object_path(key, &query), body)
+            .await
+            .map_err(|failure| failure.about(key.kind))
     }
 
     async fn create(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {

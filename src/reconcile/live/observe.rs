@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::owned::{self, Comparison};
 use super::patience::Patience;
+use super::question::{Question, changes, verdict};
 use super::reduce::{is_derived_name, reduce, takes_claims_along};
-use super::{Change, Live, Seen, Verdict, Why};
+use super::{Live, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe};
 use crate::reconcile::desired::{Desired, Presence};
@@ -57,7 +58,8 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
             live.partial.insert((place.cluster.clone(), *kind), why);
         }
     }
-    let missing = missing_keys(place, desired, live);
+    super::pods::tell_reasons(reader, place, &selector(), live).await;
+    let missing = missing_keys(place, desired, live, &questions);
     let claims = unlisted_claims(&missing, desired, live);
     let namespace = see_namespace(reader, place, desired, live).await;
     if let Namespace::Missing(key) = namespace {
@@ -147,7 +149,7 @@ async fn list_kind(
                 continue;
             }
             Err(error) => {
-                listed.partial = Some(Why(format!("{kind} list: {error}")));
+                listed.partial = Some(not_listed(kind, &place.namespace, &error));
                 return listed;
             }
         };
@@ -161,6 +163,19 @@ async fn list_kind(
     }
     listed.partial = Some(Why(format!("{kind} list: more than {MAX_PAGES} pages")));
     listed
+}
+
+/// Tells why a kind is not known, with the remedy where there is one. What the server says of a missing right
+/// is long, and names the account first.
+fn not_listed(kind: Kind, namespace: &str, error: &ClusterError) -> Why {
+    match error {
+        ClusterError::Forbidden(_) => Why(format!(
+            "not allowed to list {} in namespace {namespace}; the chart's Role there gives that right",
+            kind.plural()
+        )),
+        ClusterError::NotFound => Why(format!("{kind} is not a kind of this cluster; install it")),
+        error => Why(format!("{kind} list: {error}")),
+    }
 }
 
 /// Returns the selector of everything a pass owns. The broker's and an installer's objects carry the same
@@ -214,8 +229,9 @@ fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, liste
         .collect();
     let is_ours = observed.owner.is_some() && observed.owner == wanted.ownership;
     match comparison {
-        Comparison::Equal | Comparison::Terminating => {}
+        Comparison::Terminating => {}
         _ if !is_ours || observed.terminating => {}
+        Comparison::Equal if !owned::needs_take_over(&object, FIELD_MANAGER) => {}
         Comparison::Different(differences) => {
             observed.changes = changes(&differences);
             let refused = differences
@@ -225,21 +241,13 @@ fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, liste
             if let Some(field) = refused {
                 observed.verdict = Verdict::Refused(cannot_change(kind, &field.path().to_string()));
             } else {
-                listed.questions.push(Question {
-                    key,
-                    observed: Box::new(observed),
-                    object,
-                });
+                let question = Question::new(key, observed, object);
+                listed.questions.push(question.about(&differences));
                 return;
             }
         }
-        Comparison::NothingOwned | Comparison::OtherVersion(_) => {
-            observed.changes = vec![take_over(&object)];
-            listed.questions.push(Question {
-                key,
-                observed: Box::new(observed),
-                object,
-            });
+        Comparison::Equal | Comparison::NothingOwned | Comparison::OtherVersion(_) => {
+            listed.questions.push(Question::new(key, observed, object));
             return;
         }
     }
@@ -261,132 +269,13 @@ fn cannot_change(kind: Kind, field: &str) -> Why {
     Why(format!("{field} cannot be changed in place: {remedy}"))
 }
 
-fn take_over(object: &Value) -> Change {
-    let managers = object["metadata"]["managedFields"]
-        .as_array()
-        .into_iter()
-        .flatten();
-    let managers: BTreeSet<&str> = managers
-        .filter_map(|entry| entry["manager"].as_str())
-        .collect();
-    let others: Vec<&str> = managers
-        .into_iter()
-        .filter(|manager| *manager != FIELD_MANAGER)
-        .collect();
-    Change {
-        path: "metadata.managedFields".to_owned(),
-        old: None,
-        new: Some(Value::String(format!("fields owned by {FIELD_MANAGER}"))),
-        taken_by: (!others.is_empty()).then(|| others.join(", ")),
-    }
-}
-
-fn changes(differences: &owned::Differences) -> Vec<Change> {
-    let change = |difference: &owned::Difference| {
-        let (old, new) = match difference.values() {
-            owned::Values::Shown { want, live } => (live.clone(), want.clone()),
-            owned::Values::Hidden => (None, None),
-        };
-        let taken_by = difference.holder().map(|holder| match &holder.at {
-            Some(at) => format!("{} at {at}", holder.manager),
-            None => holder.manager.clone(),
-        });
-        Change {
-            path: difference.path().to_string(),
-            old,
-            new,
-            taken_by,
-        }
-    };
-    let mut changes: Vec<Change> = differences.listed().iter().map(change).collect();
-    if differences.unlisted() > 0 {
-        let path = format!("… and {} more", differences.unlisted());
-        changes.push(Change {
-            path,
-            old: None,
-            new: None,
-            taken_by: None,
-        });
-    }
-    changes
-}
-
-/// An object that differs: what an apply would do to it is the server's to say.
-struct Question {
-    key: ObjectKey,
-    observed: Box<super::Observed>,
-    object: Value,
-}
-
-impl Question {
-    async fn ask(mut self, reader: &dyn ClusterRead, desired: &Desired) -> (Key, Seen) {
-        let key = Key::Object(self.key.clone());
-        let manifest = desired.items[&key].item.manifest().unwrap_or(&Value::Null);
-        self.observed.verdict = match reader.dry_run(&self.key, manifest).await {
-            Ok(stored) if is_unchanged(&self.object, &stored) => {
-                self.observed.changes.clear();
-                Verdict::Same
-            }
-            Ok(_) => Verdict::Accepted,
-            Err(error) => match verdict(error) {
-                Ok(verdict) => verdict,
-                Err(why) => return (key, Seen::Unknown(why)),
-            },
-        };
-        (key, Seen::Object(self.observed))
-    }
-}
-
-/// Tells whether an apply would change neither content nor what we own: admission that rewrites a value, or
-/// `{}` wanted over foreign content, differ for ever and are settled.
-fn is_unchanged(live: &Value, stored: &Value) -> bool {
-    let content = |object: &Value| {
-        let mut object = object.clone();
-        if let Some(members) = object.as_object_mut() {
-            members.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind" | "status"));
-        }
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.retain(|name, _| {
-                !matches!(
-                    name.as_str(),
-                    "managedFields" | "resourceVersion" | "generation"
-                )
-            });
-        }
-        object
-    };
-    let record = |object: &Value| {
-        let entries = object["metadata"]["managedFields"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        let ours =
-            |entry: &&Value| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply";
-        entries
-            .filter(ours)
-            .map(|entry| entry["fieldsV1"].clone())
-            .collect::<Vec<_>>()
-    };
-    record(live) == record(stored) && content(live) == content(stored)
-}
-
-/// Sorts a failed question: a verdict of the server, or an answer that never came.
-fn verdict(error: ClusterError) -> Result<Verdict, Why> {
-    match error {
-        ClusterError::Forbidden(why) => Ok(Verdict::NotAsked(Why(why))),
-        ClusterError::Invalid(_)
-        | ClusterError::Conflict(_)
-        | ClusterError::AlreadyExists
-        | ClusterError::NotFound => Ok(Verdict::Refused(Why(error.to_string()))),
-        // The server's answer to a manifest that breaks its schema; not a fault that passes.
-        ClusterError::Server { code: 500, reason } if reason.contains("typed patch") => {
-            Ok(Verdict::Refused(Why(reason)))
-        }
-        error => Err(Why(error.to_string())),
-    }
-}
-
-fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<ObjectKey> {
+fn missing_keys(
+    place: &Place,
+    desired: &Desired,
+    live: &mut Live,
+    questions: &[Question],
+) -> Vec<ObjectKey> {
+    let asked: BTreeSet<&ObjectKey> = questions.iter().map(Question::key).collect();
     let mut missing = Vec::new();
     for key in desired
         .items
@@ -395,7 +284,7 @@ fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<Object
         .filter(|key| is_at(place, key))
     {
         let known = Key::Object(key.clone());
-        if live.seen.contains_key(&known) {
+        if live.seen.contains_key(&known) || asked.contains(key) {
             continue;
         }
         match live.partial.get(&(place.cluster.clone(), key.kind)) {
@@ -529,6 +418,14 @@ async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Ite
             verdict: Verdict::Accepted,
         },
         Err(error) => match verdict(error) {
+            // A stranger of that name may be what does not fit.
+            Ok(Verdict::Refused(why)) => match reader.get(key).await {
+                Ok(Some(object)) => Seen::Object(Box::new(reduce(key.kind, &object))),
+                Ok(None) => Seen::Absent {
+                    verdict: Verdict::Refused(why),
+                },
+                Err(error) => Seen::Unknown(Why(error.to_string())),
+            },
             Ok(verdict) => Seen::Absent { verdict },
             Err(why) => Seen::Unknown(why),
         },

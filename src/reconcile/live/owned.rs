@@ -35,20 +35,24 @@ mod prune;
 pub mod quantity;
 mod record;
 mod same;
+mod takeover;
 #[cfg(test)]
 mod tests;
+mod unblock;
 mod walk;
 
 use serde_json::Value;
 
 pub use self::{
-    canonical::{Fingerprint, fingerprint, owned_fingerprint},
+    canonical::{Fingerprint, fingerprint, owned_fingerprint, standing},
     difference::{Difference, Differences, Effect, Kind, Values},
     foreign::{ForeignItem, foreign_items},
     immutable::{immutable, is_refused},
     path::{FieldPath, Segment},
     prune::prune,
     record::Holder,
+    takeover::{TakeOver, merge, needs_take_over, release, take_over},
+    unblock::unblock,
 };
 
 /// How a live object stands to what we want of it.
@@ -85,6 +89,17 @@ pub fn compare(want: &Value, live: &Value, manager: &str) -> Comparison {
     }
     let fields = record.get("fieldsV1").unwrap_or(&Value::Null);
     walk::walk(want, fields, live, manager).map_or(Comparison::Equal, Comparison::Different)
+}
+
+/// Returns the ownership record of `manager`'s applies to the object itself, if there is one.
+pub fn record_of<'a>(live: &'a Value, manager: &str) -> Option<&'a Value> {
+    record::ours(live, manager)
+}
+
+/// As [`record_of`], in a list of records.
+pub fn record_in<'a>(records: &'a Value, manager: &str) -> Option<&'a Value> {
+    let mut records = records.as_array().into_iter().flatten();
+    records.find(|entry| record::is_ours(entry, manager))
 }
 
 fn is_terminating(live: &Value) -> bool {

@@ -56,6 +56,10 @@ impl ClusterRead for Patience<'_> {
             .await
     }
 
+    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
+        self.ask(self.reader.list_pods(namespace, selector)).await
+    }
+
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
         self.ask(self.reader.get(key)).await
     }

@@ -21,6 +21,7 @@ pub fn reduce(kind: Kind, object: &Value) -> Observed {
         readiness: readiness(kind, object),
         terminating: !metadata["deletionTimestamp"].is_null(),
         changes: Vec::new(),
+        repair: None,
         verdict: Verdict::Same,
         foreign: Vec::new(),
         contents: (kind == Kind::Secret).then(|| contents(object)),

@@ -68,6 +68,10 @@ impl ClusterRead for Cluster {
         })
     }
 
+    async fn list_pods(&self, _: &str, _: &str) -> Result<Vec<Value>, ClusterError> {
+        Ok(Vec::new())
+    }
+
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
         self.note("get", key.kind, &key.name);
         if key.kind == Kind::Namespace {

@@ -1,5 +1,7 @@
 //! One decision per key: what is wanted against what is there. Pure.
 
+mod gate;
+
 use std::collections::BTreeMap;
 
 use super::{Action, Held, Note, diff};
@@ -7,7 +9,7 @@ use crate::model::{
     Component, Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug,
 };
 use crate::reconcile::desired::{Desired, Presence, Wanted};
-use crate::reconcile::live::{Change, Live, Observed, Readiness, Seen, Verdict, Why};
+use crate::reconcile::live::{Change, Live, Observed, Seen, Verdict, Why};
 
 /// What is decided for one key.
 pub(super) enum Decision {
@@ -326,6 +328,7 @@ impl<'a> World<'a> {
                 action: Action::Update {
                     new: item.clone(),
                     uid: Some(observed.uid.clone()),
+                    before: observed.repair.clone(),
                     changes: observed.changes.clone(),
                 },
                 after: wanted.after.clone(),
@@ -354,6 +357,7 @@ impl<'a> World<'a> {
                     action: Action::Update {
                         new: Item::Row(new.clone()),
                         uid: None,
+                        before: None,
                         changes,
                     },
                     after,
@@ -395,6 +399,7 @@ impl<'a> World<'a> {
                 Some(_) => Action::Update {
                     new: Item::TokenRow,
                     uid: None,
+                    before: None,
                     changes,
                 },
                 None => Action::Create(Item::TokenRow),
@@ -471,77 +476,6 @@ impl<'a> World<'a> {
             action: Action::Delete { seen },
             after: Vec::new(),
         }
-    }
-
-    /// Holds back what would be written before the objects that it needs are there and ready.
-    fn gate(&self, decisions: &mut BTreeMap<Key, Decision>) {
-        loop {
-            let blocked: Vec<(Key, Held)> = decisions
-                .iter()
-                .filter_map(|(key, decision)| {
-                    let held = self.blocked(key, decision, decisions)?;
-                    Some((key.clone(), held))
-                })
-                .collect();
-            if blocked.is_empty() {
-                return;
-            }
-            // Each round holds at least one more key, and what is held blocks what waits for it.
-            decisions.extend(
-                blocked
-                    .into_iter()
-                    .map(|(key, held)| (key, Decision::Held(held))),
-            );
-        }
-    }
-
-    fn blocked(
-        &self,
-        key: &Key,
-        decision: &Decision,
-        decisions: &BTreeMap<Key, Decision>,
-    ) -> Option<Held> {
-        let Decision::Do { after, action } = decision else {
-            return None;
-        };
-        if matches!(action, Action::Delete { .. }) {
-            return self.needed_still(key, decisions);
-        }
-        let slug = self.slug(key).cloned();
-        let wait = |on: &ObjectKey, why: Why| Held::Waits {
-            key: key.clone(),
-            slug: slug.clone(),
-            on: Key::Object(on.clone()),
-            why,
-        };
-        after
-            .iter()
-            .find_map(|on| match decisions.get(&Key::Object(on.clone()))? {
-                Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
-                Decision::Unchanged => match &self.live.object(on)?.readiness {
-                    Readiness::Ready => None,
-                    Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
-                },
-                Decision::Do { .. } | Decision::Nothing => None,
-            })
-    }
-}
-
-impl World<'_> {
-    /// What a challenge runs with is not taken away while the workload that is to run without it is held:
-    /// the old workload when the mode changes, its database when that moves elsewhere.
-    fn needed_still(&self, key: &Key, decisions: &BTreeMap<Key, Decision>) -> Option<Held> {
-        let slug = match key {
-            Key::Object(_) => self.slug(key)?,
-            Key::Row(_) => return None,
-        };
-        let workload = *self.workloads.get(slug)?;
-        matches!(decisions.get(workload)?, Decision::Held(_)).then(|| Held::Waits {
-            key: key.clone(),
-            slug: Some(slug.clone()),
-            on: workload.clone(),
-            why: Why::from("that is held; this is deleted when that is done"),
-        })
     }
 }
 

@@ -7,10 +7,10 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Action, Plan, Step};
+use super::{Action, Held, Plan, Step};
 use crate::{
     model::{Item, Recipe},
-    reconcile::live::Change,
+    reconcile::live::{Change, Repair},
 };
 
 /// Returns the sha256 of a plan in hex: its revision, its steps in order, what is held, and its guards.
@@ -30,9 +30,17 @@ pub fn plan_digest(plan: &Plan) -> String {
     hash(&json!({
         "revision": revision.digest,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
-        "held": held,
+        "held": held.iter().map(in_the_way).collect::<Vec<_>>(),
         "guards": guards,
     }))
+}
+
+/// How far along that is which is waited for moves by itself; that it is waited for does not.
+fn in_the_way(held: &Held) -> Value {
+    match held {
+        Held::Waits { key, on, .. } => json!({"held": "waits", "key": key, "on": on}),
+        held => json!(held),
+    }
 }
 
 fn step(step: &Step) -> Value {
@@ -49,9 +57,19 @@ fn step(step: &Step) -> Value {
 fn action(action: &Action) -> Value {
     match action {
         Action::Create(new) => json!({"create": item(new)}),
-        Action::Update { new, uid, changes } => {
+        Action::Update {
+            new,
+            uid,
+            before,
+            changes,
+        } => {
             let changes: Vec<_> = changes.iter().map(change).collect();
-            json!({"update": item(new), "uid": uid, "changes": changes})
+            let mut update = json!({"update": item(new), "uid": uid, "changes": changes});
+            // The operations follow from the changes, and hold times that move by themselves.
+            if let Some(Repair { reasons, .. }) = before {
+                update["before"] = json!(reasons);
+            }
+            update
         }
         Action::Delete { seen } => json!({"delete": seen.as_ref().map(|(uid, _version)| uid)}),
     }

@@ -60,6 +60,7 @@ fn observed(owner: Option<crate::model::Ownership>) -> Observed {
         readiness: Readiness::Ready,
         terminating: false,
         changes: Vec::new(),
+        repair: None,
         verdict: Verdict::Same,
         foreign: Vec::new(),
         contents: None,

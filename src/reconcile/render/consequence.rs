@@ -25,6 +25,18 @@ enum Part {
 
 /// Returns what a step means, in a few words each; `group` are all steps of the same challenge.
 pub fn means(step: &Step, group: &[&Step]) -> Vec<String> {
+    let mut words = of_step(step, group);
+    if let Action::Update {
+        before: Some(repair),
+        ..
+    } = &step.action
+    {
+        words.extend(repair.reasons.iter().map(ToString::to_string));
+    }
+    words
+}
+
+fn of_step(step: &Step, group: &[&Step]) -> Vec<String> {
     let Some(key) = step.key.object() else {
         return of_row(step, group);
     };

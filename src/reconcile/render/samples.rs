@@ -94,6 +94,7 @@ pub fn update(new: Item, changes: Vec<Change>) -> Action {
     Action::Update {
         new,
         uid: Some("u-1".to_owned()),
+        before: None,
         changes,
     }
 }
@@ -103,6 +104,7 @@ pub fn row(changes: Vec<Change>) -> Action {
     Action::Update {
         new,
         uid: None,
+        before: None,
         changes,
     }
 }
@@ -505,6 +507,10 @@ pub fn all_forms(plan: &Plan, header: &Header) -> Vec<String> {
 }
 
 /// Compares a text with its blessed file; `BLESS=1` writes the file instead.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch of the tests, no setting"
+)]
 pub fn assert_blessed(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if env::var_os("BLESS").is_some() {

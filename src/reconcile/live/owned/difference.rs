@@ -3,7 +3,7 @@
 //! A Secret's values never enter a [`Difference`]: [`Recorder`] decides by kind and path, before
 //! anything is copied, and the type has no room for a value then.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     path::{FieldPath, Step},
@@ -48,8 +48,8 @@ pub enum Kind {
     Unwanted,
     /// The owned items of a list are there, in another order. Values are the items' names in order.
     Reordered,
-    /// A wanted item is missing while a foreign item under another key has its name: a port whose
-    /// number somebody edited. An apply would be refused for ever as a duplicate name.
+    /// An item that an apply would leave has a wanted item's name under another key: a port whose number
+    /// somebody edited. An apply would be refused for ever as a duplicate name.
     Blocked,
     /// The want names an item of a keyed list twice. The server answers 500 to this; never send it.
     Duplicate,
@@ -172,6 +172,16 @@ impl<'a> Recorder<'a> {
     /// Tells whether somebody else owns members of the object at this path.
     pub(super) fn is_held_by_member(&self, path: &[Step<'_>]) -> bool {
         record::is_held_by_member(self.live, self.manager, path)
+    }
+
+    /// Returns the items of the list at this path that somebody else owns one by one.
+    pub(super) fn items_of_others(&self, path: &[Step<'_>]) -> Option<&'a Map<String, Value>> {
+        record::items_of_others(self.live, self.manager, path)
+    }
+
+    /// Tells whether somebody else holds this path too.
+    pub(super) fn is_held(&self, path: &[Step<'_>]) -> bool {
+        record::holder(self.live, self.manager, path).is_some()
     }
 
     /// Records a difference whose other holder, if any, holds the same path.

@@ -69,6 +69,22 @@ pub(super) fn is_held_by_member(live: &Value, manager: &str, path: &[Step<'_>]) 
         .any(|fields| matches!(shape(fields), Shape::Members(_)))
 }
 
+/// Returns the items of the list at this path that somebody else owns one by one.
+pub(super) fn items_of_others<'a>(
+    live: &'a Value,
+    manager: &str,
+    path: &[Step<'_>],
+) -> Option<&'a Map<String, Value>> {
+    let names: Vec<String> = path.iter().map(Step::record_name).collect();
+    records(live)
+        .filter(|record| !is_ours(record, manager))
+        .filter_map(|record| node(record, &names))
+        .find_map(|fields| match shape(fields) {
+            Shape::Items(children) => Some(children),
+            Shape::Leaf | Shape::Members(_) | Shape::Unknown => None,
+        })
+}
+
 /// Tells how a node owns its value.
 pub(super) fn shape(fields: &Value) -> Shape<'_> {
     let Value::Object(children) = fields else {
@@ -101,14 +117,16 @@ pub(super) fn text<'a>(record: &'a Value, name: &str) -> &'a str {
     record.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn records(live: &Value) -> impl Iterator<Item = &Value> {
+/// Returns all ownership records.
+pub(super) fn records(live: &Value) -> impl Iterator<Item = &Value> {
     let records = live
         .get("metadata")
         .and_then(|metadata| metadata.get("managedFields"));
     records.and_then(Value::as_array).into_iter().flatten()
 }
 
-fn is_ours(record: &Value, manager: &str) -> bool {
+/// Tells whether a record is ours.
+pub(super) fn is_ours(record: &Value, manager: &str) -> bool {
     text(record, "manager") == manager
         && text(record, "operation") == "Apply"
         && text(record, "subresource").is_empty()

@@ -44,14 +44,27 @@ struct Sorted<'a> {
 impl<'a> Walk<'a> {
     /// Compares a list that is owned item by item.
     pub(super) fn list(&mut self, lists: Lists<'a>, children: &'a Map<String, Value>) {
-        let items = Items::new(children);
+        self.list_of(lists, &Items::new(children));
+    }
+
+    /// Lists what is wanted of a list of which nothing is owned, as far as others own it item by item.
+    /// Returns false where nobody does.
+    pub(super) fn unowned_list(&mut self, lists: Lists<'a>) -> bool {
+        let Some(children) = self.recorder.items_of_others(&self.path) else {
+            return false;
+        };
+        self.list_of(lists, &Items::identified_like(children));
+        true
+    }
+
+    fn list_of(&mut self, lists: Lists<'a>, items: &Items<'a>) {
         let mut slots = vec![Slot::default(); items.len()];
         for (position, item) in lists.live.iter().enumerate() {
             if let Some(index) = items.position(item, &mut self.key) {
                 slots[index].live.get_or_insert((position, item));
             }
         }
-        let sorted = self.sort_wanted(lists.want, &items, &mut slots);
+        let sorted = self.sort_wanted(lists.want, items, &mut slots);
         for (index, slot) in slots.iter().enumerate() {
             self.owned_item(items.get(index), *slot, lists.units);
         }
@@ -59,9 +72,10 @@ impl<'a> Walk<'a> {
             self.repeated_item(items.get(index), slots[index], lists.units);
         }
         if !sorted.unowned.is_empty() {
-            self.unowned_items(&sorted.unowned, lists, &items);
+            self.unowned_items(&sorted.unowned, lists, items, &slots);
         }
-        self.order(&sorted.owned, &slots, &items, lists.units);
+        self.renamed_items(lists, items, &slots);
+        self.order(&sorted.owned, &slots, items, lists.units);
     }
 
     fn sort_wanted(
@@ -118,14 +132,21 @@ impl<'a> Walk<'a> {
         self.path.pop();
     }
 
-    fn unowned_items(&mut self, unowned: &[&'a Value], lists: Lists<'a>, items: &Items<'a>) {
-        let foreign = Foreign::new(lists, items);
+    fn unowned_items(
+        &mut self,
+        unowned: &[&'a Value],
+        lists: Lists<'a>,
+        items: &Items<'a>,
+        slots: &[Slot<'a>],
+    ) {
+        let mut foreign = Foreign::new(lists, items);
+        self.add_kept(&mut foreign, items, slots);
         let mut seen = BTreeSet::new();
         for &want in unowned {
             let key = items.key_text(want);
             let is_repeated = !seen.insert(key.clone());
             let live = foreign.by_key.get(&key).copied();
-            let blocker = foreign.blocker(want, live.is_some(), items);
+            let blocker = foreign.blocker(want, items);
             self.path.push(items.step(key));
             match blocker {
                 _ if is_repeated => self.record(Kind::Duplicate, Pair::of(want, live), lists.units),
@@ -133,6 +154,52 @@ impl<'a> Walk<'a> {
                 None => self.unowned(want, live, lists.units),
             }
             self.path.pop();
+        }
+    }
+
+    /// Adds items of ours that an apply would not remove, since somebody else holds them too: they stand
+    /// in the way like foreign ones.
+    fn add_kept(&mut self, foreign: &mut Foreign<'a>, items: &Items<'a>, slots: &[Slot<'a>]) {
+        if items.is_keyed_by("name") {
+            return;
+        }
+        for (index, slot) in slots.iter().enumerate() {
+            let (None, Some((_, item)), Some(owned)) = (slot.want, slot.live, items.get(index))
+            else {
+                continue;
+            };
+            self.path.push(owned.step());
+            if self.recorder.is_held(&self.path) {
+                foreign.add_name(item);
+            }
+            self.path.pop();
+        }
+    }
+
+    /// Records owned items whose name somebody changed while another item took the name: giving it back
+    /// would be refused as a duplicate.
+    fn renamed_items(&mut self, lists: Lists<'a>, items: &Items<'a>, slots: &[Slot<'a>]) {
+        let is_renamed = |slot: &Slot<'a>| match (slot.want, slot.live) {
+            (Some(want), Some((_, live))) => want.get("name") != live.get("name"),
+            _ => false,
+        };
+        if items.is_keyed_by("name") || !slots.iter().any(is_renamed) {
+            return;
+        }
+        let foreign = Foreign::new(lists, items);
+        for (index, slot) in slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| is_renamed(slot))
+        {
+            let (Some(want), Some(owned)) = (slot.want, items.get(index)) else {
+                continue;
+            };
+            if let Some(blocker) = foreign.blocker(want, items) {
+                self.path.push(owned.step());
+                self.blocked_item(want, blocker, items, lists.units);
+                self.path.pop();
+            }
         }
     }
 
@@ -201,18 +268,24 @@ impl<'a> Foreign<'a> {
                 continue;
             }
             let key = items.key_text(item);
-            let name = item.get("name").and_then(Value::as_str);
-            if let Some(name) = name.filter(|name| !name.is_empty() && !wanted.contains(&key)) {
-                foreign.by_name.entry(name).or_insert(item);
+            if !wanted.contains(&key) {
+                foreign.add_name(item);
             }
             foreign.by_key.entry(key).or_insert(item);
         }
         foreign
     }
 
+    fn add_name(&mut self, item: &'a Value) {
+        let name = item.get("name").and_then(Value::as_str);
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            self.by_name.entry(name).or_insert(item);
+        }
+    }
+
     /// Returns the foreign item that keeps a wanted one from being created: its name under another key.
-    fn blocker(&self, want: &Value, is_there: bool, items: &Items<'a>) -> Option<&'a Value> {
-        if is_there || items.is_keyed_by("name") || !items.is_keyed() {
+    fn blocker(&self, want: &Value, items: &Items<'a>) -> Option<&'a Value> {
+        if items.is_keyed_by("name") || !items.is_keyed() {
             return None;
         }
         let name = want.get("name").and_then(Value::as_str)?;
