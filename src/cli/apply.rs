@@ -16,7 +16,7 @@ use crate::reconcile::apply::Outcome;
 use crate::reconcile::converge::{Converged, Patience, State, Told, converge, unready};
 use crate::reconcile::plan::digest::plan_digest;
 use crate::reconcile::plan::{Guard, Held, Plan};
-use crate::reconcile::render::{Options, Totals, mask, reason, render_text};
+use crate::reconcile::render::{Options, Palette, Totals, flag, mask, reason, render_text};
 use crate::reconcile::{Cause, Planned};
 
 /// Arguments of `apply`.
@@ -43,6 +43,9 @@ pub struct ApplyArgs {
     /// Go over safety.max_emission_change_points.
     #[arg(long)]
     pub allow_emission_change: bool,
+    /// Make everything anew where nothing is of what the registry knows as applied.
+    #[arg(long)]
+    pub allow_empty_cluster: bool,
     /// Go on inside a window of safety.freeze.
     #[arg(long)]
     pub allow_freeze: bool,
@@ -84,17 +87,9 @@ async fn carry_out(
 ) -> Result<Exit, CliError> {
     let planned = session.plan().await?;
     if let Some(saved) = saved {
-        saved.check(&planned.plan)?;
+        saved.check(&planned.plan, &session.header.cluster)?;
     }
-    if args.output == Form::Text {
-        let options = Options {
-            palette: context.terminal.palette(),
-            is_full: false,
-        };
-        context
-            .terminal
-            .print(&render_text(&planned.plan, &session.header, &options))?;
-    }
+    show(args, context, session, &planned.plan)?;
     refuse_guards(&planned.plan, args)?;
     if !planned.plan.steps.is_empty() {
         confirm(args, context)?;
@@ -103,7 +98,40 @@ async fn carry_out(
     let began = tokio::time::Instant::now();
     let digest = plan_digest(&planned.plan);
     let converged = run_passes(args, context, session, planned, began).await?;
-    report(args, context, &converged, &digest, began.elapsed())
+    let waiting: Vec<String> = unready(&converged.last, &session.request().only)
+        .iter()
+        .map(|(key, state)| format!("{key} {state}"))
+        .collect();
+    report(
+        args,
+        context,
+        &converged,
+        &waiting,
+        &digest,
+        began.elapsed(),
+    )
+}
+
+/// Shows the plan. Where the result is for programs, people who are asked, or refused, see it beside that.
+fn show(
+    args: &ApplyArgs,
+    context: &Context,
+    session: &Session,
+    plan: &Plan,
+) -> Result<(), CliError> {
+    let options = |palette| Options {
+        palette,
+        is_full: false,
+    };
+    let text = |palette| render_text(plan, &session.header, &options(palette));
+    match args.output {
+        Form::Text => context.terminal.print(&text(context.terminal.palette()))?,
+        Form::Json if !args.yes || !plan.guards.is_empty() => {
+            context.terminal.note(text(Palette::Plain).trim_end());
+        }
+        Form::Json => {}
+    }
+    Ok(())
 }
 
 async fn run_passes(
@@ -147,6 +175,7 @@ async fn run_passes(
 fn refuse_guards(plan: &Plan, args: &ApplyArgs) -> Result<(), CliError> {
     let is_allowed = |guard: &&Guard| match guard {
         Guard::Deletes { .. } => args.allow_deletes,
+        Guard::Elsewhere { .. } => args.allow_empty_cluster,
         Guard::EmissionChange { .. } => args.allow_emission_change,
         Guard::Freeze { .. } => args.allow_freeze,
     };
@@ -158,12 +187,7 @@ fn refuse_guards(plan: &Plan, args: &ApplyArgs) -> Result<(), CliError> {
     if refused.is_empty() {
         return Ok(());
     }
-    let flag = |guard: &&Guard| match guard {
-        Guard::Deletes { .. } => "--allow-deletes",
-        Guard::EmissionChange { .. } => "--allow-emission-change",
-        Guard::Freeze { .. } => "--allow-freeze",
-    };
-    let flags: Vec<&str> = refused.iter().map(flag).collect();
+    let flags: Vec<&str> = refused.iter().map(|guard| flag(guard)).collect();
     let error = CliError::input("a guard of `safety` refuses this plan; nothing was done");
     Err(error.hint(format!(
         "look at it, and if it is meant: {}",
@@ -190,15 +214,11 @@ fn report(
     args: &ApplyArgs,
     context: &Context,
     converged: &Converged,
+    waiting: &[String],
     digest: &str,
     took: Duration,
 ) -> Result<Exit, CliError> {
     let failed: Vec<(String, String)> = converged.outcomes.values().filter_map(failure).collect();
-    let only = args.challenge.iter().cloned().collect();
-    let waiting: Vec<String> = unready(&converged.last, &only)
-        .iter()
-        .map(|(key, state)| format!("{key} {state}"))
-        .collect();
     let done = converged
         .outcomes
         .values()
@@ -224,7 +244,7 @@ fn report(
             context.terminal.print(&sentence)?;
         }
     }
-    exit(converged, &failed, &waiting)
+    exit(converged, &failed, waiting)
 }
 
 /// Returns the last line of a run: what was done, and where that leaves the platform.

@@ -114,7 +114,7 @@ impl Screen<'_> {
                 "last    pass #{} at {} by {}: {}\n",
                 pass.id,
                 pass.finished_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
-                pass.actor,
+                mask::line(&pass.actor),
                 word(&pass.outcome),
             ),
             None => "last    no pass yet\n".to_owned(),

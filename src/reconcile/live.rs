@@ -2,6 +2,7 @@
 
 pub mod observe;
 pub mod owned;
+mod patience;
 mod pods;
 mod question;
 pub mod reduce;

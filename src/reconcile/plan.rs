@@ -176,6 +176,13 @@ pub enum Guard {
         /// The limit in percent.
         limit_percent: u32,
     },
+    /// The registry knows applied challenges, and the place has no object of any: it may be another one.
+    Elsewhere {
+        /// How many challenges the registry knows as applied.
+        challenges: usize,
+        /// The namespace in which everything would be made anew.
+        namespace: String,
+    },
     /// A share that moves further than `safety.max_emission_change_points`.
     EmissionChange {
         /// The challenge that moves furthest.
@@ -313,6 +320,6 @@ pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Saf
     plan.narrow(&request.only);
     plan.steps
         .sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
-    plan.guards = guard::guards(&plan, live, safety, request.now);
+    plan.guards = guard::guards(&plan, desired, live, safety, request.now);
     plan
 }

@@ -404,13 +404,8 @@ impl ClusterRead for KubeCluster {
         ]);
         let path = path_of("/api/v1", Some(namespace), "pods", None, &query);
         let answer = self.call(Method::GET, path, None).await;
-        let mut answer = answer.map_err(|failure| failure.about(Kind::StatefulSet))?;
-        match answer["items"].take() {
-            Value::Array(items) => Ok(items),
-            _ => Err(ClusterError::Unreachable(
-                "its list has no items".to_owned(),
-            )),
-        }
+        let answer = answer.map_err(|failure| failure.about(Kind::StatefulSet))?;
+        page(answer).map(|page| page.items)
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {

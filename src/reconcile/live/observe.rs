@@ -8,6 +8,7 @@ use futures::stream;
 use serde_json::Value;
 
 use super::owned::{self, Comparison};
+use super::patience::Patience;
 use super::question::{Question, changes, verdict};
 use super::reduce::{is_derived_name, reduce, takes_claims_along};
 use super::{Live, Seen, Verdict, Why};
@@ -39,9 +40,10 @@ pub struct Place {
 /// Looks at a place and adds what is there to `live`.
 pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
     let reader = match &place.reader {
-        Ok(reader) => reader.as_ref(),
+        Ok(reader) => Patience::new(reader.as_ref()),
         Err(why) => return mark_unknown(place, desired, live, why),
     };
+    let reader: &dyn ClusterRead = &reader;
     let lists = place
         .kinds
         .iter()

@@ -22,6 +22,7 @@ use crate::spec::platform::{Challenge, Status};
 struct Cluster {
     objects: BTreeMap<(Kind, String), Value>,
     dry_run_answer: Option<Value>,
+    hangs: bool,
     asked: Mutex<Vec<String>>,
     /// What lists of Services answer, one after the other; as they are when there is nothing left.
     pages: Mutex<VecDeque<Result<Page, ClusterError>>>,
@@ -89,6 +90,9 @@ impl ClusterRead for Cluster {
 
     async fn dry_run(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
         self.note("dry-run", key.kind, &key.name);
+        if self.hangs {
+            return Err(ClusterError::Timeout(20));
+        }
         Ok(self
             .dry_run_answer
             .clone()
@@ -327,4 +331,20 @@ async fn a_list_without_an_end_is_partial() {
     let (live, asked) = look_at_pages(pages).await;
     assert_eq!(asked.len(), 200);
     assert_eq!(live.partial.len(), 1);
+}
+
+#[tokio::test]
+async fn cluster_that_answers_no_dry_run_is_not_asked_for_each() {
+    let names: Vec<String> = (0..30).map(|number| format!("demo-{number}")).collect();
+    let desired = desired(names.iter().map(|name| challenge(name)));
+    let cluster = Cluster {
+        hangs: true,
+        ..Cluster::default()
+    };
+    let (live, cluster) = look(cluster, &desired).await;
+    assert!(cluster.asked("dry-run").len() < 3 * 16);
+    let plan = plan(&desired, &live);
+    assert!(plan.has_unknown());
+    let made = plan.steps.iter().filter_map(|step| step.key.object());
+    assert!(made.into_iter().all(|key| key.kind == Kind::Secret));
 }

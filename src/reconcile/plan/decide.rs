@@ -1,14 +1,17 @@
 //! One decision per key: what is wanted against what is there. Pure.
 
+mod gate;
+
 use std::collections::BTreeMap;
 
 use super::{Action, Held, Note, diff};
 use crate::model::{
-    DECLARED_DIGEST, Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug,
+    Component, DECLARED_DIGEST, Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row,
+    RowKey, Slug,
 };
 use crate::reconcile::desired::{Desired, Presence, Wanted};
 use crate::reconcile::live::observe::TAKE_OVER;
-use crate::reconcile::live::{Change, Live, Observed, Readiness, Seen, Verdict, Why};
+use crate::reconcile::live::{Change, Live, Observed, Seen, Verdict, Why};
 
 /// What is decided for one key.
 pub(super) enum Decision {
@@ -31,6 +34,8 @@ pub(super) struct World<'a> {
     live: &'a Live,
     /// Where each challenge's token Secret is wanted.
     token_secrets: BTreeMap<&'a Slug, &'a ObjectKey>,
+    /// The workload of each challenge that is to run.
+    workloads: BTreeMap<&'a Slug, &'a Key>,
 }
 
 impl<'a> World<'a> {
@@ -46,11 +51,17 @@ impl<'a> World<'a> {
             ) => Some((&ownership.slug, key)),
             _ => None,
         };
-        let token_secrets = desired.items.iter().filter_map(token_secret).collect();
+        let workload = |(key, wanted): (&'a Key, &'a Wanted)| {
+            let owner = wanted.item.ownership()?;
+            let is_workload = owner.component == Component::Challenge
+                && matches!(key.object()?.kind, Kind::StatefulSet | Kind::Deployment);
+            is_workload.then_some((&owner.slug, key))
+        };
         Self {
             desired,
             live,
-            token_secrets,
+            token_secrets: desired.items.iter().filter_map(token_secret).collect(),
+            workloads: desired.items.iter().filter_map(workload).collect(),
         }
     }
 
@@ -481,59 +492,6 @@ impl<'a> World<'a> {
             action: Action::Delete { seen },
             after: Vec::new(),
         }
-    }
-
-    /// Holds back what would be written before the objects that it needs are there and ready.
-    fn gate(&self, decisions: &mut BTreeMap<Key, Decision>) {
-        loop {
-            let blocked: Vec<(Key, Held)> = decisions
-                .iter()
-                .filter_map(|(key, decision)| {
-                    let held = self.blocked(key, decision, decisions)?;
-                    Some((key.clone(), held))
-                })
-                .collect();
-            if blocked.is_empty() {
-                return;
-            }
-            // Each round holds at least one more key, and what is held blocks what waits for it.
-            decisions.extend(
-                blocked
-                    .into_iter()
-                    .map(|(key, held)| (key, Decision::Held(held))),
-            );
-        }
-    }
-
-    fn blocked(
-        &self,
-        key: &Key,
-        decision: &Decision,
-        decisions: &BTreeMap<Key, Decision>,
-    ) -> Option<Held> {
-        let Decision::Do { after, action } = decision else {
-            return None;
-        };
-        if matches!(action, Action::Delete { .. }) {
-            return None;
-        }
-        let slug = self.slug(key).cloned();
-        let wait = |on: &ObjectKey, why: Why| Held::Waits {
-            key: key.clone(),
-            slug: slug.clone(),
-            on: Key::Object(on.clone()),
-            why,
-        };
-        after
-            .iter()
-            .find_map(|on| match decisions.get(&Key::Object(on.clone()))? {
-                Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
-                Decision::Unchanged => match &self.live.object(on)?.readiness {
-                    Readiness::Ready => None,
-                    Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
-                },
-                Decision::Do { .. } | Decision::Nothing => None,
-            })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Guard, Plan};
-use crate::model::{Emission, Item, Key, Row, RowKey, Share, Slug};
+use super::{Action, Guard, Held, Plan};
+use crate::model::{Emission, Item, Key, Kind, Row, RowKey, Share, Slug};
 use crate::reconcile::desired::Desired;
 use crate::reconcile::live::{Live, Seen};
 use crate::spec::platform::Safety;
@@ -38,6 +38,7 @@ pub fn shares(
 /// Returns the guards that a plan would pass.
 pub(super) fn guards(
     plan: &Plan,
+    desired: &Desired,
     live: &Live,
     safety: &Safety,
     now: jiff::Timestamp,
@@ -53,7 +54,8 @@ pub(super) fn guards(
             why: window.why.clone(),
         });
     [
-        deletes(plan, live, safety),
+        deletes(plan, desired, live, safety),
+        elsewhere(plan, live),
         emission_change(plan, safety),
         freeze,
     ]
@@ -62,12 +64,16 @@ pub(super) fn guards(
     .collect()
 }
 
-fn deletes(plan: &Plan, live: &Live, safety: &Safety) -> Option<Guard> {
-    let deletes = plan
+fn deletes(plan: &Plan, desired: &Desired, live: &Live, safety: &Safety) -> Option<Guard> {
+    let now = plan
         .steps
         .iter()
         .filter(|step| matches!(step.action, Action::Delete { .. }))
         .count();
+    // What waits and is not wanted waits to be deleted.
+    let is_unwanted =
+        |held: &&Held| matches!(held, Held::Waits { key, .. } if !desired.items.contains_key(key));
+    let deletes = now + plan.held.iter().filter(is_unwanted).count();
     let is_owned = |seen: &&Seen| match seen {
         Seen::Object(observed) => observed.owner.is_some(),
         Seen::Row(_) => true,
@@ -80,6 +86,23 @@ fn deletes(plan: &Plan, live: &Live, safety: &Safety) -> Option<Guard> {
         deletes,
         owned,
         limit_percent: limit,
+    })
+}
+
+/// The registry tells that challenges were applied, and where this plan makes objects is nothing of anybody:
+/// more likely another cluster, context or namespace than all of it lost. There, databases begin empty and
+/// tokens anew, while the old ones run on unseen.
+fn elsewhere(plan: &Plan, live: &Live) -> Option<Guard> {
+    let made = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Create(_) => step.key.object().filter(|key| key.kind != Kind::Namespace),
+        Action::Update { .. } | Action::Delete { .. } => None,
+    })?;
+    let is_there = |seen: &Seen| matches!(seen, Seen::Object(observed) if observed.owner.is_some());
+    let is_applied = |key: &&Key| matches!(key, Key::Row(RowKey::Tokens(_)));
+    let challenges = live.seen.keys().filter(is_applied).count();
+    (challenges > 0 && !live.seen.values().any(is_there)).then(|| Guard::Elsewhere {
+        challenges,
+        namespace: made.namespace.clone(),
     })
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::Emission;
+use crate::model::{Emission, Row, RowKey};
 use crate::reconcile::desired::build_desired;
-use crate::reconcile::desired::fixture::{challenge, platform, slug};
-use crate::reconcile::live::{Observed, Readiness, Seen, Verdict};
+use crate::reconcile::desired::fixture::{challenge, deployed, platform, slug};
+use crate::reconcile::live::{Contents, Observed, Readiness, Seen, Verdict};
 use crate::reconcile::resolve::Facts;
-use crate::spec::platform::Challenge;
+use crate::spec::platform::{Challenge, Status};
 
 fn with_emission(name: &str, emission: &str) -> Challenge {
     Challenge {
@@ -27,7 +27,10 @@ fn settled(desired: &Desired) -> Live {
         let seen = match &wanted.item {
             Item::Row(row) => Seen::Row(row.clone()),
             Item::TokenRow => return None,
-            item => Seen::Object(Box::new(observed(item.ownership().cloned()))),
+            item => Seen::Object(Box::new(Observed {
+                contents: contents(item),
+                ..observed(item.ownership().cloned())
+            })),
         };
         Some((key.clone(), seen))
     };
@@ -35,6 +38,18 @@ fn settled(desired: &Desired) -> Live {
         seen: desired.items.iter().filter_map(seen).collect(),
         ..Live::default()
     }
+}
+
+/// A generated Secret that is complete.
+fn contents(item: &Item) -> Option<Contents> {
+    let Item::Generated(generated) = item else {
+        return None;
+    };
+    let keys = generated.recipe.keys().iter();
+    Some(Contents {
+        keys: keys.map(|key| (*key).to_owned()).collect(),
+        tokens: None,
+    })
 }
 
 fn observed(owner: Option<crate::model::Ownership>) -> Observed {
@@ -45,10 +60,10 @@ fn observed(owner: Option<crate::model::Ownership>) -> Observed {
         readiness: Readiness::Ready,
         terminating: false,
         changes: Vec::new(),
+        repair: None,
         verdict: Verdict::Same,
         foreign: Vec::new(),
         contents: None,
-        repair: None,
     }
 }
 
@@ -98,4 +113,105 @@ fn no_share_is_told_while_the_rows_are_not_known() {
         ..Live::default()
     };
     assert!(plan(&desired, &live, &[]).shares.is_empty());
+}
+
+/// Marks an object as one that the server would refuse.
+fn refuse(live: &mut Live, kind: Kind, name: &str) {
+    let verdict = Verdict::Refused(Why::from("no"));
+    live.seen
+        .insert(Key::Object(object(kind, name)), Seen::Absent { verdict });
+}
+
+fn object(kind: Kind, name: &str) -> ObjectKey {
+    ObjectKey {
+        cluster: ClusterName::Local,
+        kind,
+        namespace: "platform".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn is_deleted(plan: &Plan, kind: Kind, name: &str) -> bool {
+    let key = Key::Object(object(kind, name));
+    let is_delete = |step: &Step| matches!(step.action, Action::Delete { .. });
+    plan.steps
+        .iter()
+        .any(|step| step.key == key && is_delete(step))
+}
+
+#[test]
+fn old_workload_stays_while_the_one_that_replaces_it_is_refused() {
+    let before = settled(&desired([challenge("demo")]));
+    let desired = desired([deployed("demo")]);
+    let (set, name) = (Kind::StatefulSet, "challenge-demo");
+    let mut live = before.clone();
+    live.seen.extend(
+        settled(&desired)
+            .seen
+            .into_iter()
+            .filter(|(key, _)| !before.seen.contains_key(key)),
+    );
+    live.seen
+        .remove(&Key::Object(object(Kind::Deployment, name)));
+    let verdict = Verdict::Accepted;
+    let deployment = Key::Object(object(Kind::Deployment, name));
+    live.seen.insert(deployment, Seen::Absent { verdict });
+    assert!(is_deleted(&plan(&desired, &live, &[]), set, name));
+
+    refuse(&mut live, Kind::Deployment, name);
+    let refused = plan(&desired, &live, &[]);
+    assert!(!is_deleted(&refused, set, name));
+    let waits = |held: &Held| matches!(held, Held::Waits { key, .. } if *key == Key::Object(object(set, name)));
+    assert!(refused.held.iter().any(waits), "{:?}", refused.held);
+}
+
+#[test]
+fn stopping_takes_the_workload_away_whatever_else_is_held() {
+    let mut live = settled(&desired([challenge("demo")]));
+    let stopped = Challenge {
+        status: Status::Inactive,
+        ..challenge("demo")
+    };
+    refuse(&mut live, Kind::NetworkPolicy, "challenge-demo");
+    let plan = plan(&desired([stopped]), &live, &[]);
+    assert!(is_deleted(&plan, Kind::StatefulSet, "challenge-demo"));
+}
+
+#[test]
+fn everything_anew_beside_a_full_registry_needs_a_word() {
+    let desired = desired([challenge("demo")]);
+    let mut live = Live::default();
+    for key in desired.items.keys().filter_map(Key::object) {
+        let verdict = Verdict::Accepted;
+        live.seen
+            .insert(Key::Object(key.clone()), Seen::Absent { verdict });
+    }
+    let is_elsewhere = |plan: &Plan| {
+        let is_it = |guard: &Guard| matches!(guard, Guard::Elsewhere { challenges: 1, .. });
+        plan.guards.iter().any(is_it)
+    };
+    assert!(!is_elsewhere(&plan(&desired, &live, &[])), "a first apply");
+
+    let tokens = Key::Row(RowKey::Tokens(slug("demo")));
+    live.seen
+        .insert(tokens, Seen::Row(Row(serde_json::json!({}))));
+    assert!(is_elsewhere(&plan(&desired, &live, &[])));
+
+    let claim = object(
+        Kind::PersistentVolumeClaim,
+        "challenge-data-challenge-demo-0",
+    );
+    let owner = crate::model::Ownership {
+        slug: slug("demo"),
+        component: crate::model::Component::ChallengeData,
+    };
+    let claim = (
+        Key::Object(claim),
+        Seen::Object(Box::new(observed(Some(owner)))),
+    );
+    live.seen.extend([claim]);
+    assert!(
+        !is_elsewhere(&plan(&desired, &live, &[])),
+        "kept data is there"
+    );
 }

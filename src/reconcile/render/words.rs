@@ -206,6 +206,12 @@ pub fn guard(guard: &Guard) -> String {
         } => format!(
             "{deletes} of {owned} owned keys would be deleted; safety.max_deleted_percent is {limit_percent}"
         ),
+        Guard::Elsewhere {
+            challenges,
+            namespace,
+        } => format!(
+            "the registry knows {challenges} applied challenges, namespace {namespace} has nothing of any: is it the right cluster? tokens, passwords and databases would be made anew"
+        ),
         Guard::EmissionChange {
             slug,
             basis_points,
@@ -224,6 +230,7 @@ pub fn guard(guard: &Guard) -> String {
 pub fn flag(guard: &Guard) -> &'static str {
     match guard {
         Guard::Deletes { .. } => "--allow-deletes",
+        Guard::Elsewhere { .. } => "--allow-empty-cluster",
         Guard::EmissionChange { .. } => "--allow-emission-change",
         Guard::Freeze { .. } => "--allow-freeze",
     }
