@@ -3,6 +3,8 @@
 mod bad_input;
 mod cli;
 mod example;
+mod faults;
+mod kills;
 mod lifecycle;
 mod support;
 
