@@ -9,8 +9,10 @@
 mod bad_input;
 mod cli;
 mod example;
+mod faults;
 mod foreign;
 mod guards;
+mod kills;
 mod lifecycle;
 mod owned;
 mod retention;

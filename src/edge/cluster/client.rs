@@ -238,7 +238,8 @@ impl Failure {
         match status.as_u16() {
             401 => ClusterError::Unauthorized,
             403 => ClusterError::Forbidden(told()),
-            404 => ClusterError::NotFound,
+            // Something on the way answers 404 too, and knows nothing of what is there.
+            404 if body["kind"] == "Status" => ClusterError::NotFound,
             409 if reason == "AlreadyExists" => ClusterError::AlreadyExists,
             409 => ClusterError::Conflict(told()),
             410 => ClusterError::Gone,
@@ -502,6 +503,26 @@ mod tests {
             path(Kind::Namespace, "", Some("platform"), &BTreeMap::new()),
             "/api/v1/namespaces/platform"
         );
+    }
+
+    #[test]
+    fn only_the_api_server_says_that_something_is_not_there() {
+        let about = |body| {
+            let failure = Failure::Answer {
+                status: StatusCode::NOT_FOUND,
+                retry_after: None,
+                body,
+            };
+            failure.about(Kind::Secret)
+        };
+        let status = json!({"kind": "Status", "reason": "NotFound"});
+        assert_eq!(about(status), ClusterError::NotFound);
+        for other in [Value::Null, json!("404 page not found"), json!({})] {
+            assert!(matches!(
+                about(other),
+                ClusterError::Server { code: 404, .. }
+            ));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A proxy in front of the API server: it counts requests, and fails those it is told to.
 
+use std::cmp::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub enum Fault {
     Truncate,
     /// Passes the request on this much later.
     Delay(Duration),
+    /// Passes the request on, and kills this process instead of answering it.
+    KillAfter(u32),
 }
 
 /// Which requests a fault hits.
@@ -39,7 +42,7 @@ pub struct Match {
 }
 
 /// One request as the proxy saw it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
     pub verb: String,
     pub resource: String,
@@ -50,6 +53,7 @@ pub struct Seen {
 struct Inner {
     faults: Vec<(Match, Fault, usize)>,
     seen: Vec<Seen>,
+    hits: usize,
     /// Ends the process of this id after so many requests were passed on.
     kill: Option<(usize, u32)>,
 }
@@ -105,11 +109,20 @@ impl Proxy {
         self.inner.lock().unwrap().faults.push((matching, fault, 0));
     }
 
+    /// Takes all faults back.
     pub fn heal(&self) {
-        self.inner.lock().unwrap().faults.clear();
+        let mut inner = self.inner.lock().unwrap();
+        inner.faults.clear();
+        inner.kill = None;
     }
 
-    /// Ends a process by SIGKILL as soon as this many requests have been passed on from now.
+    /// Returns how many requests were failed since the last call.
+    pub fn take_hits(&self) -> usize {
+        std::mem::take(&mut self.inner.lock().unwrap().hits)
+    }
+
+    /// Ends a process by SIGKILL once this many requests from now have been passed on; the server carries out
+    /// the last of them, and its answer comes too late.
     pub fn kill_after(&self, requests: usize, pid: u32) {
         let mut inner = self.inner.lock().unwrap();
         inner.seen.clear();
@@ -124,14 +137,13 @@ impl Proxy {
     fn note(&self, seen: &Seen) -> Option<Fault> {
         let mut inner = self.inner.lock().unwrap();
         inner.seen.push(seen.clone());
-        if let Some((requests, pid)) = inner.kill
-            && inner.seen.len() > requests
-        {
-            drop(
-                std::process::Command::new("kill")
-                    .args(["-9", &pid.to_string()])
-                    .status(),
-            );
+        if let Some((requests, pid)) = inner.kill {
+            match inner.seen.len().cmp(&requests.max(1)) {
+                Ordering::Less => return None,
+                Ordering::Equal if requests > 0 => return Some(Fault::KillAfter(pid)),
+                Ordering::Equal => kill(pid),
+                Ordering::Greater => {}
+            }
             return Some(Fault::Hang);
         }
         let hit = inner.faults.iter_mut().find(|(matching, _, hits)| {
@@ -140,8 +152,16 @@ impl Proxy {
                 && (matching.times == 0 || *hits < matching.times)
         })?;
         hit.2 += 1;
-        Some(hit.1)
+        let fault = hit.1;
+        inner.hits += 1;
+        Some(fault)
     }
+}
+
+fn kill(pid: u32) {
+    let mut kill = std::process::Command::new("kill");
+    // It may have ended by itself.
+    drop(kill.args(["-9", &pid.to_string()]).output());
 }
 
 /// Reads verb, kind and name off a request.
@@ -181,11 +201,15 @@ async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Cut) => return cut(),
         Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
-        Some(Fault::CutAfter | Fault::Truncate) | None => {}
+        Some(Fault::CutAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {}
     }
     let (status, headers, body) = proxy.upstream.forward(request).await;
     match fault {
         Some(Fault::CutAfter) => cut(),
+        Some(Fault::KillAfter(pid)) => {
+            kill(pid);
+            std::future::pending().await
+        }
         Some(Fault::Truncate) => {
             let half = body.slice(..body.len() / 2);
             (status, headers, half).into_response()

@@ -15,12 +15,35 @@ use super::proxy::Proxy;
 /// A secret that must not occur in anything the program says or stores outside a Secret.
 pub const CANARY: &str = "canary-7f3a91c2-do-not-show";
 
+/// Tells whether the long form of tests is wanted: every case instead of a sample.
+pub fn is_soak() -> bool {
+    std::env::var("PLATFORM_SOAK").is_ok_and(|value| value == "1")
+}
+
 /// One test's world.
 pub struct World {
     pub namespace: String,
     pub admin: Admin,
     pub proxy: Proxy,
     directory: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What is left behind slows down the worlds that come after.
+impl Drop for World {
+    fn drop(&mut self) {
+        let path = format!("/api/v1/namespaces/{}", self.namespace);
+        let delete = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            // A client belongs to the runtime that it was made in.
+            runtime.block_on(async { Admin::connect().await.send("DELETE", &path, None).await })
+        };
+        // The test has its verdict; what cannot be deleted goes with the cluster.
+        drop(std::thread::spawn(delete).join());
+    }
 }
 
 /// What a run of the program said.
@@ -81,6 +104,7 @@ impl World {
             admin,
             proxy,
             directory,
+            environment: Vec::new(),
         };
         world.write_kubeconfig(&world.path("kubeconfig"), &token);
         world
@@ -94,6 +118,11 @@ impl World {
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": self.namespace}}],
         });
         std::fs::write(path, kubeconfig.to_string()).unwrap();
+    }
+
+    /// Sets a variable for every later run of the program.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -156,6 +185,7 @@ impl World {
             .env("HOME", self.directory.path())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("KUBECONFIG", self.path("kubeconfig"))
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null());
         command
     }
@@ -306,6 +336,28 @@ impl World {
             }
         }
         found
+    }
+
+    /// Returns a snapshot that two worlds in the same state have in common: no namespace, no addresses, and
+    /// of Secrets the keys alone.
+    pub async fn normal_snapshot(&self) -> std::collections::BTreeMap<String, Value> {
+        let mut snapshot = self.snapshot().await;
+        for object in snapshot.values_mut() {
+            let text = object.to_string().replace(&self.namespace, "NAMESPACE");
+            *object = serde_json::from_str(&text).unwrap();
+            if let Some(data) = object["data"].as_object_mut() {
+                data.values_mut().for_each(|value| *value = Value::Null);
+            }
+            if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+                annotations.retain(|name, _| !name.contains("kubernetes.io/"));
+            }
+            if let Some(spec) = object["spec"].as_object_mut() {
+                for given in ["clusterIP", "clusterIPs", "volumeName"] {
+                    spec.remove(given);
+                }
+            }
+        }
+        snapshot
     }
 
     pub fn directory(&self) -> &Path {

@@ -1,0 +1,179 @@
+//! Every kind of request fails in every way, in the middle of a change: nothing is lost, nothing is
+//! invented, nothing unread is taken for settled, and afterwards one apply brings everything about.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::support::chain::{Chain, Possessions, Undisturbed, run_trials};
+use crate::support::proxy::{Fault, Match};
+use crate::support::world::{Ran, is_soak};
+
+const FAULTS: [Fault; 11] = [
+    Fault::Answer(403),
+    Fault::Answer(404),
+    Fault::Answer(409),
+    Fault::Answer(410),
+    Fault::Answer(429),
+    Fault::Answer(500),
+    Fault::Answer(503),
+    Fault::Hang,
+    Fault::Cut,
+    Fault::CutAfter,
+    Fault::Truncate,
+];
+/// Faults that each request meets in the short form.
+const FAULTS_IN_SHORT: usize = 2;
+
+/// One request to fail, and how.
+#[derive(Clone, Debug)]
+struct Trial {
+    verb: String,
+    resource: String,
+    fault: Fault,
+}
+
+/// Goes one link on where the next one would not send the request: Deployments and what goes with them
+/// come with odd links and go with even ones.
+async fn turn_to(chain: &mut Chain, trial: &Trial) {
+    let is_of_deployments = matches!(
+        trial.resource.as_str(),
+        "deployments" | "horizontalpodautoscalers" | "persistentvolumeclaims"
+    );
+    let wanted = usize::from(trial.verb != "delete");
+    if is_of_deployments && (chain.link + 1) % 2 != wanted {
+        chain.turn();
+        chain.apply("30s").await.expect(0);
+    }
+}
+
+/// Runs one trial: the next link under a fault, then without.
+async fn run(chain: &mut Chain, trial: &Trial, undisturbed: &Undisturbed) {
+    let before = Possessions::of(&chain.world).await;
+    chain.turn();
+    let matching = Match {
+        verb: trial.verb.clone(),
+        resource: trial.resource.clone(),
+        // Each hang takes the whole limit of a call, and five tries would take most of the test.
+        times: if trial.fault == Fault::Hang { 2 } else { 0 },
+    };
+    let proxy = chain.world.proxy.clone();
+    if trial.fault == Fault::Hang {
+        chain.world.set("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", "1");
+    }
+    proxy.take_hits();
+    proxy.fail(matching.clone(), trial.fault);
+    let diff = chain.world.run(&["diff"]).await;
+    check_diff(trial, &diff, proxy.take_hits());
+    proxy.heal();
+    proxy.fail(matching, trial.fault);
+    // What waits for a database comes in a later look.
+    let is_late = matches!(
+        trial.resource.as_str(),
+        "deployments" | "horizontalpodautoscalers"
+    );
+    let applied = chain.apply(if is_late { "8s" } else { "1s" }).await;
+    assert!(proxy.take_hits() > 0, "{trial:?} was never sent: {applied}");
+    let under_fault = Possessions::of(&chain.world).await;
+    before.check_kept(&under_fault, &chain.slug(), trial);
+    match applied.code {
+        // It may have got through in the end; then everything must be there.
+        0 => assert_eq!(
+            &chain.state().await,
+            chain.expected(undisturbed),
+            "{trial:?}"
+        ),
+        4 | 5 => {}
+        _ => panic!("{trial:?}: {applied}"),
+    }
+    proxy.heal();
+    chain
+        .world
+        .set("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", "20");
+    let healed = chain.apply("30s").await;
+    assert_eq!(healed.code, 0, "{trial:?}: {applied}\nthen {healed}");
+    let after = Possessions::of(&chain.world).await;
+    before.check_kept(&after, &chain.slug(), trial);
+    under_fault.check_passwords(&after, trial);
+    assert_eq!(
+        &chain.state().await,
+        chain.expected(undisturbed),
+        "{trial:?}"
+    );
+}
+
+fn check_diff(trial: &Trial, diff: &Ran, hits: usize) {
+    let is_read = match (trial.verb.as_str(), trial.fault) {
+        ("list", _) => true,
+        // The server says that it is not there, and it is not.
+        ("get", Fault::Answer(404)) => false,
+        // The server's word on what would be stored: no right to ask, or no place to store it.
+        ("dry-run", Fault::Answer(403 | 404)) => false,
+        _ => true,
+    };
+    let expected = if hits > 0 && is_read { 4 } else { 1 };
+    assert_eq!(diff.code, expected, "{trial:?}, {hits} hits: {diff}");
+    if expected == 4 {
+        let kind = kind(&trial.resource);
+        assert!(
+            diff.stdout.contains(kind),
+            "{trial:?}: {kind} is not named in {diff}"
+        );
+    }
+}
+
+fn kind(resource: &str) -> &'static str {
+    match resource {
+        "secrets" => "Secret",
+        "services" => "Service",
+        "statefulsets" => "StatefulSet",
+        "deployments" => "Deployment",
+        "networkpolicies" => "NetworkPolicy",
+        "persistentvolumeclaims" => "PersistentVolumeClaim",
+        "horizontalpodautoscalers" => "HorizontalPodAutoscaler",
+        "namespaces" => "Namespace",
+        other => panic!("no pass asks about {other}"),
+    }
+}
+
+/// Returns the trials. In the short form each request meets the next few faults in turn.
+fn trials(pairs: &BTreeSet<(String, String)>) -> Vec<Trial> {
+    let mut turn = FAULTS.into_iter().cycle();
+    let mut trials = Vec::new();
+    for (verb, resource) in pairs {
+        let mut faults: Vec<Fault> = match is_soak() {
+            true => FAULTS.to_vec(),
+            false => turn.by_ref().take(FAULTS_IN_SHORT).collect(),
+        };
+        // The answer to a new password gets lost: this one is always tried.
+        if verb == "post" && resource == "secrets" && !faults.contains(&Fault::CutAfter) {
+            faults.push(Fault::CutAfter);
+        }
+        trials.extend(faults.into_iter().map(|fault| Trial {
+            verb: verb.clone(),
+            resource: resource.clone(),
+            fault,
+        }));
+    }
+    trials
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs a cluster"]
+async fn no_fault_of_the_api_server_loses_or_invents_anything() {
+    let undisturbed = Arc::new(Undisturbed::watch().await);
+    let verbs = undisturbed.requests.iter().map(|(verb, _)| verb.as_str());
+    assert_eq!(
+        verbs.collect::<BTreeSet<_>>(),
+        BTreeSet::from(["delete", "dry-run", "get", "list", "patch", "post"]),
+    );
+    let trials = trials(&undisturbed.requests);
+    run_trials(trials, move |mut chain, trial| {
+        let undisturbed = undisturbed.clone();
+        async move {
+            turn_to(&mut chain, &trial).await;
+            run(&mut chain, &trial, &undisturbed).await;
+            chain
+        }
+    })
+    .await;
+}
