@@ -65,8 +65,8 @@ impl Question {
         let stored = match reader.dry_run(&self.key, want).await {
             Ok(stored) => stored,
             // The way is not clear yet: that the server says so is expected.
-            Err(ClusterError::Invalid(_)) if !self.unblock.is_empty() => {
-                let why = "the server can be asked only once what has its name is replaced";
+            Err(ClusterError::Invalid(_)) if self.can_unblock(want) => {
+                let why = "the server can be asked only once what excludes it is replaced";
                 self.observed.verdict = Verdict::NotAsked(Why::from(why));
                 self.observed.repair = self.repair(None);
                 return Ok(());
@@ -88,6 +88,14 @@ impl Question {
         self.describe(want, Some((&stored, taken.as_ref())));
         self.observed.repair = self.repair(taken);
         Ok(())
+    }
+
+    /// Tells whether something stands in the way that may be replaced.
+    fn can_unblock(&mut self, want: &Value) -> bool {
+        if self.unblock.is_empty() {
+            self.unblock = owned::replace_alternatives(want, &self.object);
+        }
+        !self.unblock.is_empty()
     }
 
     /// An earlier writer's item may stand in the way as long as it is not taken over. Whether the object
