@@ -130,7 +130,7 @@ pub struct Repair {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remedy {
-    /// An item that others changed has the name of one of ours; ours takes its place.
+    /// Something that others put there excludes ours, such as an item with its name; ours takes its place.
     ReplaceItem,
     /// Fields that an earlier writer left are recorded as ours, so that the apply removes them.
     TakeOver,
@@ -141,7 +141,7 @@ pub enum Remedy {
 impl std::fmt::Display for Remedy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::ReplaceItem => "first replaces what has its name",
+            Self::ReplaceItem => "first replaces what excludes it",
             Self::TakeOver => "takes over what an earlier writer left",
             Self::ReleaseReplicas => "the number of pods stays",
         })

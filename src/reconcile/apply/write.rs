@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{ApplyError, Outcome, Writers, generate, retry};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
-use crate::model::{Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
-use crate::reconcile::live::owned::standing;
+use crate::model::{FIELD_MANAGER, Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
+use crate::reconcile::live::owned::{standing, without_updates};
 use crate::reconcile::live::reduce::{ownership, reduce, takes_claims_along};
 use crate::reconcile::live::{Repair, Why};
 use crate::reconcile::plan::{Action, Step};
@@ -172,7 +172,7 @@ async fn put_right(
     for _ in 0..TRIES {
         let sent = repeat(|| cluster.patch_json(key, &repair.operations, &version)).await;
         match sent {
-            Ok(_) => return Ok(()),
+            Ok(object) => return drop_record(cluster, key, &object).await,
             Err(ClusterError::Conflict(_)) => {}
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
@@ -193,6 +193,38 @@ async fn put_right(
     Err(ApplyError::Moved(
         "it changed each time it was about to be put right".to_owned(),
     ))
+}
+
+/// Drops the record that a patch leaves of itself: what it holds would outlive our wanting it. The apply that
+/// follows records the fields anew; that this fails is no reason not to send it.
+async fn drop_record(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    patched: &Value,
+) -> Result<(), ApplyError> {
+    let mut object = patched.clone();
+    for _ in 0..TRIES {
+        let Some(records) = without_updates(&object, FIELD_MANAGER) else {
+            return Ok(());
+        };
+        let operation = json!({"op": "add", "path": "/metadata/managedFields", "value": records});
+        let version = reduce(key.kind, &object).version;
+        match cluster.patch_json(key, &[operation], &version).await {
+            Err(ClusterError::Conflict(_)) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%key, %error, "the record of a repair stays");
+                return Ok(());
+            }
+        }
+        // Controllers report on the object at once.
+        let seen = repeat(|| cluster.get(key)).await;
+        match seen.map_err(ApplyError::Cluster)? {
+            Some(seen) => object = seen,
+            None => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// Creates an object that others may create too: a namespace, or a claim that a StatefulSet made meanwhile.

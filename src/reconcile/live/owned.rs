@@ -25,6 +25,7 @@
 //! Fields that we never wrote: what matters is written even at its default, and is guarded then. Foreign
 //! items in our lists: [`foreign_items`] reports those where a stranger matters.
 
+mod alternatives;
 mod canonical;
 mod difference;
 mod foreign;
@@ -44,6 +45,7 @@ mod walk;
 use serde_json::Value;
 
 pub use self::{
+    alternatives::replace_alternatives,
     canonical::{Fingerprint, fingerprint, owned_fingerprint, standing},
     difference::{Difference, Differences, Effect, Kind, Values},
     foreign::{ForeignItem, foreign_items},
@@ -51,7 +53,7 @@ pub use self::{
     path::{FieldPath, Segment},
     prune::prune,
     record::Holder,
-    takeover::{TakeOver, merge, needs_take_over, release, take_over},
+    takeover::{TakeOver, merge, needs_take_over, release, take_over, without_updates},
     unblock::unblock,
 };
 

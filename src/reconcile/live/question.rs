@@ -63,31 +63,40 @@ impl Question {
     }
 
     async fn answer(&mut self, reader: &dyn ClusterRead, want: &Value) -> Result<(), Why> {
-        let takes_over = owned::needs_take_over(&self.object, FIELD_MANAGER);
         let stored = match reader.dry_run(&self.key, want).await {
             Ok(stored) => stored,
             // The way is not clear yet: that the server says so is expected.
-            Err(ClusterError::Invalid(_)) if !self.unblock.is_empty() => {
-                let why = "the server can be asked only once what has its name is replaced";
+            Err(ClusterError::Invalid(_)) if self.can_unblock(want) => {
+                let why = "the server can be asked only once what excludes it is replaced";
                 self.observed.verdict = Verdict::NotAsked(Why::from(why));
                 self.observed.repair = self.repair(None);
                 return Ok(());
             }
             Err(error) => return self.refused(reader, want, verdict(error)?).await,
         };
+        let recorded = self.recorded(&stored);
+        let takes_over = owned::needs_take_over(&recorded, FIELD_MANAGER);
         if !takes_over && is_unchanged(&self.object, &stored) {
             self.observed.changes.clear();
             self.observed.verdict = Verdict::Same;
             return Ok(());
         }
         let taken = match takes_over {
-            true => self.take_over(reader, want).await?,
+            true => self.take_over(reader, want, &recorded).await?,
             false => None,
         };
         self.observed.verdict = Verdict::Accepted;
         self.describe(want, Some((&stored, taken.as_ref())));
         self.observed.repair = self.repair(taken);
         Ok(())
+    }
+
+    /// Tells whether something stands in the way that may be replaced.
+    fn can_unblock(&mut self, want: &Value) -> bool {
+        if self.unblock.is_empty() {
+            self.unblock = owned::replace_alternatives(want, &self.object);
+        }
+        !self.unblock.is_empty()
     }
 
     /// An earlier writer's item may stand in the way as long as it is not taken over. Whether the object
@@ -101,7 +110,7 @@ impl Question {
         let may_be_in_the_way = matches!(verdict, Verdict::Refused(_))
             && owned::needs_take_over(&self.object, FIELD_MANAGER);
         let taken = match may_be_in_the_way {
-            true => self.take_over(reader, want).await?,
+            true => self.take_over(reader, want, &self.object).await?,
             false => None,
         };
         self.describe(want, None);
@@ -115,12 +124,23 @@ impl Question {
         Ok(())
     }
 
+    /// Returns the object with its records or, where they were wiped, with those that an apply would make.
+    fn recorded(&self, stored: &Value) -> Value {
+        let mut object = self.object.clone();
+        let records = &mut object["metadata"]["managedFields"];
+        if records.as_array().is_none_or(Vec::is_empty) {
+            *records = stored["metadata"]["managedFields"].clone();
+        }
+        object
+    }
+
     /// Asks what a new object would look like, so that leftovers can be told from defaults. Where the
     /// server refuses to say, nothing is taken over.
     async fn take_over(
         &self,
         reader: &dyn ClusterRead,
         want: &Value,
+        recorded: &Value,
     ) -> Result<Option<owned::TakeOver>, Why> {
         let mut new = want.clone();
         new["metadata"]["name"] = NEW_NAME.into();
@@ -129,7 +149,7 @@ impl Question {
             ..self.key.clone()
         };
         match reader.dry_run(&key, &new).await {
-            Ok(fresh) => Ok(owned::take_over(want, &self.object, &fresh, FIELD_MANAGER)),
+            Ok(fresh) => Ok(owned::take_over(want, recorded, &fresh, FIELD_MANAGER)),
             Err(error) => verdict(error).map(|_| None),
         }
     }
@@ -155,7 +175,7 @@ impl Question {
         }
         if reasons.iter().any(|reason| *reason != Remedy::ReplaceItem) {
             let path = "/metadata/managedFields";
-            operations.push(json!({"op": "replace", "path": path, "value": records}));
+            operations.push(json!({"op": "add", "path": path, "value": records}));
         }
         (!reasons.is_empty()).then(|| Repair {
             reasons,

@@ -141,3 +141,40 @@ fn write_canonical(value: &Value, out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        model::Kind,
+        reconcile::{live::Remedy, render::samples},
+    };
+
+    fn with(reasons: &[Remedy], version: &str) -> String {
+        let mut plan = samples::empty();
+        let before = (!reasons.is_empty()).then(|| Repair {
+            reasons: reasons.iter().copied().collect::<BTreeSet<_>>(),
+            operations: vec![json!({"op": "remove", "path": version})],
+            version: version.to_owned(),
+            standing: [0; 16],
+        });
+        let mut action = samples::update(samples::workload("ab", json!([])), Vec::new());
+        if let Action::Update { before: slot, .. } = &mut action {
+            *slot = before;
+        }
+        let key = samples::object(Kind::StatefulSet, "challenge-ab");
+        plan.steps = vec![samples::step("ab", key, action)];
+        plan_digest(&plan)
+    }
+
+    #[test]
+    fn what_is_put_right_first_is_part_of_a_plan_and_its_times_are_not() {
+        let plain = with(&[], "1");
+        let taken = with(&[Remedy::TakeOver], "1");
+        assert_ne!(plain, taken);
+        assert_eq!(taken, with(&[Remedy::TakeOver], "2"));
+        assert_ne!(taken, with(&[Remedy::ReplaceItem], "1"));
+    }
+}

@@ -161,7 +161,7 @@ async fn a_scaled_stateful_set_is_scaled_back() {
     let change = &changes(&step)[0];
     assert_eq!(change.path, "spec.replicas");
     let by = change.taken_by.as_deref().unwrap_or_default();
-    assert!(by.starts_with("kubectl at "), "{by}");
+    assert!(by.starts_with("kubectl"), "{by}");
     passes.run(planned).await;
     passes.settle(&platform).await;
     assert_eq!(passes.get(SET, NAME).await["spec"]["replicas"], 1);

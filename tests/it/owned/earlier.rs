@@ -233,6 +233,15 @@ async fn wiped_records_are_written_anew_and_orphans_go() {
         assert!(wiped["metadata"]["managedFields"].is_null());
     }
     let platform = passes.declare(&format!("{SMALL}\nenv: {{KEPT: \"2\"}}"));
+    // The first plan shows all of it, and one pass does it.
+    let planned = passes.plan(&platform).await;
+    let shown: Vec<&str> = planned.plan.steps.iter().flat_map(paths).collect();
+    let env = "spec.template.spec.containers[challenge].env";
+    for path in [format!("{env}[OLD]"), format!("{env}[KEPT].value")] {
+        assert!(shown.contains(&path.as_str()), "{path} in {shown:?}");
+    }
+    passes.run(planned).await;
+    passes.expect_quiet(&platform).await;
     passes.settle(&platform).await;
     passes.expect_quiet(&platform).await;
     let set = passes.get("statefulsets", NAME).await;

@@ -170,3 +170,36 @@ async fn an_autoscalers_count_is_equal_at_any_number_and_survives_the_switch() {
     passes.settle(&autoscaled).await;
     assert_eq!(passes.get("deployments", NAME).await["spec"]["replicas"], 3);
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn alternatives_that_exclude_ours_are_replaced() {
+    let (passes, platform) = Passes::settled(&fixed()).await;
+    let container = "/spec/template/spec/containers/0";
+    let reference = json!({"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}});
+    let edits = [
+        json!([{"op": "replace", "path": "/spec/strategy/type", "value": "RollingUpdate"}]),
+        json!([
+            {"op": "remove", "path": format!("{container}/readinessProbe/httpGet")},
+            {"op": "add", "path": format!("{container}/readinessProbe/exec"), "value": {"command": ["true"]}},
+        ]),
+        json!([
+            {"op": "remove", "path": format!("{container}/env/0/value")},
+            {"op": "add", "path": format!("{container}/env/0/valueFrom"), "value": reference},
+        ]),
+        json!([{"op": "replace", "path": "/spec/template/spec/volumes/1", "value": {"name": "platform-secrets", "emptyDir": {}}}]),
+    ];
+    for edit in edits {
+        let before = passes.get("deployments", NAME).await;
+        passes
+            .edit_json("deployments", NAME, "kubectl-edit", edit.clone())
+            .await;
+        let (planned, _) = passes.only_step(&platform, Kind::Deployment).await;
+        passes.run(planned).await;
+        passes.settle(&platform).await;
+        passes.expect_quiet(&platform).await;
+        let after = passes.get("deployments", NAME).await;
+        assert_eq!(after["spec"], before["spec"], "{edit}");
+        assert!(owned_by(&after, US, "Update").is_null(), "{edit}");
+    }
+}

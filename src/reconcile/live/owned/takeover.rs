@@ -89,6 +89,21 @@ pub fn take_over(want: &Value, live: &Value, fresh: &Value, manager: &str) -> Op
     })
 }
 
+/// Returns the records without those of updates by `manager`, as a JSON patch leaves one; `None` where there
+/// are none, or no others.
+pub fn without_updates(live: &Value, manager: &str) -> Option<Value> {
+    let is_update = |record: &&Value| {
+        record::text(record, "manager") == manager
+            && record::text(record, "operation") == "Update"
+            && record::text(record, "subresource").is_empty()
+    };
+    let all = record::records(live).count();
+    let others: Vec<&Value> = record::records(live)
+        .filter(|record| !is_update(record))
+        .collect();
+    (!others.is_empty() && others.len() < all).then(|| json!(others))
+}
+
 /// Adds the paths of one record to another.
 pub fn merge(into: &mut Value, from: Value) {
     match (into, from) {
