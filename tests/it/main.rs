@@ -6,8 +6,11 @@ mod example;
 mod foreign;
 mod guards;
 mod lifecycle;
+mod on_postgres;
 mod retention;
+mod secrets;
 mod support;
+mod tags;
 
 use std::collections::BTreeSet;
 use std::path::Path;
