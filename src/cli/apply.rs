@@ -310,13 +310,15 @@ fn exit(
         State::Converged => Ok(Exit::Done),
         State::NotWaited if failed.is_empty() => Ok(Exit::Done),
         State::NotWaited | State::Stuck => {
-            let failed = failed.iter().map(|(key, why)| format!("{key}: {why}"));
+            let failed = failed
+                .iter()
+                .map(|(key, why)| mask::line(&format!("{key}: {why}")));
             let left: Vec<String> = failed.chain(held(&converged.last.plan, |_| true)).collect();
             let message = format!(
                 "some keys failed or are held{}; the rest was done",
                 shorten(&left)
             );
-            Err(CliError::not_converged(mask::line(&message)).hint(hint))
+            Err(CliError::not_converged(message).hint(hint))
         }
         State::TimedOut => {
             let waiting = waiting.iter().cloned();

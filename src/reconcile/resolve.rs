@@ -154,7 +154,7 @@ fn explain(image: &ImageRef, error: &ImagesError) -> String {
 }
 
 fn unknown(image: &ImageRef, why: &str) -> String {
-    format!("{image}: {why}; pin the digest: image: {image}@sha256:…")
+    format!("{image}: {why}; pin the digest: write `@sha256:<64 hex>` behind it")
 }
 
 fn gpus_of(challenge: &Challenge) -> u32 {

@@ -85,3 +85,32 @@ fn write_the_expected_texts() {
         std::fs::write(case.with_extension("expect"), format!("{text}\n")).unwrap();
     }
 }
+
+#[test]
+fn the_program_refuses_each_with_exit_2_place_and_remedy() {
+    for case in cases() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in read(&case) {
+            let path = folder.path().join(&file.name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &file.bytes).unwrap();
+        }
+        let source = if case.is_file() { "platform.yaml" } else { "." };
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_platform"))
+            .args(["check", source])
+            .current_dir(folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        let name = case.display();
+        let shown =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {shown}");
+        assert!(shown.contains(".yaml"), "{name} names its file: {shown}");
+        assert!(
+            shown.contains("error: ") && shown.contains("hint: "),
+            "{name}: {shown}"
+        );
+        assert!(!shown.contains(CANARY), "{name}");
+    }
+}

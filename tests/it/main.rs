@@ -14,9 +14,12 @@ mod foreign;
 mod guards;
 mod kills;
 mod lifecycle;
+mod on_postgres;
 mod owned;
 mod retention;
+mod secrets;
 mod support;
+mod tags;
 
 use std::collections::BTreeSet;
 use std::path::Path;

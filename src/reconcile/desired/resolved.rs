@@ -109,14 +109,11 @@ fn pinned(image: &ImageRef, facts: &Facts) -> Result<ImageRef, String> {
     if image.digest.is_some() {
         return Ok(image.clone());
     }
-    let why = match facts.digests.get(image) {
-        Some(Ok(digest)) => return Ok(image.with_digest(digest.clone())),
-        Some(Err(why)) => why.as_str(),
-        None => "it was not looked up",
-    };
-    Err(format!(
-        "the digest of {image} is not known: {why}; declare it as `{image}@sha256:…`"
-    ))
+    match facts.digests.get(image) {
+        Some(Ok(digest)) => Ok(image.with_digest(digest.clone())),
+        Some(Err(why)) => Err(why.clone()),
+        None => Err(format!("{image} was not looked up")),
+    }
 }
 
 fn tolerations(placement: &Placement) -> Result<Vec<Toleration>, String> {

@@ -79,7 +79,7 @@ async fn a_registry_that_is_away_withholds_its_images_and_no_others() {
     assert_eq!(
         found[&image("quay.io/o/bb:1")].as_ref().unwrap_err(),
         "quay.io/o/bb:1: the registry quay.io could not be reached: connection refused; \
-         pin the digest: image: quay.io/o/bb:1@sha256:…"
+         pin the digest: write `@sha256:<64 hex>` behind it"
     );
 }
 
