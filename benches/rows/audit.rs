@@ -1,0 +1,46 @@
+//! Requests as the API server itself counts them, in the audit log of the cluster.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::world::variable;
+
+/// The log from one moment on.
+pub struct Audit {
+    log: BufReader<File>,
+}
+
+impl Audit {
+    /// Begins to count now; `None` where the cluster keeps no log.
+    pub fn begin() -> Result<Option<Self>> {
+        let Some(path) = variable("PLATFORM_TEST_AUDIT") else {
+            return Ok(None);
+        };
+        let mut file = File::open(path).context("open the audit log")?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Some(Self {
+            log: BufReader::new(file),
+        }))
+    }
+
+    /// Returns the requests since, by verb, that a client of ours sent to a namespace: controllers and
+    /// nodes have names that begin with `system:`.
+    pub fn requests(self, namespace: &str) -> Result<BTreeMap<String, usize>> {
+        let mut requests: BTreeMap<String, usize> = BTreeMap::new();
+        for line in self.log.lines() {
+            let event: Value = serde_json::from_str(&line?).context("read the audit log")?;
+            let user = event["user"]["username"].as_str().unwrap_or_default();
+            let is_there = event["objectRef"]["namespace"] == namespace
+                || event["objectRef"]["name"] == namespace;
+            if is_there && !user.starts_with("system:") && event["stage"] == "ResponseComplete" {
+                let verb = event["verb"].as_str().unwrap_or_default();
+                *requests.entry(verb.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(requests)
+    }
+}
