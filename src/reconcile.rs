@@ -23,6 +23,8 @@ pub mod status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use self::record::Cause;
+
 use self::apply::{Outcome, Progress, Writers};
 use self::desired::{Desired, build_desired};
 use self::live::{Live, Rows, Why, see_live};
@@ -81,14 +83,6 @@ pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) 
         plan,
         facts,
     }
-}
-
-/// Who runs a pass and from where, for its record.
-pub struct Cause<'a> {
-    /// Where the declaration came from, as people are shown it.
-    pub source: &'a str,
-    /// Who asked for it.
-    pub actor: &'a str,
 }
 
 /// Carries out a plan and records what came of each step. `now` is the time it begins, and `ended` tells

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form};
-use crate::edge::database::{KeyOutcome, PassCounts, PassRecord, PassSummary};
+use crate::model::pass::{KeyOutcome, PassCounts, PassRecord, PassSummary};
 use crate::reconcile::render::mask;
 
 /// Arguments of `history`.
@@ -178,8 +178,8 @@ fn counts(counts: &PassCounts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::database::{KeyAction, KeyResult, PassOutcome};
     use crate::model::Revision;
+    use crate::model::pass::{KeyAction, KeyResult, PassOutcome};
 
     #[test]
     fn a_pass_reads_as_a_head_and_a_line_for_each_key() {

@@ -25,10 +25,9 @@ use jiff::Timestamp;
 
 pub use error::DatabaseError;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
-pub use passes::{
-    KeyAction, KeyOutcome, KeyResult, MAX_KEYS, PassCounts, PassOutcome, PassRecord, PassSummary,
-};
+pub use passes::MAX_KEYS;
 
+use crate::model::pass::{PassRecord, PassSummary};
 use crate::model::{Digest, ImageRef, Revision, Row, RowKey, Secret};
 use location::Location;
 use store::{Engine, Store};

@@ -5,6 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// The longest text read as a quantity. An `i128` of thousandths has 39 digits; the rest is room for
+/// sign, point, zeros and suffix.
+const MAX_TEXT: usize = 64;
+
+/// Powers of ten beyond this cannot fit an `i128`, whatever stands before them.
+const MAX_POWER: u32 = 38;
+
 /// A quantity as the API server accepts it (`2`, `500m`, `4Gi`), positive, with its text kept as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -66,93 +73,169 @@ impl From<Quantity> for String {
     }
 }
 
-/// Returns a quantity's value in thousandths, rounded up as the API server rounds; `None` when the text
-/// is no quantity or too large to count.
+/// Returns a quantity's value in thousandths, rounded away from zero as the API server rounds.
+///
+/// Reads every suffix that the API knows (`n u m k M G T P E`, `Ki` … `Ei`, `e` or `E` with an exponent);
+/// `None` when the text is no quantity, or too large to count.
 #[must_use]
 pub fn thousandths(text: &str) -> Option<i128> {
-    let (negative, rest) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(rest.len());
-    let (number, suffix) = rest.split_at(end);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.len() + fraction.len() == 0 || fraction.contains('.') || number.len() > 40 {
+    if text.len() > MAX_TEXT {
         return None;
     }
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let (numerator, denominator) = scale(suffix)?;
-    let divisor =
-        denominator.checked_mul(10i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
-    let scaled = digits.checked_mul(numerator)?.checked_mul(1000)?;
-    let up = scaled / divisor + i128::from(!negative && scaled % divisor != 0);
-    Some(if negative { -up } else { up })
+    let (is_negative, unsigned) = split_sign(text);
+    let end = unsigned
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at(end);
+    let (digits, places) = parse_number(number)?;
+    let unit = parse_suffix(suffix)?;
+    let power = unit.ten.checked_add(3)?.checked_sub(places)?;
+    let magnitude = scale(digits.checked_mul(unit.factor)?, power)?;
+    Some(if is_negative { -magnitude } else { magnitude })
 }
 
-/// Returns what a suffix multiplies and divides by.
-fn scale(suffix: &str) -> Option<(i128, i128)> {
-    Some(match suffix {
-        "" => (1, 1),
-        "n" => (1, 1_000_000_000),
-        "u" => (1, 1_000_000),
-        "m" => (1, 1_000),
-        "k" => (1_000, 1),
-        "M" => (1_000_000, 1),
-        "G" => (1_000_000_000, 1),
-        "T" => (1_000_000_000_000, 1),
-        "P" => (1_000_000_000_000_000, 1),
-        "E" => (1_000_000_000_000_000_000, 1),
-        "Ki" => (1 << 10, 1),
-        "Mi" => (1 << 20, 1),
-        "Gi" => (1 << 30, 1),
-        "Ti" => (1 << 40, 1),
-        "Pi" => (1 << 50, 1),
-        "Ei" => (1 << 60, 1),
-        _ => return exponent(suffix),
-    })
+/// What a suffix multiplies by: `factor` × 10^`ten`.
+struct Unit {
+    factor: i128,
+    ten: i32,
 }
 
-fn exponent(suffix: &str) -> Option<(i128, i128)> {
-    let power = suffix.strip_prefix(['e', 'E'])?;
-    let power: i32 = power.parse().ok()?;
-    let factor = 10i128.checked_pow(power.unsigned_abs())?;
-    Some(if power < 0 { (1, factor) } else { (factor, 1) })
+fn split_sign(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+/// Digits without the point, and how many stood behind it.
+fn parse_number(text: &str) -> Option<(i128, i32)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        return None;
+    }
+    // Trailing zeros say nothing, and would make a long but small number overflow.
+    let fraction = fraction.trim_end_matches('0');
+    let mut digits: i128 = 0;
+    for byte in whole.bytes().chain(fraction.bytes()) {
+        digits = digits
+            .checked_mul(10)?
+            .checked_add(i128::from(byte - b'0'))?;
+    }
+    Some((digits, i32::try_from(fraction.len()).ok()?))
+}
+
+fn parse_suffix(suffix: &str) -> Option<Unit> {
+    let decimal = |ten| Some(Unit { factor: 1, ten });
+    let binary = |shift: u32| {
+        Some(Unit {
+            factor: 1 << shift,
+            ten: 0,
+        })
+    };
+    match suffix {
+        "n" => decimal(-9),
+        "u" => decimal(-6),
+        "m" => decimal(-3),
+        "" => decimal(0),
+        "k" => decimal(3),
+        "M" => decimal(6),
+        "G" => decimal(9),
+        "T" => decimal(12),
+        "P" => decimal(15),
+        "E" => decimal(18),
+        "Ki" => binary(10),
+        "Mi" => binary(20),
+        "Gi" => binary(30),
+        "Ti" => binary(40),
+        "Pi" => binary(50),
+        "Ei" => binary(60),
+        _ => decimal(parse_exponent(suffix)?),
+    }
+}
+
+fn parse_exponent(suffix: &str) -> Option<i32> {
+    let exponent = suffix.strip_prefix(['e', 'E'])?;
+    let (_, digits) = split_sign(exponent);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| exponent.parse().ok()).flatten()
+}
+
+/// Returns `digits` × 10^`power`, rounded up.
+fn scale(digits: i128, power: i32) -> Option<i128> {
+    if digits == 0 {
+        return Some(0);
+    }
+    let distance = power.unsigned_abs();
+    if power < 0 {
+        return Some(divide_up(digits, distance));
+    }
+    digits.checked_mul(10_i128.checked_pow(distance)?)
+}
+
+fn divide_up(digits: i128, power: u32) -> i128 {
+    if power > MAX_POWER {
+        return 1;
+    }
+    let divisor = 10_i128.pow(power);
+    let rest = i128::from(digits % divisor != 0);
+    digits / divisor + rest
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn spellings_of_one_value_agree() {
-        for (a, b) in [
-            ("0.5", "500m"),
-            ("1000m", "1"),
-            ("4096Mi", "4Gi"),
-            ("1.5Gi", "1536Mi"),
-            ("1000000000", "1G"),
-            ("0.0005", "1m"),
-            ("01", "+1"),
-            ("1e3", "1k"),
-            ("1E-3", "1m"),
-            ("2000000n", "2m"),
-        ] {
-            assert_eq!(thousandths(a), thousandths(b), "{a} {b}");
+    fn each_suffix_has_its_factor() {
+        let powers = [
+            ("k", 6),
+            ("M", 9),
+            ("G", 12),
+            ("T", 15),
+            ("P", 18),
+            ("E", 21),
+        ];
+        for (suffix, power) in powers {
+            assert_eq!(thousandths(&format!("1{suffix}")), Some(10_i128.pow(power)));
         }
-        assert_eq!(thousandths("-1"), Some(-1000));
+        for (index, suffix) in ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].into_iter().enumerate() {
+            let shift = 10 * (index + 1);
+            assert_eq!(thousandths(&format!("1{suffix}")), Some(1000 << shift));
+        }
     }
 
     #[test]
     fn what_is_no_quantity_is_none() {
-        for bad in [
-            "", "m", ".", "1.2.3", "1 Gi", "1g", "0x1", "1e", "e3", "1e999", "--1", "1Zi", "é",
+        for text in [
+            "", "-", "+", ".", "m", "Gi", "1e", "1x", "1 ", " 1", "1.2.3", "1..", "--1", "+-1",
+            "1Kib", "1e1.5", "1e+", "1K", "0x1", "١", "1é", "1ki", "NaN", "inf",
         ] {
-            assert_eq!(thousandths(bad), None, "{bad:?}");
+            assert_eq!(thousandths(text), None, "{text:?}");
         }
-        assert_eq!(thousandths(&"9".repeat(60)), None);
+    }
+
+    #[test]
+    fn what_is_too_large_to_count_is_none() {
+        for text in [
+            "1e40",
+            "1e2147483647",
+            "1e99999999999",
+            "999999999999999999999999999999999999999",
+            "9999999999999999999999Ei",
+        ] {
+            assert_eq!(thousandths(text), None, "{text}");
+        }
+        assert_eq!(thousandths(&"0".repeat(65)), None);
+        assert_eq!(thousandths("0.1e-2147483648"), Some(1));
+        assert_eq!(
+            thousandths("0.00001e-2147483648"),
+            None,
+            "the exponent itself overflows"
+        );
+        assert_eq!(thousandths("1e-99"), Some(1));
+        assert_eq!(thousandths("0e99"), Some(0));
     }
 
     #[test]
@@ -162,5 +245,33 @@ mod tests {
         assert_eq!(Quantity::parse_memory("4G").unwrap().as_str(), "4G");
         assert_eq!(Quantity::parse("0"), Err(QuantityError));
         assert_eq!(Quantity::parse("-1"), Err(QuantityError));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in ".{0,70}") {
+            prop_assert!(thousandths(&text).is_none_or(|_| text.len() <= MAX_TEXT));
+        }
+
+        #[test]
+        fn near_quantities_are_read_without_panic(text in "[-+]?[0-9]{0,40}[.]?[0-9]{0,40}([eE][-+]?[0-9]{0,12}|[numkMGTPEKi]{0,2})") {
+            prop_assert!(thousandths(&text).is_none_or(|_| text.len() <= MAX_TEXT));
+        }
+
+        #[test]
+        fn an_amount_is_the_same_in_every_unit(amount in 0_i64..1_000_000_000) {
+            let milli = i128::from(amount);
+            prop_assert_eq!(thousandths(&format!("{amount}m")), Some(milli));
+            prop_assert_eq!(thousandths(&format!("{}.{:03}", amount / 1000, amount % 1000)), Some(milli));
+            prop_assert_eq!(thousandths(&format!("{amount}e-3")), Some(milli));
+            prop_assert_eq!(thousandths(&format!("{amount}000u")), Some(milli));
+        }
+
+        #[test]
+        fn parts_of_a_thousandth_round_away_from_zero(amount in 0_i64..1_000_000, part in 1_i64..1000) {
+            let text = format!("{}u", amount * 1000 + part);
+            prop_assert_eq!(thousandths(&text), Some(i128::from(amount) + 1));
+            prop_assert_eq!(thousandths(&format!("-{text}")), Some(-i128::from(amount) - 1));
+        }
     }
 }

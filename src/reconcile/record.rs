@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::Cause;
 use super::apply::Outcome;
 use super::plan::{Action, Held, Plan, Step, digest::plan_digest};
-use crate::edge::database::{
-    KeyAction, KeyOutcome, KeyResult, PassCounts, PassOutcome, PassRecord,
-};
 use crate::model::Key;
+use crate::model::pass::{KeyAction, KeyOutcome, KeyResult, PassCounts, PassOutcome, PassRecord};
+
+/// Who runs a pass and from where, for its record.
+pub struct Cause<'a> {
+    /// Where the declaration came from, as people are shown it.
+    pub source: &'a str,
+    /// Who asked for it.
+    pub actor: &'a str,
+}
 
 /// Returns the record of a pass. `times` are its beginning and its end.
 #[must_use]

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use super::store::{Access, Retention, Store};
 use super::*;
+use crate::model::pass::*;
 use crate::model::revision::Commit;
 use crate::model::{Slug, TargetId};
 use pass_cases::*;

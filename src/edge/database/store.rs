@@ -15,10 +15,8 @@ use sqlx::migrate::Migrator;
 use super::error::translate;
 use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{head_document, keys_document, stamp};
-use super::{
-    Database, DatabaseError, KeyOutcome, MigrationStatus, PassRecord, PassSummary, ResolvedDigest,
-    revision_id, rows,
-};
+use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, revision_id, rows};
+use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
 use crate::model::{Digest, ImageRef, Revision, Row, RowKey, Slug, TargetId};
 
 /// How long one call may take with everything it waits for; the server's own limits are shorter.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::resolved::Resolved;
 use crate::model::{
     Component, DECLARED_DIGEST, FIELD_MANAGER, Generated, Item, Object, Ownership, Slug,
-    item::Recipe,
+    item::Recipe, manifest::prune,
 };
 use crate::spec::platform::Drift;
 
@@ -145,23 +145,6 @@ pub(super) fn rendered(of: impl Serialize) -> Value {
         .expect("Kubernetes types have text keys only, so they are always JSON");
     prune(&mut manifest);
     manifest
-}
-
-/// Removes null and `[]` at every depth: the server stores some of them and then never agrees with what
-/// was sent. `{}` stays, for it can mean "any" or "all".
-fn prune(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.values_mut().for_each(prune);
-            members.retain(|_, member| !is_nothing(member));
-        }
-        Value::Array(items) => items.iter_mut().for_each(prune),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-fn is_nothing(value: &Value) -> bool {
-    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// Returns a map of owned texts.

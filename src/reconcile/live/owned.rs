@@ -32,7 +32,6 @@ mod foreign;
 mod immutable;
 mod items;
 mod path;
-mod prune;
 pub mod quantity;
 mod record;
 mod same;
@@ -51,7 +50,6 @@ pub use self::{
     foreign::{ForeignItem, foreign_items},
     immutable::{immutable, is_refused},
     path::{FieldPath, Segment},
-    prune::prune,
     record::Holder,
     takeover::{TakeOver, merge, needs_take_over, release, take_over, without_updates},
     unblock::unblock,
@@ -76,7 +74,7 @@ pub enum Comparison {
 /// Compares the object we would apply with the object as listed, as far as `manager` owns it.
 ///
 /// `want` carries `apiVersion` and `kind`; `live` carries `metadata.managedFields`, and may lack both as
-/// items of a list response do. Null and `[]` members of the want are ignored, as [`prune`] drops them
+/// items of a list response do. Null and `[]` members of the want are ignored, as [`crate::model::manifest::prune`] drops them
 /// before sending. Never fails: records of an unknown form are differences.
 pub fn compare(want: &Value, live: &Value, manager: &str) -> Comparison {
     if is_terminating(live) {

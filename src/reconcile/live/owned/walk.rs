@@ -14,6 +14,7 @@ use super::{
     record::{self, Shape},
     same::{self, Units},
 };
+use crate::model::manifest::is_sent;
 
 /// Objects of the API are about thirty levels deep. Deeper records are not followed.
 const MAX_DEPTH: usize = 64;
@@ -32,15 +33,6 @@ pub(super) fn walk(
     };
     walk.value(want, fields, Some(live), Units::Plain);
     walk.recorder.finish()
-}
-
-/// Tells whether a member is sent at all: null and `[]` are dropped before sending.
-pub(super) fn is_sent(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Array(items) => !items.is_empty(),
-        _ => true,
-    }
 }
 
 struct Walk<'a> {

@@ -1,28 +1,31 @@
-//! What is left out of a want before it is compared and sent.
+//! What is left out of a manifest before it is sent, and so before it is compared.
 
 use serde_json::Value;
 
-use super::walk::is_sent;
-
-/// Drops null and `[]` members everywhere in a want; `{}` stays, because it means something
-/// (`emptyDir: {}`, `podSelector: {}`).
+/// Drops null and `[]` members everywhere; `{}` stays, because it means something (`emptyDir: {}`,
+/// `podSelector: {}`).
 ///
 /// Both are hazards when sent: the server stores `data: {key: null}` of a Secret as `""` and then writes
 /// at every apply, and an empty atomic list raises `generation` at every apply. Elements of lists are
 /// kept as they are, since dropping one would move the others.
-pub fn prune(mut want: Value) -> Value {
-    prune_in_place(&mut want);
-    want
-}
-
-fn prune_in_place(value: &mut Value) {
-    match value {
+pub fn prune(manifest: &mut Value) {
+    match manifest {
         Value::Object(members) => {
-            members.values_mut().for_each(prune_in_place);
+            members.values_mut().for_each(prune);
             members.retain(|_, member| is_sent(member));
         }
-        Value::Array(items) => items.iter_mut().for_each(prune_in_place),
-        _ => {}
+        Value::Array(items) => items.iter_mut().for_each(prune),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Tells whether a member is sent at all: null and `[]` are dropped.
+#[must_use]
+pub fn is_sent(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
     }
 }
 
@@ -44,7 +47,9 @@ mod tests {
             "data": { "empty": "" },
             "args": ["", null, 0],
         });
-        assert_eq!(prune(want), pruned);
-        assert_eq!(prune(pruned.clone()), pruned);
+        for mut value in [want, pruned.clone()] {
+            prune(&mut value);
+            assert_eq!(value, pruned);
+        }
     }
 }

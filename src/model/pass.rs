@@ -1,0 +1,152 @@
+//! A pass as it is kept: which revision, who, what came of it, and the outcome for each key.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Revision;
+
+/// A pass with its outcomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassRecord {
+    /// Its number; given by the database, so absent in a new record.
+    pub id: Option<i64>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Where the declaration came from, as people are shown it.
+    pub source: String,
+    /// What it worked from.
+    pub revision: Revision,
+    /// Who started it.
+    pub actor: String,
+    /// The digest of its plan.
+    pub plan_digest: String,
+    /// What came of it.
+    pub outcome: PassOutcome,
+    /// How many of what.
+    pub counts: PassCounts,
+    /// What came of each key that was to change or was held.
+    pub keys: Vec<KeyOutcome>,
+}
+
+/// A pass without its outcomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassSummary {
+    /// Its number.
+    pub id: i64,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Where the declaration came from, as people are shown it.
+    pub source: String,
+    /// What it worked from.
+    pub revision: Revision,
+    /// Who started it.
+    pub actor: String,
+    /// The digest of its plan.
+    pub plan_digest: String,
+    /// What came of it.
+    pub outcome: PassOutcome,
+    /// How many of what.
+    pub counts: PassCounts,
+    /// How many keys had an outcome; more than are kept when it had very many.
+    pub key_count: u64,
+}
+
+/// What came of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PassOutcome {
+    /// Nothing was to be done.
+    Converged,
+    /// Everything was done.
+    Changed,
+    /// Some of it was done.
+    Partial,
+    /// Nothing could be done.
+    Failed,
+    /// A guard or a check did not let it begin.
+    Refused,
+}
+
+/// How many keys of each sort a pass had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassCounts {
+    /// Made.
+    pub created: u64,
+    /// Changed.
+    pub updated: u64,
+    /// Deleted.
+    pub deleted: u64,
+    /// As they should be.
+    pub unchanged: u64,
+    /// Not touched, for a reason, or waiting for another key.
+    pub held: u64,
+    /// Tried without success.
+    pub failed: u64,
+}
+
+/// What came of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyOutcome {
+    /// The key, as people are shown it.
+    pub key: String,
+    /// The challenge it belongs to, if any.
+    pub slug: Option<String>,
+    /// What was to be done.
+    pub action: KeyAction,
+    /// What came of it.
+    pub outcome: KeyResult,
+    /// Why, when it was not done.
+    pub why: Option<String>,
+}
+
+/// What was to be done to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyAction {
+    /// Make it.
+    Create,
+    /// Change it.
+    Update,
+    /// Delete it.
+    Delete,
+    /// Nothing: it was held.
+    None,
+}
+
+/// What came of what was to be done to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyResult {
+    /// It was done.
+    Done,
+    /// It was tried.
+    Failed,
+    /// Something before it failed.
+    NotReached,
+    /// It was not to be done.
+    Held,
+}
+
+impl PassSummary {
+    /// Adds the outcomes.
+    #[must_use]
+    pub fn with_keys(self, keys: Vec<KeyOutcome>) -> PassRecord {
+        PassRecord {
+            id: Some(self.id),
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            source: self.source,
+            revision: self.revision,
+            actor: self.actor,
+            plan_digest: self.plan_digest,
+            outcome: self.outcome,
+            counts: self.counts,
+            keys,
+        }
+    }
+}
