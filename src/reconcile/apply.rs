@@ -21,6 +21,8 @@ use crate::model::{ClusterName, Key, Kind, ObjectKey, Slug};
 
 /// Writes under way at once: what a raw loop of applies uses; more only queues at the API server.
 const CONCURRENT_WRITES: usize = 16;
+/// Rows under way at once, counted apart: a database that syncs its disk for each must not hold up objects.
+const CONCURRENT_ROWS: usize = 4;
 /// Challenges under way at once; each has few steps that may run side by side.
 const CONCURRENT_CHALLENGES: usize = 64;
 
@@ -103,7 +105,8 @@ pub async fn apply(
         writers,
         revision: &plan.revision,
         now,
-        permits: Semaphore::new(CONCURRENT_WRITES),
+        object_permits: Semaphore::new(CONCURRENT_WRITES),
+        row_permits: Semaphore::new(CONCURRENT_ROWS),
     };
     let mut groups: BTreeMap<Option<&Slug>, Vec<&Step>> = BTreeMap::new();
     for step in &plan.steps {

@@ -21,13 +21,18 @@ pub(super) struct Writer<'a> {
     pub(super) writers: &'a Writers,
     pub(super) revision: &'a Revision,
     pub(super) now: jiff::Timestamp,
-    pub(super) permits: Semaphore,
+    pub(super) object_permits: Semaphore,
+    pub(super) row_permits: Semaphore,
 }
 
 impl Writer<'_> {
     pub(super) async fn run(&self, step: &Step) -> Outcome {
-        // The semaphore is never closed, so a permit always comes.
-        let _permit = self.permits.acquire().await;
+        let permits = match &step.key {
+            Key::Row(_) => &self.row_permits,
+            Key::Object(_) => &self.object_permits,
+        };
+        // The semaphores are never closed, so a permit always comes.
+        let _permit = permits.acquire().await;
         let written = match (&step.key, &step.action) {
             (Key::Row(row), action) => self.write_row(row, action, step).await,
             (Key::Object(key), action) => self.write_object(key, action).await,
