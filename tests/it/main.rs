@@ -13,6 +13,7 @@ mod faults;
 mod foreign;
 mod guards;
 mod kills;
+mod layering;
 mod lifecycle;
 mod on_postgres;
 mod owned;

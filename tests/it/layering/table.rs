@@ -1,0 +1,252 @@
+//! Who may depend on whom. From top to bottom: a part uses only what stands above it.
+
+/// One part of the program.
+pub struct Part {
+    /// Its module; the deepest part that a module lies in counts.
+    pub module: &'static str,
+    /// The parts it may use, beside those in its own folder.
+    pub uses: &'static [&'static str],
+    /// The crates it may use, beside [`EVERYWHERE`].
+    pub crates: &'static [&'static str],
+    /// Whether it computes only: no file, clock, network, task or randomness.
+    pub is_pure: bool,
+}
+
+/// Crates that any part may use: they describe values and do nothing outside.
+pub const EVERYWHERE: [&str; 3] = ["serde", "serde_json", "thiserror"];
+
+/// Parts of the standard library that reach outside.
+pub const OUTSIDE: [&str; 9] = [
+    "std::env",
+    "std::fs",
+    "std::net::TcpListener",
+    "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
+    "std::net::UdpSocket",
+    "std::process",
+    "std::thread",
+    "std::time::SystemTime",
+];
+
+const fn pure(
+    module: &'static str,
+    uses: &'static [&'static str],
+    crates: &'static [&'static str],
+) -> Part {
+    Part {
+        module,
+        uses,
+        crates,
+        is_pure: true,
+    }
+}
+
+const fn doing(
+    module: &'static str,
+    uses: &'static [&'static str],
+    crates: &'static [&'static str],
+) -> Part {
+    Part {
+        module,
+        uses,
+        crates,
+        is_pure: false,
+    }
+}
+
+/// The table.
+pub const PARTS: &[Part] = &[
+    // The words.
+    pure("model", &[], &["sha1", "sha2", "hex", "jiff", "semver"]),
+    // What is declared. Sole user of a YAML parser.
+    pure(
+        "spec",
+        &["model"],
+        &[
+            "granit_parser",
+            "saphyr_parser",
+            "schemars",
+            "semver",
+            "strsim",
+            "url",
+            "jiff",
+            "base64",
+        ],
+    ),
+    // The outside: each system behind one part, which no other part of the outside knows.
+    doing(
+        "edge::cluster",
+        &["model"],
+        &[
+            "async_trait",
+            "kube",
+            "http",
+            "http_body_util",
+            "tokio",
+            "url",
+        ],
+    ),
+    doing(
+        "edge::database",
+        &["model"],
+        &[
+            "async_trait",
+            "sqlx",
+            "tokio",
+            "jiff",
+            "url",
+            "sha2",
+            "hex",
+            "futures",
+            "tracing",
+        ],
+    ),
+    doing("edge::files", &[], &["libc", "rand"]),
+    doing(
+        "edge::images",
+        &["model"],
+        &[
+            "async_trait",
+            "reqwest",
+            "rustls",
+            "tokio",
+            "url",
+            "futures",
+            "sha2",
+            "hex",
+        ],
+    ),
+    // The steps of a pass, in their order.
+    pure("reconcile::edit", &["spec"], &["strsim"]),
+    doing(
+        "reconcile::source",
+        &["model", "spec", "edge::files"],
+        &["sha2", "hex"],
+    ),
+    doing(
+        "reconcile::resolve",
+        &["model", "spec", "edge::images"],
+        &["futures"],
+    ),
+    pure("reconcile::resolve::placement", &["model", "spec"], &[]),
+    pure(
+        "reconcile::desired",
+        &["model", "spec", "reconcile::resolve"],
+        &["k8s_openapi", "url", "sha2", "hex"],
+    ),
+    doing(
+        "reconcile::live",
+        &["model", "edge::cluster", "reconcile::desired"],
+        &["async_trait", "futures"],
+    ),
+    pure("reconcile::live::owned", &["model"], &["sha2"]),
+    pure(
+        "reconcile::live::reduce",
+        &["model"],
+        &["base64", "sha2", "hex"],
+    ),
+    pure(
+        "reconcile::plan",
+        &["model", "spec", "reconcile::desired", "reconcile::live"],
+        &["jiff", "sha2", "hex"],
+    ),
+    pure(
+        "reconcile::render",
+        &["model", "reconcile::live", "reconcile::plan"],
+        &["similar", "schemars"],
+    ),
+    doing(
+        "reconcile::apply",
+        &[
+            "model",
+            "edge::cluster",
+            "edge::database",
+            "reconcile::live",
+            "reconcile::plan",
+        ],
+        &["futures", "tokio", "jiff", "rand", "base64", "tracing"],
+    ),
+    pure(
+        "reconcile::record",
+        &["model", "reconcile::apply", "reconcile::plan"],
+        &["jiff"],
+    ),
+    // The pass as one page, and what follows from a whole pass.
+    doing(
+        "reconcile",
+        &[
+            "model",
+            "spec",
+            "edge::cluster",
+            "edge::database",
+            "edge::images",
+            "reconcile::resolve",
+            "reconcile::desired",
+            "reconcile::live",
+            "reconcile::plan",
+            "reconcile::apply",
+            "reconcile::record",
+        ],
+        &["jiff", "tracing"],
+    ),
+    pure(
+        "reconcile::status",
+        &[
+            "model",
+            "spec",
+            "reconcile",
+            "reconcile::desired",
+            "reconcile::live",
+            "reconcile::plan",
+        ],
+        &[],
+    ),
+    doing(
+        "reconcile::converge",
+        &[
+            "model",
+            "spec",
+            "reconcile",
+            "reconcile::desired",
+            "reconcile::live",
+            "reconcile::plan",
+            "reconcile::apply",
+        ],
+        &["jiff", "tokio"],
+    ),
+    // Who runs it.
+    doing("settings", &["model", "spec", "edge::files"], &["strsim"]),
+    doing(
+        "cli",
+        &[
+            "model",
+            "spec",
+            "edge::cluster",
+            "edge::database",
+            "edge::files",
+            "edge::images",
+            "reconcile",
+            "reconcile::apply",
+            "reconcile::converge",
+            "reconcile::desired",
+            "reconcile::edit",
+            "reconcile::live",
+            "reconcile::plan",
+            "reconcile::render",
+            "reconcile::source",
+            "reconcile::status",
+            "settings",
+        ],
+        &[
+            "clap",
+            "clap_complete",
+            "indicatif",
+            "jiff",
+            "libc",
+            "tokio",
+            "tracing",
+            "tracing_subscriber",
+        ],
+    ),
+    doing("main", &["settings", "cli"], &["rustls"]),
+];
