@@ -7,7 +7,9 @@ mod known;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -19,6 +21,8 @@ use known::{KNOWN, Known, Shown};
 
 /// The largest settings file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
+/// What a time limit may be: zero would stop every call, and more than five minutes is no limit.
+const SECONDS: RangeInclusive<u64> = 1..=300;
 
 /// The environment as the process was given it.
 #[derive(Clone, Default)]
@@ -27,6 +31,10 @@ pub struct Environment(BTreeMap<String, OsString>);
 impl Environment {
     /// Takes the process's environment; names that are not UTF-8 cannot be ours and are dropped.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
     }
@@ -113,6 +121,8 @@ pub struct Settings {
     pub kubeconfig: Option<String>,
     /// Whether the account of the pod may be used when there is no kubeconfig.
     pub in_cluster: bool,
+    /// How long one call to a cluster may take.
+    pub call_limit: Duration,
     /// Where `platform.yaml` is read from.
     pub source: String,
     /// Whether logs are written as JSON where standard error is no terminal.
@@ -226,7 +236,11 @@ impl Settings {
         let ignored = values.take_environment(environment)?;
         values.take_flags(flags);
         let mut settings = values.into_settings(ignored)?;
-        settings.actor = environment.get("USER").unwrap_or("unknown").to_owned();
+        settings.actor = environment
+            .get("USER")
+            .or_else(|| environment.get("LOGNAME"))
+            .unwrap_or("an unnamed user")
+            .to_owned();
         match unset.into_iter().next() {
             Some((place, name)) if settings.enforces_production() => Err(SettingsError::Unset {
                 origin: place.to_string(),
@@ -376,6 +390,7 @@ impl Values {
             enforce_production: self.flag("policy.enforce_production")?,
             kubeconfig: self.text("kubernetes.kubeconfig")?,
             in_cluster: self.flag("kubernetes.in_cluster")?,
+            call_limit: self.seconds("kubernetes.timeout_seconds")?,
             source: self.text("source")?.unwrap_or_default(),
             log_json: self.flag("observability.log_json")?,
             database_url: Secret::new(self.raw("database.url")?.unwrap_or_default().to_owned()),
@@ -413,6 +428,24 @@ impl Values {
                 expected: "true or false",
             }),
         }
+    }
+
+    fn seconds(&self, path: &str) -> Result<Duration, SettingsError> {
+        let text = self.text(path)?.unwrap_or_default();
+        let seconds = text
+            .parse()
+            .ok()
+            .filter(|seconds| SECONDS.contains(seconds));
+        seconds
+            .map(Duration::from_secs)
+            .ok_or_else(|| SettingsError::Value {
+                path: path.to_owned(),
+                origin: self
+                    .0
+                    .get(path)
+                    .map_or_else(String::new, |leaf| leaf.place.to_string()),
+                expected: "a number of seconds from 1 to 300",
+            })
     }
 
     fn entry(&self, known: &Known) -> Entry {

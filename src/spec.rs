@@ -7,11 +7,13 @@ pub mod parse;
 pub mod path;
 pub mod platform;
 pub mod problem;
+pub mod reference;
 pub mod schema;
 pub mod types;
 
-pub use check::{Checked, check};
+pub use check::{Checked, Policy, check, check_under};
 pub use parse::{SourceFile, Written, parse, parse_value};
 pub use platform::Platform;
 pub use problem::{Place, Problem, Problems, Severity};
+pub use reference::reference;
 pub use schema::schema;

@@ -24,7 +24,7 @@ pub struct CheckArgs {
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
     let snapshot = source::read_source(&context.settings.source)?;
     let (origin, revision) = (snapshot.origin.clone(), snapshot.revision.clone());
-    match declaration::check(&snapshot.files) {
+    match declaration::check(&snapshot.files, declaration::policy(&context.settings)) {
         Ok((platform, warnings)) => {
             let fine = Declaration {
                 snapshot,

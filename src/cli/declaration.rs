@@ -1,7 +1,8 @@
 //! The declaration as every verb gets it: read, parsed, checked, its problems reported.
 
 use crate::reconcile::source::{self, Snapshot};
-use crate::spec::{self, Platform, Problem, Problems, Severity, SourceFile};
+use crate::settings::Settings;
+use crate::spec::{self, Platform, Policy, Problem, Problems, Severity, SourceFile};
 
 use super::CliError;
 
@@ -19,9 +20,9 @@ pub struct Declaration {
 ///
 /// # Errors
 /// It cannot be read, or has problems, which are all in the error.
-pub fn read_from(source: &str) -> Result<Declaration, CliError> {
+pub fn read_from(source: &str, policy: Policy) -> Result<Declaration, CliError> {
     let snapshot = source::read_source(source)?;
-    match check(&snapshot.files) {
+    match check(&snapshot.files, policy) {
         Ok((platform, warnings)) => Ok(Declaration {
             snapshot,
             platform,
@@ -35,9 +36,18 @@ pub fn read_from(source: &str) -> Result<Declaration, CliError> {
 ///
 /// # Errors
 /// All their problems.
-pub fn check(files: &[SourceFile]) -> Result<(Platform, Vec<Problem>), Problems> {
-    let checked = spec::check(&spec::parse(files)?)?;
+pub fn check(files: &[SourceFile], policy: Policy) -> Result<(Platform, Vec<Problem>), Problems> {
+    let checked = spec::check_under(&spec::parse(files)?, policy)?;
     Ok((checked.platform, checked.warnings))
+}
+
+/// Returns the policy that these settings ask for.
+#[must_use]
+pub fn policy(settings: &Settings) -> Policy {
+    match settings.enforces_production() {
+        true => Policy::Production,
+        false => Policy::AsDeclared,
+    }
 }
 
 /// Returns the error that lists all problems of a declaration.

@@ -57,7 +57,7 @@ async fn carry_out(
     context.terminal.print(&listing(&planned, slug))?;
     confirm(args, context)?;
     session.open_for_writing(context).await?;
-    let actor = format!("purge by {}", context.settings.actor);
+    let actor = format!("{} (purge)", context.settings.actor);
     let cause = Cause {
         source: &session.header.source,
         actor: &actor,
@@ -68,7 +68,7 @@ async fn carry_out(
         match outcome {
             Outcome::Done(key) => context.terminal.print(&format!("deleted {key}\n"))?,
             Outcome::Failed(key, error) => {
-                context.terminal.warn(&format!("{key}: {}", error.told()))
+                context.terminal.warn(&format!("{key}: {}", error.told()));
             }
             Outcome::NotReached { key, behind } => {
                 context

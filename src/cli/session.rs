@@ -48,7 +48,7 @@ impl Session {
         source: &str,
         only: &[Slug],
     ) -> Result<Self, CliError> {
-        let declaration = declaration::read_from(source)?;
+        let declaration = declaration::read_from(source, declaration::policy(&context.settings))?;
         for warning in &declaration.warnings {
             context.terminal.note(&warning.to_string());
         }
@@ -140,14 +140,15 @@ async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
             in_cluster: context.settings.in_cluster,
         },
     };
-    KubeCluster::connect(&credentials)
+    KubeCluster::connect(&credentials, context.settings.call_limit)
         .await
         .map_err(|error| match error {
             ConnectError::Kubeconfig { .. } => CliError::of(Kind::Input, error)
                 .hint("name a kubeconfig with KUBECONFIG or `kubernetes.kubeconfig`"),
-            ConnectError::NoCluster | ConnectError::Client(_) => {
-                CliError::of(Kind::Dependency, error)
-            }
+            ConnectError::NoCluster => CliError::of(Kind::Dependency, error).hint(
+                "`platform check` needs no cluster; all else works on the one KUBECONFIG names",
+            ),
+            ConnectError::Client(_) => CliError::of(Kind::Dependency, error),
         })
 }
 

@@ -10,7 +10,7 @@ use super::{CliError, Context, Exit, Form, Kind, SourceArg};
 use crate::edge::files::{self, FileError};
 use crate::reconcile::edit::{self, EditError, Edited, Holds, ValuePath, Writing};
 use crate::reconcile::source::{self, Snapshot};
-use crate::spec::{Problems, SourceFile};
+use crate::spec::{Policy, Problems, SourceFile};
 
 /// Arguments of `set`.
 #[derive(Args)]
@@ -37,14 +37,15 @@ struct Change<'a> {
 pub(super) fn run(args: &SetArgs, context: &Context) -> Result<Exit, CliError> {
     let path = ValuePath::parse(&args.path)?;
     let snapshot = source::read_source(&context.settings.source)?;
-    let change = decide(&snapshot, &path, &args.value)?;
+    let policy = declaration::policy(&context.settings);
+    let change = decide(&snapshot, &path, &args.value, policy)?;
     let (file, edited) = (change.file, &change.edited);
     if edited.text.as_bytes() != file.bytes {
         let written = files::replace(Path::new(&file.name), &file.bytes, edited.text.as_bytes());
         written.map_err(|error| not_written(&change, error))?;
     }
     // A declaration that was refused may have held a secret in the wrong place; it is not shown.
-    let was_valid = declaration::check(&snapshot.files).is_ok();
+    let was_valid = declaration::check(&snapshot.files, policy).is_ok();
     let before = edited.before.as_deref().filter(|_| was_valid);
     match args.output {
         Form::Text => {
@@ -72,6 +73,7 @@ fn decide<'a>(
     snapshot: &'a Snapshot,
     path: &ValuePath,
     value: &str,
+    policy: Policy,
 ) -> Result<Change<'a>, CliError> {
     let at = position(snapshot, path);
     let file = snapshot
@@ -84,7 +86,7 @@ fn decide<'a>(
     for writing in [Writing::AsBefore, Writing::Text] {
         let edited = edit::edit_value(text, path, value, writing)
             .map_err(|error| not_edited(&file.name, error))?;
-        match check_with(snapshot, at, &edited) {
+        match check_with(snapshot, at, &edited, policy) {
             Ok(()) => return Ok(Change { file, edited }),
             Err(problems) => first_refusal = first_refusal.or(Some(problems)),
         }
@@ -106,12 +108,17 @@ fn position(snapshot: &Snapshot, path: &ValuePath) -> usize {
     best.map_or(0, |(at, _)| at)
 }
 
-fn check_with(snapshot: &Snapshot, at: usize, edited: &Edited) -> Result<(), Problems> {
+fn check_with(
+    snapshot: &Snapshot,
+    at: usize,
+    edited: &Edited,
+    policy: Policy,
+) -> Result<(), Problems> {
     let mut files = snapshot.files.clone();
     if let Some(file) = files.get_mut(at) {
         file.bytes = edited.text.clone().into_bytes();
     }
-    declaration::check(&files).map(drop)
+    declaration::check(&files, policy).map(drop)
 }
 
 fn not_edited(name: &str, error: EditError) -> CliError {

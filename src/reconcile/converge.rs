@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::apply::{Outcome, Progress};
 use super::desired::Wanted;
 use super::live::{Readiness, Seen};
-use super::plan::{Held, Plan, Request};
+use super::plan::{Held, Plan, Request, Step};
 use super::{Cause, Edges, Planned, Why, plan_source, run_plan};
 use crate::model::{Key, ObjectKey, Slug};
 use crate::spec::Platform;
@@ -78,10 +78,16 @@ pub async fn converge(
     let shown = shown_keys(&first.plan);
     let mut outcomes: BTreeMap<Key, Outcome> = BTreeMap::new();
     let mut failures: BTreeMap<Key, u32> = BTreeMap::new();
+    let was_unknown = first.plan.has_unknown();
     let mut planned = first;
     let mut pause = FIRST_PAUSE;
+    let before = Before {
+        failures: &failures,
+        was_unknown,
+        has_left: false,
+    };
     if planned.plan.steps.is_empty()
-        && let Some(state) = judge(&planned, &request.only, &failures, patience)
+        && let Some(state) = judge(&planned, &request.only, &before, patience)
     {
         return Ok(Converged {
             state,
@@ -115,7 +121,10 @@ pub async fn converge(
         }
         if !patience.waits {
             return Ok(Converged {
-                state: State::NotWaited,
+                state: match was_unknown {
+                    true => State::Unknown,
+                    false => State::NotWaited,
+                },
                 outcomes,
                 last: planned,
             });
@@ -135,9 +144,14 @@ pub async fn converge(
             edges,
         )
         .await;
-        keep_only(&mut planned.plan, &shown, &failures);
+        let has_left = keep_only(&mut planned.plan, &shown, &failures);
         (told.look)(&planned);
-        if let Some(state) = judge(&planned, &request.only, &failures, patience) {
+        let before = Before {
+            failures: &failures,
+            was_unknown,
+            has_left,
+        };
+        if let Some(state) = judge(&planned, &request.only, &before, patience) {
             return Ok(Converged {
                 state,
                 outcomes,
@@ -160,40 +174,110 @@ fn shown_keys(plan: &Plan) -> BTreeSet<Key> {
         .collect()
 }
 
-fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u32>) {
+/// Leaves out what the first plan did not show and what failed too often, each with what stands behind it.
+/// Returns whether something is left for another plan.
+fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u32>) -> bool {
     let given_up = |key: &Key| {
         failures
             .get(key)
             .is_some_and(|count| *count >= MAX_FAILURES)
     };
+    let failed: Vec<(Option<Slug>, u8)> = plan
+        .steps
+        .iter()
+        .filter(|step| given_up(&step.key))
+        .map(|step| (step.slug.clone(), step.wave))
+        .collect();
+    // As in one pass: a failure holds back what comes later in the same challenge.
+    let is_behind = |step: &Step| {
+        failed
+            .iter()
+            .any(|(slug, wave)| *slug == step.slug && *wave <= step.wave)
+    };
     plan.steps
-        .retain(|step| shown.contains(&step.key) && !given_up(&step.key));
+        .retain(|step| !given_up(&step.key) && !is_behind(step));
+    let mut left: BTreeSet<Key> = BTreeSet::new();
+    loop {
+        let before = left.len();
+        for step in &plan.steps {
+            let needs = |on: &ObjectKey| left.contains(&Key::Object(on.clone()));
+            if !shown.contains(&step.key) || step.after.iter().any(needs) {
+                left.insert(step.key.clone());
+            }
+        }
+        if left.len() == before {
+            break;
+        }
+    }
+    plan.steps.retain(|step| !left.contains(&step.key));
+    !left.is_empty()
+}
+
+/// What the judgement of a look needs to know of the passes before it.
+struct Before<'a> {
+    /// How often each key failed.
+    failures: &'a BTreeMap<Key, u32>,
+    /// Whether the first plan could not show everything.
+    was_unknown: bool,
+    /// Whether steps are left for another plan.
+    has_left: bool,
 }
 
 /// Decides whether to go on; `None` means yes.
 fn judge(
     planned: &Planned,
     only: &BTreeSet<Slug>,
-    failures: &BTreeMap<Key, u32>,
+    before: &Before<'_>,
     patience: &Patience,
 ) -> Option<State> {
     let plan = &planned.plan;
+    let is_over = tokio::time::Instant::now() >= patience.deadline;
+    let gave_up = before.failures.values().any(|count| *count >= MAX_FAILURES);
     let waits = plan
         .held
         .iter()
         .any(|held| matches!(held, Held::Waits { .. }));
-    let is_over = tokio::time::Instant::now() >= patience.deadline;
-    let gave_up = failures.values().any(|count| *count >= MAX_FAILURES);
-    let pending = !plan.steps.is_empty() || waits || !unready(planned, only).is_empty();
-    match (plan.has_unknown(), pending, is_over) {
-        (true, _, true) => Some(State::Unknown),
-        (_, true, true) => Some(State::TimedOut),
-        (true, _, false) => None,
-        (false, true, false) if gave_up && plan.steps.is_empty() && !waits => Some(State::Stuck),
-        (false, true, false) => None,
-        (false, false, _) if plan.is_empty() && !gave_up => Some(State::Converged),
-        (false, false, _) => Some(State::Stuck),
+    let is_unready = !unready(planned, only).is_empty();
+    let is_moving = !plan.steps.is_empty() || has_hope(plan) || (is_unready && !gave_up);
+    let is_pending = !plan.steps.is_empty() || waits || is_unready;
+    // What the first plan could not show is not written under it, however well it can be read by now.
+    let is_final = is_over || (before.was_unknown && !is_moving);
+    if (plan.has_unknown() || (before.was_unknown && before.has_left)) && is_final {
+        return Some(State::Unknown);
     }
+    match (is_over, is_pending) {
+        (true, true) => Some(State::TimedOut),
+        (false, _) if is_moving || plan.has_unknown() => None,
+        _ if plan.is_empty() && !gave_up && !before.has_left => Some(State::Converged),
+        _ => Some(State::Stuck),
+    }
+}
+
+/// Tells whether something waits for what can still happen. What waits for a key that is refused, foreign or
+/// unknown waits for a person.
+fn has_hope(plan: &Plan) -> bool {
+    let waits: BTreeMap<&Key, &Key> = plan
+        .held
+        .iter()
+        .filter_map(|held| match held {
+            Held::Waits { key, on, .. } => Some((key, on)),
+            _ => None,
+        })
+        .collect();
+    let is_held = |key: &Key| plan.held.iter().any(|held| held.key() == Some(key));
+    let ends_well = |first: &&Key| {
+        let mut key = *first;
+        // A chain is no longer than there are waits; an object that is being deleted waits for itself.
+        for _ in 0..waits.len() {
+            match waits.get(key) {
+                Some(on) if *on != key => key = on,
+                Some(_) => return true,
+                None => break,
+            }
+        }
+        waits.contains_key(key) || !is_held(key)
+    };
+    waits.values().any(ends_well)
 }
 
 /// Returns the wanted objects of these challenges, or of all when empty, that are there and not ready.

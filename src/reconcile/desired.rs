@@ -170,7 +170,11 @@ impl Desired {
         );
         let set = resolved.key(Kind::StatefulSet, name);
         let database = Wanted {
-            after: vec![resolved.key(Kind::Secret, names::postgres_secret(slug))],
+            after: vec![
+                resolved.key(Kind::Secret, names::postgres_secret(slug)),
+                // Where it could not be read or is somebody else's, no pod starts without it.
+                resolved.key(Kind::NetworkPolicy, names::postgres(slug)),
+            ],
             ..wanted(
                 postgres::stateful_set(resolved, declared, image),
                 presence(resolved),
@@ -191,7 +195,9 @@ impl Desired {
         for (kind, item) in std::iter::once(workload).chain(autoscaler::autoscaler(resolved)) {
             let key = resolved.key(kind, names::workload(resolved.slug()));
             let tokens = resolved.key(Kind::Secret, names::token_secret(resolved.slug()));
-            let after = std::iter::once(tokens).chain(database.cloned()).collect();
+            let policy = resolved.key(Kind::NetworkPolicy, names::workload(resolved.slug()));
+            let after = [tokens, policy];
+            let after = after.into_iter().chain(database.cloned()).collect();
             let waiting = Wanted {
                 after,
                 ..wanted(item, Presence::Required)

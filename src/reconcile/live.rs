@@ -2,8 +2,11 @@
 
 pub mod observe;
 pub mod owned;
+mod pods;
 mod question;
 pub mod reduce;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -181,6 +184,23 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Why(pub String);
+
+impl Why {
+    /// Returns the reason without the words `<Kind> list: ` in front, for where the kind stands beside it.
+    #[must_use]
+    pub fn without(&self, kind: Kind) -> &str {
+        let list = self.0.strip_prefix(kind.as_str());
+        let list = list.and_then(|rest| rest.strip_prefix(" list: "));
+        list.unwrap_or(&self.0)
+    }
+
+    /// As [`Self::without`], for the kind of a key.
+    #[must_use]
+    pub fn without_kind(&self, key: &Key) -> &str {
+        key.object()
+            .map_or(self.0.as_str(), |key| self.without(key.kind))
+    }
+}
 
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

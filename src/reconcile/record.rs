@@ -71,7 +71,7 @@ fn of_held(held: &Held) -> Option<KeyOutcome> {
     let slug = held.slug().map(ToString::to_string);
     let (key, why) = match held {
         Held::Retained { .. } => return None,
-        Held::Unlisted { kind, why, .. } => (format!("all {kind}s"), why),
+        Held::Unlisted { kind, why, .. } => (format!("all {kind} objects"), why),
         Held::Withheld { slug, why } => (format!("challenge {slug}"), why),
         Held::Foreign { key, why, .. }
         | Held::Unknown { key, why, .. }

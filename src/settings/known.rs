@@ -42,6 +42,12 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "the kubeconfig of the local cluster",
     },
     Known {
+        path: "kubernetes.timeout_seconds",
+        default: Some("20"),
+        shown: Shown::AsItIs,
+        purpose: "how long one call to a cluster may take, 1 to 300",
+    },
+    Known {
         path: "observability.log_json",
         default: Some("true"),
         shown: Shown::AsItIs,

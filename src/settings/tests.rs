@@ -37,6 +37,7 @@ fn defaults_hold_where_nobody_says_anything() {
     assert_eq!(settings.kubeconfig, None);
     assert!(settings.in_cluster && settings.log_json && !settings.enforces_production());
     assert_eq!(settings.database_shown(), "sqlite:platform.db");
+    assert_eq!(settings.call_limit, Duration::from_secs(20));
     assert!(settings.entries.iter().all(|e| e.origin == Origin::Default));
     assert!(KNOWN.is_sorted_by_key(|known| known.path));
 }
@@ -214,5 +215,19 @@ fn production_takes_postgres_only() {
             is_fine,
             "{pairs:?}"
         );
+    }
+}
+
+#[test]
+fn a_time_limit_is_a_number_of_seconds_within_bounds() {
+    let limit = |text| {
+        let pairs = [("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", text)];
+        Settings::gather(&Flags::default(), &environment(&pairs))
+    };
+    assert_eq!(limit("1").unwrap().call_limit, Duration::from_secs(1));
+    for text in ["0", "301", "-1", "1.5", "2s"] {
+        let error = limit(text).unwrap_err().to_string();
+        assert!(error.contains("kubernetes.timeout_seconds"), "{error}");
+        assert!(error.contains("from 1 to 300"), "{error}");
     }
 }

@@ -47,13 +47,31 @@ pub struct Checked {
     pub warnings: Vec<Problem>,
 }
 
-/// Checks a declaration. Nothing is read but its argument.
+/// Whose word turns the production policy on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// The declaration's `environment`.
+    #[default]
+    AsDeclared,
+    /// The settings of the process that reads it, whatever the declaration says.
+    Production,
+}
+
+/// Checks a declaration under the policy that it declares. Nothing is read but its argument.
 ///
 /// # Errors
 /// Everything that is wrong with it, what the parser noted included, sorted by place; warnings too.
 pub fn check(written: &Written) -> Result<Checked, Problems> {
+    check_under(written, Policy::AsDeclared)
+}
+
+/// Checks a declaration under a policy, which can make it stricter than it declares and never laxer.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_under(written: &Written, policy: Policy) -> Result<Checked, Problems> {
     let mut notes = Notes::new(written);
-    let platform = check_file(&mut notes, written);
+    let platform = check_file(&mut notes, written, policy);
     let has_errors = notes.has_errors();
     let problems = Problems::new(notes.problems, notes.dropped);
     match platform {
@@ -65,11 +83,21 @@ pub fn check(written: &Written) -> Result<Checked, Problems> {
     }
 }
 
-fn check_file(notes: &mut Notes<'_>, written: &Written) -> Option<Platform> {
+impl Policy {
+    fn over(self, declared: Environment) -> Environment {
+        match self {
+            Self::Production if !declared.enforces_policy() => Environment::Production,
+            Self::Production | Self::AsDeclared => declared,
+        }
+    }
+}
+
+fn check_file(notes: &mut Notes<'_>, written: &Written, policy: Policy) -> Option<Platform> {
     let file = &written.file;
     let root = Path::ROOT;
     check_api_version(notes, &root.key("api_version"), file);
     let environment = check_environment(notes, &root.key("environment"), file);
+    let environment = environment.map(|declared| policy.over(declared));
     if let Some(environment) = environment {
         notes.environment = environment;
     }

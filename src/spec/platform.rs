@@ -11,7 +11,7 @@ use crate::model::{Emission, ImageRef, Quantity, Share, Slug, TargetId};
 /// A checked declaration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Platform {
-    /// Development, staging or production.
+    /// Development, staging or production; production also where the reader's settings demand its policy.
     pub environment: Environment,
     /// Where objects go on the local cluster.
     pub namespace: String,

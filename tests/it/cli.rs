@@ -276,7 +276,20 @@ fn settings_that_cannot_be_used_are_an_input_error() {
             "{refused:?}"
         );
     }
-    assert_eq!(world.run_with(&["check"], &production).code, Some(0));
+    for verb in [
+        &["check"][..],
+        &["diff"],
+        &["apply", "--yes"],
+        &["set", "emissions.prism", "31"],
+    ] {
+        let refused = world.run_with(verb, &production);
+        assert_eq!(refused.code, Some(2), "{verb:?}: {refused:?}");
+        assert!(
+            refused.shows("must include a digest"),
+            "{verb:?}: {refused:?}"
+        );
+    }
+    assert_eq!(world.read("platform.yaml"), GOOD);
 }
 
 #[test]

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::{ClusterError, ClusterRead, ClusterWrite, Page};
 use crate::model::{FIELD_MANAGER, Kind, ObjectKey};
 
-/// The longest call: a page of 500 objects from a busy server takes about a second.
-const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// The longest wait for a connection: one that takes longer is not made at all.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer read into memory; 500 objects of the largest kind are about 3 MiB.
 const BODY_LIMIT: usize = 64 << 20;
 /// Objects per page of a list: what `kubectl` asks for.
@@ -26,6 +26,7 @@ const PAGE_SIZE: u32 = 500;
 pub struct KubeCluster {
     client: kube::Client,
     name: String,
+    call_limit: Duration,
 }
 
 /// Where the credentials of the local cluster come from.
@@ -41,12 +42,15 @@ pub enum Credentials {
 }
 
 impl KubeCluster {
-    /// Connects with the credentials found. Sends nothing yet.
+    /// Connects with the credentials found; no call takes longer than `call_limit`. Sends nothing yet.
     ///
     /// # Errors
     /// The kubeconfig is unreadable or malformed, or asks for something that is refused: commands
     /// (`exec`), `auth-provider`, or no server. Nothing is sent.
-    pub async fn connect(credentials: &Credentials) -> Result<Self, ConnectError> {
+    pub async fn connect(
+        credentials: &Credentials,
+        call_limit: Duration,
+    ) -> Result<Self, ConnectError> {
         let (mut config, name) = match credentials {
             Credentials::Files(paths) => from_files(paths).await?,
             Credentials::UsualPlaces { in_cluster } => match Kubeconfig::read() {
@@ -58,14 +62,18 @@ impl KubeCluster {
                 Err(_) => return Err(ConnectError::NoCluster),
             },
         };
-        config.connect_timeout = Some(Duration::from_secs(5));
-        config.read_timeout = Some(CALL_LIMIT);
-        config.write_timeout = Some(CALL_LIMIT);
+        config.connect_timeout = Some(CONNECT_LIMIT.min(call_limit));
+        config.read_timeout = Some(call_limit);
+        config.write_timeout = Some(call_limit);
         // Retrying is the pass's business: it knows what may be repeated.
         config.default_retry = false;
         let client = kube::Client::try_from(config)
             .map_err(|error| ConnectError::Client(error.to_string()))?;
-        Ok(Self { client, name })
+        Ok(Self {
+            client,
+            name,
+            call_limit,
+        })
     }
 
     /// Returns the name of the kubeconfig's context, or `in-cluster`.
@@ -92,9 +100,11 @@ impl KubeCluster {
         };
         let request =
             request.map_err(|_| Failure::unreachable("the request could not be built"))?;
-        match tokio::time::timeout(CALL_LIMIT, self.exchange(request)).await {
+        match tokio::time::timeout(self.call_limit, self.exchange(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::Plain(ClusterError::Timeout(CALL_LIMIT.as_secs()))),
+            Err(_) => Err(Failure::Plain(ClusterError::Timeout(
+                self.call_limit.as_secs(),
+            ))),
         }
     }
 
@@ -280,17 +290,29 @@ fn shorten(text: &str) -> String {
 /// Returns the path of a collection, or of one object in it.
 fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, String>) -> String {
     let version = kind.api_version();
-    let mut path = if version.contains('/') {
+    let group = if version.contains('/') {
         format!("/apis/{version}")
     } else {
         format!("/api/{version}")
     };
+    let namespace = (kind != Kind::Namespace).then_some(namespace);
+    path_of(&group, namespace, kind.plural(), name, query)
+}
+
+fn path_of(
+    group: &str,
+    namespace: Option<&str>,
+    plural: &str,
+    name: Option<&str>,
+    query: &BTreeMap<&str, String>,
+) -> String {
+    let mut path = group.to_owned();
     let escape =
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    if kind != Kind::Namespace {
+    if let Some(namespace) = namespace {
         let _ = write!(path, "/namespaces/{}", escape(namespace));
     }
-    let _ = write!(path, "/{}", kind.plural());
+    let _ = write!(path, "/{plural}");
     if let Some(name) = name {
         let _ = write!(path, "/{}", escape(name));
     }
@@ -303,6 +325,22 @@ fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, 
         );
     }
     path
+}
+
+/// Takes a list apart. An answer that is none is no empty list: from that would follow that all is gone.
+fn page(mut answer: Value) -> Result<Page, ClusterError> {
+    let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else {
+        return Err(ClusterError::Unreachable(
+            "its list has no items".to_owned(),
+        ));
+    };
+    let next = answer["metadata"]["continue"]
+        .as_str()
+        .filter(|token| !token.is_empty());
+    Ok(Page {
+        items,
+        next: next.map(str::to_owned),
+    })
 }
 
 fn object_path(key: &ObjectKey, query: &BTreeMap<&str, String>) -> String {
@@ -356,19 +394,23 @@ impl ClusterRead for KubeCluster {
         let answer = self
             .call(Method::GET, path(kind, namespace, None, &query), None)
             .await;
-        let mut answer = answer.map_err(|failure| failure.about(kind))?;
-        let Value::Array(items) = answer["items"].take() else {
-            return Err(ClusterError::Unreachable(
+        page(answer.map_err(|failure| failure.about(kind))?)
+    }
+
+    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
+        let query = BTreeMap::from([
+            ("labelSelector", selector.to_owned()),
+            ("limit", PAGE_SIZE.to_string()),
+        ]);
+        let path = path_of("/api/v1", Some(namespace), "pods", None, &query);
+        let answer = self.call(Method::GET, path, None).await;
+        let mut answer = answer.map_err(|failure| failure.about(Kind::StatefulSet))?;
+        match answer["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Err(ClusterError::Unreachable(
                 "its list has no items".to_owned(),
-            ));
-        };
-        let next = answer["metadata"]["continue"]
-            .as_str()
-            .filter(|token| !token.is_empty());
-        Ok(Page {
-            items,
-            next: next.map(str::to_owned),
-        })
+            )),
+        }
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
@@ -476,5 +518,26 @@ mod tests {
         });
         assert_eq!(tell(Kind::Secret, &body), "Invalid: data[x]");
         assert!(tell(Kind::Service, &body).contains("Invalid value"));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_is_an_error_whatever_its_form() {
+        let strange = [
+            json!([]),
+            json!("items"),
+            json!(1),
+            json!(null),
+            json!({"items": null}),
+            json!({"items": {}}),
+            json!({"kind": "Status"}),
+        ];
+        for answer in strange {
+            assert!(
+                matches!(page(answer.clone()), Err(ClusterError::Unreachable(_))),
+                "{answer}"
+            );
+        }
+        let listed = page(json!({"items": [1], "metadata": {"continue": "t"}})).unwrap();
+        assert_eq!((listed.items.len(), listed.next.as_deref()), (1, Some("t")));
     }
 }

@@ -3,6 +3,11 @@
 //! Each case gets a database of its own. `PLATFORM_TEST_POSTGRES_URL` names a server and a user who may
 //! create databases; those cases are ignored by default, and fail, not skip, without it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests find their server and their second process by variables, and keep every handle"
+)]
+
 mod only_postgres;
 mod only_sqlite;
 mod pass_cases;

@@ -1,5 +1,10 @@
 //! The client against a real HTTP server on this machine that behaves well, badly or not at all.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "each server is a task whose handle its test keeps"
+)]
+
 use std::sync::{Arc, Mutex, Once};
 
 use axum::Router;

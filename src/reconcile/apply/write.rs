@@ -9,7 +9,7 @@ use super::{ApplyError, Outcome, Writers, generate, retry};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::model::{FIELD_MANAGER, Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
 use crate::reconcile::live::owned::{standing, without_updates};
-use crate::reconcile::live::reduce::{ownership, reduce};
+use crate::reconcile::live::reduce::{ownership, reduce, takes_claims_along};
 use crate::reconcile::live::{Repair, Why};
 use crate::reconcile::plan::{Action, Step};
 
@@ -309,6 +309,11 @@ async fn delete(
         if observed.uid != uid || ownership(&object).is_none() {
             return Err(ApplyError::Moved(
                 "another object has its name since the plan was made".to_owned(),
+            ));
+        }
+        if takes_claims_along(key.kind, &object) {
+            return Err(ApplyError::Moved(
+                "its claims would be deleted with it since the plan was made".to_owned(),
             ));
         }
         version = observed.version;

@@ -251,7 +251,7 @@ fn draft_makes_nothing_but_its_row() {
 }
 
 #[test]
-fn workload_waits_for_its_own_secrets_and_database_only() {
+fn workload_waits_for_its_own_secrets_policy_and_database_only() {
     let mut lite = challenge("lite");
     lite.database = Database::Sqlite;
     let desired = build([challenge("demo"), lite]);
@@ -263,16 +263,23 @@ fn workload_waits_for_its_own_secrets_and_database_only() {
         after(Kind::StatefulSet, "challenge-demo"),
         [
             "Secret challenge-demo-secrets",
+            "NetworkPolicy challenge-demo",
             "StatefulSet challenge-demo-postgres"
         ]
     );
     assert_eq!(
         after(Kind::StatefulSet, "challenge-demo-postgres"),
-        ["Secret challenge-demo-postgres-secret"]
+        [
+            "Secret challenge-demo-postgres-secret",
+            "NetworkPolicy challenge-demo-postgres"
+        ]
     );
     assert_eq!(
         after(Kind::StatefulSet, "challenge-lite"),
-        ["Secret challenge-lite-secrets"]
+        [
+            "Secret challenge-lite-secrets",
+            "NetworkPolicy challenge-lite"
+        ]
     );
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::observe::TAKE_OVER;
 use super::owned::{self, Comparison, Differences};
 use super::{Change, Observed, Remedy, Repair, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
@@ -221,7 +222,7 @@ fn ownership(object: &Value) -> Change {
         .collect();
     let others: Vec<&str> = managers.into_iter().collect();
     Change {
-        path: "metadata.managedFields".to_owned(),
+        path: TAKE_OVER.to_owned(),
         old: None,
         new: Some(Value::String(format!("fields owned by {FIELD_MANAGER}"))),
         taken_by: (!others.is_empty()).then(|| others.join(", ")),
@@ -267,7 +268,7 @@ fn is_unchanged(live: &Value, stored: &Value) -> bool {
         if let Some(members) = object.as_object_mut() {
             members.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind" | "status"));
         }
-        if let Some(metadata) = object["metadata"].as_object_mut() {
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.retain(|name, _| {
                 !matches!(
                     name.as_str(),
@@ -296,10 +297,10 @@ fn is_unchanged(live: &Value, stored: &Value) -> bool {
 pub(super) fn verdict(error: ClusterError) -> Result<Verdict, Why> {
     match error {
         ClusterError::Forbidden(why) => Ok(Verdict::NotAsked(Why(why))),
-        ClusterError::Invalid(_)
-        | ClusterError::Conflict(_)
-        | ClusterError::AlreadyExists
-        | ClusterError::NotFound => Ok(Verdict::Refused(Why(error.to_string()))),
+        // A conflict is no verdict: under force it means that the object changed in this moment.
+        ClusterError::Invalid(_) | ClusterError::NotFound => {
+            Ok(Verdict::Refused(Why(error.to_string())))
+        }
         // The server's answer to a manifest that breaks its schema; not a fault that passes.
         ClusterError::Server { code: 500, reason } if reason.contains("typed patch") => {
             Ok(Verdict::Refused(Why(reason)))

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Held, Note, diff};
-use crate::model::{Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug};
+use crate::model::{
+    DECLARED_DIGEST, Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug,
+};
 use crate::reconcile::desired::{Desired, Presence, Wanted};
+use crate::reconcile::live::observe::TAKE_OVER;
 use crate::reconcile::live::{Change, Live, Observed, Readiness, Seen, Verdict, Why};
 
 /// What is decided for one key.
@@ -133,7 +136,10 @@ impl<'a> World<'a> {
                     text,
                 });
             }
-            let is_wanted = self.desired.items.contains_key(key);
+            let is_wanted = self.desired.items.contains_key(key)
+                || key
+                    .object()
+                    .is_some_and(|key| self.desired.claims.contains_key(key));
             if !is_wanted && observed.owner.is_none() {
                 let text =
                     "carries our labels under a name that is not ours; it is left alone".to_owned();
@@ -216,9 +222,15 @@ impl<'a> World<'a> {
         };
         let slug = slug.cloned();
         match self.live.seen.get(&Key::Object(claim_key)) {
-            Some(Seen::Object(_)) => {
+            Some(Seen::Object(found)) => {
+                let give_up = match (&found.owner, &slug) {
+                    (Some(_), Some(slug)) => {
+                        format!("take the challenge out, apply, and run `platform purge {slug}`")
+                    }
+                    _ => "delete the claim".to_owned(),
+                };
                 let why = Why(format!(
-                    "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup, or give the data up with `platform purge`"
+                    "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup or, to give the data up, {give_up}"
                 ));
                 Some(Held::Refused {
                     key: key.clone(),
@@ -298,11 +310,13 @@ impl<'a> World<'a> {
                 why: why.clone(),
             }),
             Verdict::Same => Decision::Unchanged,
-            _ if self.is_reported_drift(slug.as_ref()) => Decision::Held(Held::Drifted {
-                key,
-                slug,
-                why: drift(&observed.changes),
-            }),
+            _ if self.is_reported_drift(slug.as_ref(), &observed.changes) => {
+                Decision::Held(Held::Drifted {
+                    key,
+                    slug,
+                    why: drift(&observed.changes),
+                })
+            }
             Verdict::Accepted | Verdict::Deferred(_) | Verdict::NotAsked(_) => Decision::Do {
                 action: Action::Update {
                     new: item.clone(),
@@ -315,11 +329,23 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A difference is drift when the declaration of the challenge, which its row records whole, has not changed.
-    fn is_reported_drift(&self, slug: Option<&Slug>) -> bool {
+    /// A difference is drift unless the declaration changed, which the object's own annotation tells: the
+    /// registry has the new declaration before the last object does. An object that is about to become ours
+    /// has no annotation, and the registry decides.
+    fn is_reported_drift(&self, slug: Option<&Slug>, changes: &[Change]) -> bool {
         let Some(slug) = slug.filter(|slug| self.desired.report_only.contains(*slug)) else {
             return false;
         };
+        const ANNOTATIONS: &str = "metadata.annotations";
+        let declared = format!("{ANNOTATIONS}[{DECLARED_DIGEST}]");
+        // Without any annotation the object lacks the whole map.
+        let is_digest = |path: &str| path == declared || path == ANNOTATIONS;
+        let is_declared = |change: &Change| is_digest(&change.path) && change.taken_by.is_none();
+        let takes_over = changes.iter().any(|change| change.path == TAKE_OVER);
+        !changes.iter().any(is_declared) && (!takes_over || self.is_recorded(slug))
+    }
+
+    fn is_recorded(&self, slug: &Slug) -> bool {
         let key = Key::Row(RowKey::Challenge(slug.clone()));
         let wanted = self.desired.items.get(&key).map(|wanted| &wanted.item);
         matches!((self.live.seen.get(&key), wanted), (Some(Seen::Row(old)), Some(Item::Row(new))) if old == new)
@@ -442,6 +468,13 @@ impl<'a> World<'a> {
         }
         if incomplete {
             return Decision::Nothing;
+        }
+        if let Verdict::Refused(why) = &observed.verdict {
+            return Decision::Held(Held::Refused {
+                key: Key::Object(key.clone()),
+                slug: Some(owner.slug.clone()),
+                why: why.clone(),
+            });
         }
         let seen = Some((observed.uid.clone(), observed.version.clone()));
         Decision::Do {

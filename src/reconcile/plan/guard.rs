@@ -8,10 +8,19 @@ use crate::reconcile::desired::Desired;
 use crate::reconcile::live::{Live, Seen};
 use crate::spec::platform::Safety;
 
-/// Returns the share of each challenge whose share changes, before and after, as shown to people.
+/// Returns the share of each challenge whose share changes, before and after, as shown to people, when the
+/// rows of the challenges in `only` are written, or of all when that is empty. Shares follow from all rows
+/// together, so those of others may move too. Nothing is known of them while the rows are not.
 #[must_use]
-pub fn shares(desired: &Desired, live: &Live) -> BTreeMap<Slug, (String, String)> {
-    let (before, after) = (shares_before(live), shares_after(desired, live));
+pub fn shares(
+    desired: &Desired,
+    live: &Live,
+    only: &BTreeSet<Slug>,
+) -> BTreeMap<Slug, (String, String)> {
+    if live.rows_unknown.is_some() {
+        return BTreeMap::new();
+    }
+    let (before, after) = (shares_before(live), shares_after(desired, live, only));
     let shown = |shares: &BTreeMap<Slug, Share>, slug: &Slug| {
         shares
             .get(slug)
@@ -107,22 +116,25 @@ fn shares_before(live: &Live) -> BTreeMap<Slug, Share> {
     )
 }
 
-/// A withheld challenge keeps the row it has.
-fn shares_after(desired: &Desired, live: &Live) -> BTreeMap<Slug, Share> {
+/// A challenge that is withheld, or that the plan is not about, keeps the row it has.
+fn shares_after(desired: &Desired, live: &Live, only: &BTreeSet<Slug>) -> BTreeMap<Slug, Share> {
+    let is_kept = |slug: &Slug| {
+        desired.withheld.contains_key(slug) || !(only.is_empty() || only.contains(slug))
+    };
     let wanted = desired
         .items
         .iter()
         .filter_map(|(key, wanted)| match (key, &wanted.item) {
-            (Key::Row(RowKey::Challenge(slug)), Item::Row(row)) => Some((slug, row)),
+            (Key::Row(RowKey::Challenge(slug)), Item::Row(row)) if !is_kept(slug) => {
+                Some((slug, row))
+            }
             _ => None,
         });
     let kept = live
         .seen
         .iter()
         .filter_map(|(key, seen)| match (key, seen) {
-            (Key::Row(RowKey::Challenge(slug)), Seen::Row(row))
-                if desired.withheld.contains_key(slug) =>
-            {
+            (Key::Row(RowKey::Challenge(slug)), Seen::Row(row)) if is_kept(slug) => {
                 Some((slug, row))
             }
             _ => None,

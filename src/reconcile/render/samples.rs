@@ -503,6 +503,10 @@ pub fn all_forms(plan: &Plan, header: &Header) -> Vec<String> {
 }
 
 /// Compares a text with its blessed file; `BLESS=1` writes the file instead.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch of the tests, no setting"
+)]
 pub fn assert_blessed(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if env::var_os("BLESS").is_some() {

@@ -94,6 +94,29 @@ fn production_policy_is_on_in_production_and_staging_only() {
 }
 
 #[test]
+fn settings_can_turn_the_production_policy_on_and_never_off() {
+    let under = |text: &str, policy| {
+        let written = parse(&[SourceFile::new("platform.yaml", text.as_bytes().to_vec())]).unwrap();
+        check_under(&written, policy)
+    };
+    let pinned = production();
+    let tagged = pinned.replace(&format!("@{}", digest()), "");
+    for word in ["development", "staging", "production"] {
+        let declared = format!("environment: {word}");
+        let tagged = tagged.replace("environment: production", &declared);
+        let problems = under(&tagged, Policy::Production).unwrap_err();
+        assert!(problems.to_string().contains("must include a digest"));
+        assert_eq!(
+            under(&tagged, Policy::AsDeclared).is_ok(),
+            word == "development"
+        );
+        let pinned = pinned.replace("environment: production", &declared);
+        let checked = under(&pinned, Policy::Production).unwrap();
+        assert!(checked.platform.environment.enforces_policy());
+    }
+}
+
+#[test]
 fn production_refuses_broad_image_prefixes() {
     for broad in [
         "",

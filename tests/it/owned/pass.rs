@@ -24,6 +24,9 @@ pub const US: &str = "platform-network";
 /// A challenge with objects of every kind but Postgres' and an autoscaler.
 pub const SMALL: &str = "database: sqlite";
 
+/// What a call to a server on this machine may take.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+
 /// A namespace, and passes over it.
 pub struct Passes {
     pub world: World,
@@ -36,7 +39,7 @@ impl Passes {
         let world = World::new().await;
         let file = world.path("kubeconfig").display().to_string();
         let cluster: Arc<dyn ClusterWrite> = Arc::new(
-            KubeCluster::connect(&Credentials::Files(file))
+            KubeCluster::connect(&Credentials::Files(file), CALL_LIMIT)
                 .await
                 .unwrap(),
         );

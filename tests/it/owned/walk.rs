@@ -216,6 +216,10 @@ fn tidy(object: &Value) -> Value {
 
 #[tokio::test]
 #[ignore = "needs a cluster"]
+#[expect(
+    clippy::print_stderr,
+    reason = "how far it walked, for who runs a long one"
+)]
 async fn equal_is_never_wrong_and_passes_settle_whatever_others_do() {
     let seed = number("PLATFORM_WALK_SEED", 1);
     let comparisons = number("PLATFORM_WALK_COMPARISONS", SHORT);

@@ -200,6 +200,8 @@ impl Cluster {
                 self.file("service-accounts.key")
             ))
             .args(["--enable-hostpath-provisioner", "--secure-port=0"])
+            // kwok tells of a node once, so after this time it would be lost, and its pods not ready for good.
+            .arg("--node-monitor-grace-period=24h")
             // The defaults of 20 and 30 make a hundred StatefulSets wait for minutes.
             .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
             // On a busy machine a heartbeat may come late, and pods once marked unready stay so here: no
@@ -220,6 +222,8 @@ impl Cluster {
                 "--manage-all-nodes=true",
                 "--node-ip=127.0.0.1",
                 "--cidr=10.244.0.0/16",
+                // Without leases every node counts as lost after the grace period.
+                "--node-lease-duration-seconds=40",
             ])
             // Of its own; otherwise it takes a default port twice when clusters run side by side.
             .args(["--server-address=", "--node-port=0"]);
