@@ -68,6 +68,7 @@ impl Question {
             // The way is not clear yet: that the server says so is expected.
             Err(ClusterError::Invalid(_)) if self.can_unblock(want) => {
                 let why = "the server can be asked only once what excludes it is replaced";
+                self.describe(want, None);
                 self.observed.verdict = Verdict::NotAsked(Why::from(why));
                 self.observed.repair = self.repair(None);
                 return Ok(());

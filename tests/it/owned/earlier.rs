@@ -311,3 +311,18 @@ async fn an_autoscaler_recorded_in_another_version_is_applied_once() {
     assert_eq!(versions, [&json!("autoscaling/v2")]);
     assert_eq!(after["spec"]["metrics"], whole["spec"]["metrics"]);
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_port_renumbered_before_the_records_were_wiped_is_put_back() {
+    let (passes, platform) = Passes::settled(SMALL).await;
+    let edit = json!([{"op": "replace", "path": "/spec/ports/0/port", "value": 7000}]);
+    passes
+        .edit_json("services", NAME, "kubectl-edit", edit)
+        .await;
+    let wipe = json!({"metadata": {"managedFields": [{}]}});
+    passes.edit("services", NAME, "x", wipe).await;
+    passes.settle(&platform).await;
+    passes.expect_quiet(&platform).await;
+    expect_same_as_new(&passes).await;
+}

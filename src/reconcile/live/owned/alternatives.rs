@@ -1,4 +1,5 @@
-//! Members of which an object takes one only: a volume's source, a probe's handler, a variable's value.
+//! Members of which an object takes one only: a volume's source, a probe's handler, a variable's value, the
+//! number of a named port.
 //!
 //! When somebody put another one in the place of ours, an apply would add ours beside it and be refused
 //! for ever.
@@ -74,7 +75,15 @@ fn excludes(want: &Map<String, Value>, live: &Map<String, Value>) -> bool {
     };
     // The parameters of a rolling update stand beside the type that excludes them.
     let is_recreate = want.get("type").is_some_and(|of| of == "Recreate");
-    EXCLUSIVE.iter().any(|names| has_other(names))
+    // Items of one name under two keys: a port that somebody renumbered.
+    let is_renumbered = ["port", "containerPort"].iter().any(|number| {
+        let differs = |name: &str| want.get(name) != live.get(name);
+        want.contains_key(*number)
+            && want.contains_key("name")
+            && (differs(number) || differs("protocol"))
+    });
+    is_renumbered
+        || EXCLUSIVE.iter().any(|names| has_other(names))
         || (is_recreate && live.contains_key("rollingUpdate"))
 }
 
@@ -90,6 +99,7 @@ mod tests {
                 "name": "a", "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "1"}],
                 "readinessProbe": {"httpGet": {"port": 1}, "periodSeconds": 1},
             }],
+            "ports": [{"name": "http", "port": 1, "protocol": "TCP"}],
             "volumes": [{"name": "v", "emptyDir": {}}],
         }});
         let live = json!({"spec": {
@@ -98,6 +108,7 @@ mod tests {
                 "name": "a", "env": [{"name": "Y", "value": "2"}, {"name": "X", "valueFrom": {}}],
                 "readinessProbe": {"exec": {}, "periodSeconds": 1},
             }],
+            "ports": [{"name": "http", "port": 2, "protocol": "TCP"}],
             "volumes": [{"name": "v", "secret": {}}],
         }});
         let operations = replace_alternatives(&want, &live);
@@ -110,11 +121,12 @@ mod tests {
             [
                 "/spec/containers/1/env/1",
                 "/spec/containers/1/readinessProbe",
+                "/spec/ports/0",
                 "/spec/strategy",
                 "/spec/volumes/0",
             ]
         );
-        assert_eq!(operations[2]["value"], json!({"type": "Recreate"}));
+        assert_eq!(operations[3]["value"], json!({"type": "Recreate"}));
         assert!(replace_alternatives(&want, &want).is_empty());
     }
 }

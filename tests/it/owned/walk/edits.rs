@@ -71,13 +71,13 @@ impl<'a> Editor<'a> {
                         .await,
                 )
             }
-            6..=9 => {
+            6..=9 if !self.is_awaited() => {
                 let patch = self.special(&live, dice);
                 let told = format!("{patch} by {manager}");
                 (told, self.send("", "json-patch+json", manager, patch).await)
             }
             _ => {
-                let patch = any_edit(&live, dice);
+                let patch = any_edit(&live, self.is_awaited(), dice);
                 let told = format!("{patch} by {manager}");
                 (told, self.send("", "json-patch+json", manager, patch).await)
             }
@@ -90,6 +90,11 @@ impl<'a> Editor<'a> {
 
     fn is_workload(&self) -> bool {
         matches!(self.key.kind, Kind::StatefulSet | Kind::Deployment)
+    }
+
+    /// A challenge waits for its database, and would for ever if others left that unable to start.
+    fn is_awaited(&self) -> bool {
+        self.key.kind == Kind::StatefulSet && self.key.name.ends_with("-postgres")
     }
 
     async fn send(
@@ -174,10 +179,13 @@ impl<'a> Editor<'a> {
 }
 
 /// Removes or changes one value, anywhere below `spec`, labels and annotations.
-fn any_edit(live: &Value, dice: &mut Dice) -> Value {
+fn any_edit(live: &Value, is_awaited: bool, dice: &mut Dice) -> Value {
     let mut paths = Vec::new();
     for top in ["/spec", "/metadata/labels", "/metadata/annotations"] {
         collect(live.pointer(top).unwrap_or(&Value::Null), top, &mut paths);
+    }
+    if is_awaited {
+        paths.retain(|path| !path.starts_with("/spec/template"));
     }
     let path = dice.pick(&paths);
     let value = live.pointer(path).unwrap_or(&Value::Null);
