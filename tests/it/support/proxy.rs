@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -24,8 +23,6 @@ pub enum Fault {
     Cut,
     /// Passes the request on and sends the first half of the answer.
     Truncate,
-    /// Passes the request on this much later.
-    Delay(Duration),
     /// Passes the request on, and kills this process instead of answering it.
     KillAfter(u32),
 }
@@ -200,7 +197,6 @@ async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
         Some(Fault::Answer(code)) => return refusal(code),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Cut) => return cut(),
-        Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
         Some(Fault::CutAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {}
     }
     let (status, headers, body) = proxy.upstream.forward(request).await;

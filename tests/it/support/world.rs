@@ -359,8 +359,4 @@ impl World {
         }
         snapshot
     }
-
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
 }

@@ -71,7 +71,7 @@ fn excludes(want: &Map<String, Value>, live: &Map<String, Value>) -> bool {
     let has_other = |names: &&[&str]| {
         let is_wanted = |name: &&str| want.contains_key(*name);
         let is_other = |name: &&str| live.contains_key(*name) && !want.contains_key(*name);
-        names.iter().any(|name| is_wanted(&name)) && names.iter().any(|name| is_other(&name))
+        names.iter().any(is_wanted) && names.iter().any(is_other)
     };
     // The parameters of a rolling update stand beside the type that excludes them.
     let is_recreate = want.get("type").is_some_and(|of| of == "Recreate");
@@ -83,7 +83,7 @@ fn excludes(want: &Map<String, Value>, live: &Map<String, Value>) -> bool {
             && (differs(number) || differs("protocol"))
     });
     is_renumbered
-        || EXCLUSIVE.iter().any(|names| has_other(names))
+        || EXCLUSIVE.iter().any(has_other)
         || (is_recreate && live.contains_key("rollingUpdate"))
 }
 
