@@ -42,7 +42,17 @@ use crate::settings::{Environment, Flags, Settings};
     version,
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs",
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = "\
+To begin with:
+  platform check      is platform.yaml right?
+  platform diff       what would change?
+  platform apply      do it, and wait until everything is ready
+  platform status     where does each challenge stand?
+
+Ends with 0 when done, 1 when `diff` has something to show, 2 when the input is at fault,
+3 when the world moved since a plan was saved, 4 when a dependency failed or refused,
+5 when not everything is ready or some keys failed, 70 on a bug."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -51,19 +61,25 @@ pub struct Cli {
     verb: Verb,
 }
 
+/// Heading of the flags that every verb takes.
+const COMMON: &str = "Common options";
+
 #[derive(Args)]
 struct Common {
     /// Settings of this process, as YAML.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = COMMON)]
     config: Option<PathBuf>,
     /// The registry database, as PLATFORM_DATABASE_URL.
-    #[arg(long, value_name = "URL", global = true, value_parser = parse_secret)]
+    #[arg(long, value_name = "URL", global = true, value_parser = parse_secret, help_heading = COMMON)]
     database_url: Option<Secret<String>>,
-    /// When output is coloured; NO_COLOR turns `auto` off.
-    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    /// When output is coloured: auto, always or never; NO_COLOR turns `auto` off.
+    #[arg(
+        long, value_name = "WHEN", global = true, value_enum, default_value_t,
+        hide_possible_values = true, help_heading = COMMON
+    )]
     color: Color,
     /// Show the chain of causes of an error, and log more; -vv still more.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = COMMON)]
     verbose: u8,
 }
 
@@ -75,11 +91,13 @@ Examples:
   platform check                                 ./platform.yaml
   platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it")]
     Check(check::CheckArgs),
-    /// Print the JSON Schema of platform.yaml.
+    /// Print the JSON Schema of platform.yaml, or of a plan.
     #[command(after_help = "\
 Examples:
-  platform schema > platform.schema.json")]
-    Schema,
+  platform schema > platform.schema.json         for an editor
+  platform schema --plan                         what `diff -o json` prints
+  platform schema --markdown                     every field of platform.yaml, to read")]
+    Schema(schema::SchemaArgs),
     /// Show what apply would do, to the cluster and the database. Changes nothing.
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::DiffArgs),
@@ -137,7 +155,7 @@ impl Verb {
             Self::Status(args) => Some(&args.source),
             Self::Purge(args) => Some(&args.source),
             Self::Set(args) => Some(&args.source),
-            Self::Schema
+            Self::Schema(_)
             | Self::History(_)
             | Self::Settings(_)
             | Self::Database(_)
@@ -218,7 +236,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
     match verb {
         Verb::Check(args) => check::run(&args, context),
-        Verb::Schema => schema::run(context),
+        Verb::Schema(args) => schema::run(&args, context),
         Verb::Diff(args) => diff::run(&args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await,
         Verb::Status(args) => status::run(&args, context).await,

@@ -26,3 +26,8 @@ pub use target::{Ineligible, Offer, TargetId};
 
 /// The field manager of every server-side apply and the value of the `managed-by` label.
 pub const FIELD_MANAGER: &str = "platform-network";
+
+/// The annotation, on objects of a challenge whose drift is only reported, with the digest of what was
+/// declared. It changes with the declaration and with nothing else, so that a change of its author's is told
+/// from one of somebody else's however many passes it takes.
+pub const DECLARED_DIGEST: &str = "platform.network/declared-digest";

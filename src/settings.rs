@@ -236,7 +236,11 @@ impl Settings {
         let ignored = values.take_environment(environment)?;
         values.take_flags(flags);
         let mut settings = values.into_settings(ignored)?;
-        settings.actor = environment.get("USER").unwrap_or("unknown").to_owned();
+        settings.actor = environment
+            .get("USER")
+            .or_else(|| environment.get("LOGNAME"))
+            .unwrap_or("an unnamed user")
+            .to_owned();
         match unset.into_iter().next() {
             Some((place, name)) if settings.enforces_production() => Err(SettingsError::Unset {
                 origin: place.to_string(),

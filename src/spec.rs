@@ -7,6 +7,7 @@ pub mod parse;
 pub mod path;
 pub mod platform;
 pub mod problem;
+pub mod reference;
 pub mod schema;
 pub mod types;
 
@@ -14,4 +15,5 @@ pub use check::{Checked, Policy, check, check_under};
 pub use parse::{SourceFile, Written, parse, parse_value};
 pub use platform::Platform;
 pub use problem::{Place, Problem, Problems, Severity};
+pub use reference::reference;
 pub use schema::schema;

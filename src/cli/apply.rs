@@ -15,8 +15,8 @@ use crate::model::Slug;
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::converge::{Converged, Patience, State, Told, converge, unready};
 use crate::reconcile::plan::digest::plan_digest;
-use crate::reconcile::plan::{Guard, Plan};
-use crate::reconcile::render::{Options, Totals, mask, render_text};
+use crate::reconcile::plan::{Guard, Held, Plan};
+use crate::reconcile::render::{Options, Palette, Totals, flag, mask, reason, render_text};
 use crate::reconcile::{Cause, Planned};
 
 /// Arguments of `apply`.
@@ -31,7 +31,7 @@ pub struct ApplyArgs {
     /// Do not wait until everything is ready.
     #[arg(long)]
     pub no_wait: bool,
-    /// How long to wait for another writer, and until everything is ready.
+    /// How long to wait until everything is ready.
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Carry out exactly this saved plan, or refuse because the world moved.
@@ -43,6 +43,9 @@ pub struct ApplyArgs {
     /// Go over safety.max_emission_change_points.
     #[arg(long)]
     pub allow_emission_change: bool,
+    /// Make everything anew where nothing is of what the registry knows as applied.
+    #[arg(long)]
+    pub allow_empty_cluster: bool,
     /// Go on inside a window of safety.freeze.
     #[arg(long)]
     pub allow_freeze: bool,
@@ -61,7 +64,7 @@ Examples:
   platform apply deploy/ --yes --timeout 5m      without a question
   platform apply --plan plan.json --yes          exactly what `diff --save plan.json` showed
 
-Ends with 2 when a guard of safety refuses, 3 when the world moved or another writer is at work,
+Ends with 2 when a guard of safety refuses, 3 when the world moved since the plan was saved,
 5 when not everything is ready in time or some keys failed.";
 
 pub(super) async fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
@@ -84,17 +87,9 @@ async fn carry_out(
 ) -> Result<Exit, CliError> {
     let planned = session.plan().await?;
     if let Some(saved) = saved {
-        saved.check(&planned.plan)?;
+        saved.check(&planned.plan, &session.header.cluster)?;
     }
-    if args.output == Form::Text {
-        let options = Options {
-            palette: context.terminal.palette(),
-            is_full: false,
-        };
-        context
-            .terminal
-            .print(&render_text(&planned.plan, &session.header, &options))?;
-    }
+    show(args, context, session, &planned.plan)?;
     refuse_guards(&planned.plan, args)?;
     if !planned.plan.steps.is_empty() {
         confirm(args, context)?;
@@ -103,7 +98,40 @@ async fn carry_out(
     let began = tokio::time::Instant::now();
     let digest = plan_digest(&planned.plan);
     let converged = run_passes(args, context, session, planned, began).await?;
-    report(args, context, &converged, &digest, began.elapsed())
+    let waiting: Vec<String> = unready(&converged.last, &session.request().only)
+        .iter()
+        .map(|(key, state)| format!("{key} {state}"))
+        .collect();
+    report(
+        args,
+        context,
+        &converged,
+        &waiting,
+        &digest,
+        began.elapsed(),
+    )
+}
+
+/// Shows the plan. Where the result is for programs, people who are asked, or refused, see it beside that.
+fn show(
+    args: &ApplyArgs,
+    context: &Context,
+    session: &Session,
+    plan: &Plan,
+) -> Result<(), CliError> {
+    let options = |palette| Options {
+        palette,
+        is_full: false,
+    };
+    let text = |palette| render_text(plan, &session.header, &options(palette));
+    match args.output {
+        Form::Text => context.terminal.print(&text(context.terminal.palette()))?,
+        Form::Json if !args.yes || !plan.guards.is_empty() => {
+            context.terminal.note(text(Palette::Plain).trim_end());
+        }
+        Form::Json => {}
+    }
+    Ok(())
 }
 
 async fn run_passes(
@@ -123,7 +151,7 @@ async fn run_passes(
         look: &|planned| board.look(planned),
         clock: &now,
     };
-    let actor = format!("apply by {}", context.settings.actor);
+    let actor = format!("{} (apply)", context.settings.actor);
     let cause = Cause {
         source: &session.header.source,
         actor: &actor,
@@ -147,6 +175,7 @@ async fn run_passes(
 fn refuse_guards(plan: &Plan, args: &ApplyArgs) -> Result<(), CliError> {
     let is_allowed = |guard: &&Guard| match guard {
         Guard::Deletes { .. } => args.allow_deletes,
+        Guard::Elsewhere { .. } => args.allow_empty_cluster,
         Guard::EmissionChange { .. } => args.allow_emission_change,
         Guard::Freeze { .. } => args.allow_freeze,
     };
@@ -158,12 +187,7 @@ fn refuse_guards(plan: &Plan, args: &ApplyArgs) -> Result<(), CliError> {
     if refused.is_empty() {
         return Ok(());
     }
-    let flag = |guard: &&Guard| match guard {
-        Guard::Deletes { .. } => "--allow-deletes",
-        Guard::EmissionChange { .. } => "--allow-emission-change",
-        Guard::Freeze { .. } => "--allow-freeze",
-    };
-    let flags: Vec<&str> = refused.iter().map(flag).collect();
+    let flags: Vec<&str> = refused.iter().map(|guard| flag(guard)).collect();
     let error = CliError::input("a guard of `safety` refuses this plan; nothing was done");
     Err(error.hint(format!(
         "look at it, and if it is meant: {}",
@@ -190,15 +214,11 @@ fn report(
     args: &ApplyArgs,
     context: &Context,
     converged: &Converged,
+    waiting: &[String],
     digest: &str,
     took: Duration,
 ) -> Result<Exit, CliError> {
     let failed: Vec<(String, String)> = converged.outcomes.values().filter_map(failure).collect();
-    let only = args.challenge.iter().cloned().collect();
-    let waiting: Vec<String> = unready(&converged.last, &only)
-        .iter()
-        .map(|(key, state)| format!("{key} {state}"))
-        .collect();
     let done = converged
         .outcomes
         .values()
@@ -220,11 +240,29 @@ fn report(
                 context.terminal.warn(&mask::line(&format!("{key}: {why}")));
             }
             let totals = Totals::of(&converged.last.plan);
-            let text = format!("{done} done, {} failed, {} held in {seconds:.1} s\n", failed.len(), totals.held);
-            context.terminal.print(&text)?;
+            let sentence = render_end(converged.state, done, failed.len(), totals.held, seconds);
+            context.terminal.print(&sentence)?;
         }
     }
-    exit(converged, &failed, &waiting)
+    exit(converged, &failed, waiting)
+}
+
+/// Returns the last line of a run: what was done, and where that leaves the platform.
+fn render_end(state: State, done: usize, failed: usize, held: usize, seconds: f64) -> String {
+    let counts = [(done, "done"), (failed, "failed"), (held, "held")];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let end = match state {
+        State::Converged => ". Everything is as declared and ready.",
+        State::NotWaited => ". Nobody waited; `platform status` tells what is ready.",
+        State::TimedOut | State::Stuck | State::Unknown => ". Not everything is as declared.",
+    };
+    match counts.is_empty() {
+        true => format!("Nothing to do{end}\n"),
+        false => format!("{} in {seconds:.1} s{end}\n", counts.join(", ")),
+    }
 }
 
 fn failure(outcome: &Outcome) -> Option<(String, String)> {
@@ -244,31 +282,78 @@ fn state_name(state: State) -> &'static str {
     }
 }
 
+/// Returns what is held and why; what waits comes last, for it often waits for the rest.
+fn held(plan: &Plan, is_meant: impl Fn(&Held) -> bool) -> impl Iterator<Item = String> {
+    let meant = plan.held.iter().filter(move |held| is_meant(held));
+    let left = meant.filter(|held| !matches!(held, Held::Retained { .. }));
+    let (waits, rest): (Vec<&Held>, Vec<&Held>) =
+        left.partition(|held| matches!(held, Held::Waits { .. }));
+    rest.into_iter().chain(waits).filter_map(reason)
+}
+
+/// Returns the first of several reasons and how many more there are.
+fn shorten(reasons: &[String]) -> String {
+    match reasons {
+        [] => String::new(),
+        [only] => format!(": {only}"),
+        [first, rest @ ..] => format!(": {first}, and {} more", rest.len()),
+    }
+}
+
 fn exit(
     converged: &Converged,
     failed: &[(String, String)],
     waiting: &[String],
 ) -> Result<Exit, CliError> {
     let hint = "`platform status` tells what is left, and `platform history show` what was done";
-    let left = || match waiting {
-        [] => String::new(),
-        [first, rest @ ..] => match rest.len() {
-            0 => format!(": {first}"),
-            more => format!(": {first}, and {more} more"),
-        },
-    };
     match converged.state {
         State::Converged => Ok(Exit::Done),
         State::NotWaited if failed.is_empty() => Ok(Exit::Done),
-        State::NotWaited | State::Stuck => Err(CliError::not_converged(
-            "some keys failed or are held; the rest was done",
-        )
-        .hint(hint)),
+        State::NotWaited | State::Stuck => {
+            let failed = failed.iter().map(|(key, why)| format!("{key}: {why}"));
+            let left: Vec<String> = failed.chain(held(&converged.last.plan, |_| true)).collect();
+            let message = format!(
+                "some keys failed or are held{}; the rest was done",
+                shorten(&left)
+            );
+            Err(CliError::not_converged(mask::line(&message)).hint(hint))
+        }
         State::TimedOut => {
-            Err(CliError::not_converged(format!("not converged in time{}", left())).hint(hint))
+            let waiting = waiting.iter().cloned();
+            let left: Vec<String> = waiting
+                .chain(held(&converged.last.plan, |_| true))
+                .collect();
+            let message = format!("not converged in time{}", shorten(&left));
+            Err(CliError::not_converged(message).hint(hint))
         }
         State::Unknown => {
-            Err(CliError::dependency("something could not be read; the rest was done").hint(hint))
+            let unknown: Vec<String> = held(&converged.last.plan, Held::is_unknown).collect();
+            let why = shorten(&unknown);
+            Err(CliError::dependency(format!(
+                "not everything could be read{why}; the rest was done"
+            ))
+            .hint(hint))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_line_says_what_was_done_and_whether_that_is_all() {
+        assert_eq!(
+            render_end(State::Converged, 21, 0, 0, 0.84),
+            "21 done in 0.8 s. Everything is as declared and ready.\n"
+        );
+        assert_eq!(
+            render_end(State::Converged, 0, 0, 0, 0.1),
+            "Nothing to do. Everything is as declared and ready.\n"
+        );
+        assert_eq!(
+            render_end(State::Stuck, 3, 1, 2, 61.0),
+            "3 done, 1 failed, 2 held in 61.0 s. Not everything is as declared.\n"
+        );
     }
 }

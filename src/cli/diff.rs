@@ -68,7 +68,12 @@ pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliE
     };
     context.terminal.print(&text)?;
     if let Some(path) = &args.save {
-        let saved = SavedPlan::of(&plan, &context.settings.source, &args.challenge);
+        let saved = SavedPlan::of(
+            &plan,
+            &context.settings.source,
+            &session.header.cluster,
+            &args.challenge,
+        );
         saved.write(path)?;
     }
     if plan.has_unknown() {

@@ -17,7 +17,7 @@ pub enum Exit {
     Changes = 1,
     /// The input is at fault: usage, `platform.yaml`, policy, a guard of `safety`.
     Input = 2,
-    /// The world moved since the plan was saved, or another writer holds the lease.
+    /// The world moved since the plan was saved.
     Stale = 3,
     /// A dependency failed or refused; for `diff` also: something could not be read.
     Dependency = 4,

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form};
 use crate::edge::database::{KeyOutcome, PassCounts, PassRecord, PassSummary};
+use crate::reconcile::render::mask;
 
 /// Arguments of `history`.
 #[derive(Args)]
@@ -92,10 +93,15 @@ fn render_summary(pass: &PassSummary) -> String {
         pass.id,
         pass.started_at,
         word(&pass.outcome),
-        pass.revision,
-        pass.actor,
+        safe(&pass.revision),
+        safe(&pass.actor),
         counts(&pass.counts)
     )
+}
+
+/// Others wrote the record: nothing in it may steer a terminal.
+fn safe(text: &impl ToString) -> String {
+    mask::printable(&text.to_string())
 }
 
 fn render_pass(pass: &PassRecord) -> String {
@@ -108,10 +114,10 @@ fn render_pass(pass: &PassRecord) -> String {
         pass.id.unwrap_or_default(),
         pass.started_at,
         word(&pass.outcome),
-        pass.source,
-        pass.revision,
-        pass.actor,
-        pass.plan_digest,
+        safe(&pass.source),
+        safe(&pass.revision),
+        safe(&pass.actor),
+        safe(&pass.plan_digest),
         counts(&pass.counts)
     );
     for key in &pass.keys {
@@ -125,10 +131,10 @@ fn render_key(key: &KeyOutcome) -> String {
         "  {:<6} {:<11}  {}",
         word(&key.action),
         word(&key.outcome),
-        key.key
+        safe(&key.key)
     );
     if let Some(why) = &key.why {
-        write!(line, "  {why}").expect("writing to a String does not fail");
+        write!(line, "  {}", safe(why)).expect("writing to a String does not fail");
     }
     line.push('\n');
     line
@@ -208,5 +214,19 @@ mod tests {
              source   platform.yaml at aaaaaaa\nactor    ada@host\nplan     7d41\n\
              counts   1 created · 2 failed\n  create not reached  Service challenge-prism  behind Secret\n"
         );
+    }
+
+    #[test]
+    fn nothing_in_a_record_steers_the_terminal() {
+        let key = KeyOutcome {
+            key: "Service \u{1b}[2Ja".to_owned(),
+            slug: None,
+            action: KeyAction::None,
+            outcome: KeyResult::Held,
+            why: Some("x\u{202e}y\nforged line".to_owned()),
+        };
+        let line = render_key(&key);
+        assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line:?}");
+        assert_eq!(line.lines().count(), 1);
     }
 }

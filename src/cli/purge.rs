@@ -57,7 +57,7 @@ async fn carry_out(
     context.terminal.print(&listing(&planned, slug))?;
     confirm(args, context)?;
     session.open_for_writing(context).await?;
-    let actor = format!("purge by {}", context.settings.actor);
+    let actor = format!("{} (purge)", context.settings.actor);
     let cause = Cause {
         source: &session.header.source,
         actor: &actor,

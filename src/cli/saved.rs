@@ -9,6 +9,7 @@ use super::session::{absolute, read_saved};
 use crate::model::Slug;
 use crate::reconcile::plan::Plan;
 use crate::reconcile::plan::digest::plan_digest;
+use crate::reconcile::render::mask;
 
 /// The form's name; another one is refused.
 const FORMAT: &str = "platform.network/saved-plan/v1";
@@ -21,6 +22,8 @@ pub struct SavedPlan {
     format: String,
     /// Where the declaration is.
     pub source: String,
+    /// The cluster and the namespace that it is for, as shown.
+    pub cluster: String,
     /// The content digest of the declaration's revision.
     pub revision: String,
     /// The digest of the plan.
@@ -32,10 +35,11 @@ pub struct SavedPlan {
 impl SavedPlan {
     /// Returns what is saved of a plan.
     #[must_use]
-    pub fn of(plan: &Plan, source: &str, only: &[Slug]) -> Self {
+    pub fn of(plan: &Plan, source: &str, cluster: &str, only: &[Slug]) -> Self {
         Self {
             format: FORMAT.to_owned(),
             source: absolute(source),
+            cluster: cluster.to_owned(),
             revision: plan.revision.digest.clone(),
             digest: plan_digest(plan),
             challenges: only.to_vec(),
@@ -75,8 +79,16 @@ impl SavedPlan {
     /// Refuses a plan that is not this one.
     ///
     /// # Errors
-    /// The declaration or the world moved since.
-    pub fn check(&self, plan: &Plan) -> Result<(), CliError> {
+    /// The declaration or the world moved since, or this is another cluster: two empty ones have one plan.
+    pub fn check(&self, plan: &Plan, cluster: &str) -> Result<(), CliError> {
+        if cluster != self.cluster {
+            let message = format!(
+                "the plan was saved for cluster {}, and this is {cluster}; nothing was done",
+                self.cluster
+            );
+            return Err(CliError::stale(mask::printable(&message))
+                .hint("name the cluster that it is for with KUBECONFIG"));
+        }
         let what = if plan.revision.digest != self.revision {
             "the declaration changed"
         } else if plan_digest(plan) != self.digest {
@@ -88,5 +100,33 @@ impl SavedPlan {
             CliError::stale(format!("{what} since the plan was saved; nothing was done"))
                 .hint("look at the new plan with `platform diff --save FILE`"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::Revision;
+
+    #[test]
+    fn plan_of_one_cluster_is_not_carried_out_on_another() {
+        let plan = Plan {
+            revision: Revision {
+                digest: "sha256:0".to_owned(),
+                commit: None,
+            },
+            steps: Vec::new(),
+            held: Vec::new(),
+            unchanged: 0,
+            guards: Vec::new(),
+            shares: BTreeMap::new(),
+            notes: Vec::new(),
+        };
+        let saved = SavedPlan::of(&plan, "platform.yaml", "staging/platform", &[]);
+        assert!(saved.check(&plan, "staging/platform").is_ok());
+        let refused = saved.check(&plan, "live/platform").unwrap_err();
+        assert_eq!(refused.kind().exit() as u8, 3);
     }
 }

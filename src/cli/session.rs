@@ -145,9 +145,10 @@ async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
         .map_err(|error| match error {
             ConnectError::Kubeconfig { .. } => CliError::of(Kind::Input, error)
                 .hint("name a kubeconfig with KUBECONFIG or `kubernetes.kubeconfig`"),
-            ConnectError::NoCluster | ConnectError::Client(_) => {
-                CliError::of(Kind::Dependency, error)
-            }
+            ConnectError::NoCluster => CliError::of(Kind::Dependency, error).hint(
+                "`platform check` needs no cluster; all else works on the one KUBECONFIG names",
+            ),
+            ConnectError::Client(_) => CliError::of(Kind::Dependency, error),
         })
 }
 

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::{CliError, Context, Exit, Form, SourceArg};
 use crate::edge::database::PassSummary;
 use crate::model::Slug;
-use crate::reconcile::render::{mask, reason};
+use crate::reconcile::render::{mask, reason, shared_reasons};
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{Planned, Registry};
 use crate::spec::platform::Status as Declared;
@@ -111,21 +111,24 @@ impl Screen<'_> {
         );
         text += &match &self.last_pass {
             Some(pass) => format!(
-                "last pass  #{} at {} by {}: {}\n",
+                "last    pass #{} at {} by {}: {}\n",
                 pass.id,
                 pass.finished_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
-                pass.actor,
+                mask::line(&pass.actor),
                 word(&pass.outcome),
             ),
-            None => "last pass  none recorded\n".to_owned(),
+            None => "last    no pass yet\n".to_owned(),
         };
         text += &self.table();
-        for line in self.unknown() {
-            text += &format!("{line}\n");
+        for line in shared_reasons(&self.planned.plan) {
+            text += &format!("\n{line}\n");
         }
-        text += match self.is_converged() {
-            true => "\nConverged.\n",
-            false => "\nNot converged; `platform diff` shows what is to be done.\n",
+        text += match (self.is_converged(), self.planned.plan.is_empty()) {
+            (true, _) => "\nConverged.\n",
+            (false, true) => {
+                "\nNot converged: everything is applied, and not everything is ready.\n"
+            }
+            (false, false) => "\nNot converged; `platform diff` shows what is to be done.\n",
         };
         text
     }

@@ -32,6 +32,13 @@ pub trait ClusterRead: Send + Sync {
         from: Option<&str>,
     ) -> Result<Page, ClusterError>;
 
+    /// Lists up to 500 pods in a namespace that match a label selector. Pods are looked at and never written,
+    /// so they are no [`Kind`].
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError>;
+
     /// Gets one object; `None` when the server says that it does not exist.
     ///
     /// # Errors

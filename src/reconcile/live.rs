@@ -2,6 +2,8 @@
 
 pub mod observe;
 pub mod owned;
+mod patience;
+mod pods;
 mod question;
 pub mod reduce;
 #[cfg(test)]
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::owned::Fingerprint;
 use super::desired::Desired;
 use crate::edge::cluster::{ClusterRead, ClusterWrite};
 use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row, RowKey};
@@ -117,8 +120,10 @@ pub struct Repair {
     pub reasons: BTreeSet<Remedy>,
     /// The operations.
     pub operations: Vec<Value>,
-    /// The version of the object that they were made for: they are sent for no other.
+    /// The version of the object that they were made for.
     pub version: String,
+    /// The object that they were made for, but for its status: they are sent for no other.
+    pub standing: Fingerprint,
 }
 
 /// What a repair puts right.
@@ -180,6 +185,23 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Why(pub String);
+
+impl Why {
+    /// Returns the reason without the words `<Kind> list: ` in front, for where the kind stands beside it.
+    #[must_use]
+    pub fn without(&self, kind: Kind) -> &str {
+        let list = self.0.strip_prefix(kind.as_str());
+        let list = list.and_then(|rest| rest.strip_prefix(" list: "));
+        list.unwrap_or(&self.0)
+    }
+
+    /// As [`Self::without`], for the kind of a key.
+    #[must_use]
+    pub fn without_kind(&self, key: &Key) -> &str {
+        key.object()
+            .map_or(self.0.as_str(), |key| self.without(key.kind))
+    }
+}
 
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

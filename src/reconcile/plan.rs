@@ -5,6 +5,8 @@ pub mod diff;
 pub mod digest;
 pub mod guard;
 pub mod order;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -174,6 +176,13 @@ pub enum Guard {
         /// The limit in percent.
         limit_percent: u32,
     },
+    /// The registry knows applied challenges, and the place has no object of any: it may be another one.
+    Elsewhere {
+        /// How many challenges the registry knows as applied.
+        challenges: usize,
+        /// The namespace in which everything would be made anew.
+        namespace: String,
+    },
     /// A share that moves further than `safety.max_emission_change_points`.
     EmissionChange {
         /// The challenge that moves furthest.
@@ -241,7 +250,8 @@ pub struct Note {
 }
 
 impl Plan {
-    /// Leaves out what belongs to challenges not in `only`; an empty set leaves everything.
+    /// Leaves out what belongs to challenges not in `only`; an empty set leaves everything. The shares of others
+    /// stay: they move with those of the challenges in `only`.
     fn narrow(&mut self, only: &BTreeSet<Slug>) {
         if only.is_empty() {
             return;
@@ -250,7 +260,6 @@ impl Plan {
         self.steps.retain(|step| is_in(step.slug.as_ref()));
         self.held.retain(|held| is_in(held.slug()));
         self.notes.retain(|note| is_in(note.slug.as_ref()));
-        self.shares.retain(|slug, _| only.contains(slug));
     }
 
     /// Tells whether there is nothing to do and nothing that waits, was refused or is unknown; kept data alone is nothing.
@@ -281,7 +290,7 @@ pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Saf
         held: Vec::new(),
         unchanged: 0,
         guards: Vec::new(),
-        shares: guard::shares(desired, live),
+        shares: guard::shares(desired, live, &request.only),
         notes: Vec::new(),
     };
     for (key, decision) in world.decide() {
@@ -311,6 +320,6 @@ pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Saf
     plan.narrow(&request.only);
     plan.steps
         .sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
-    plan.guards = guard::guards(&plan, live, safety, request.now);
+    plan.guards = guard::guards(&plan, desired, live, safety, request.now);
     plan
 }

@@ -124,11 +124,8 @@ impl Part<'_> {
             Declared::Active => Condition::Ready,
             Declared::Draft | Declared::Inactive | Declared::Disabled => Condition::Stopped,
         };
-        let mut reasons: Vec<(Condition, String)> = self
-            .held
-            .iter()
-            .filter_map(|held| held_back(held))
-            .collect();
+        let mut reasons = unread(&self.held);
+        reasons.extend(self.held.iter().filter_map(|held| held_back(held)));
         if !self.steps.is_empty() {
             reasons.push((
                 Condition::Progressing,
@@ -188,15 +185,31 @@ fn image(planned: &Planned, slug: &Slug) -> String {
     }
 }
 
-/// Returns what a held key means for its challenge; kept data means nothing.
+/// Returns what could not be read, one reason for all keys that share it: a cluster that is away is said once.
+fn unread(held: &[&Held]) -> Vec<(Condition, String)> {
+    let mut causes: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
+    for held in held {
+        if let Held::Unknown { key, why, .. } = held {
+            let keys = causes.entry(why.without_kind(key)).or_default();
+            keys.push(key);
+        }
+    }
+    let reason = |(cause, keys): (&str, Vec<&Key>)| match keys.as_slice() {
+        [key] => format!("{key} could not be read: {cause}"),
+        keys => format!("{} keys could not be read: {cause}", keys.len()),
+    };
+    let reasons = causes.into_iter().map(reason);
+    reasons.map(|reason| (Condition::Unknown, reason)).collect()
+}
+
+/// Returns what a held key means for its challenge; kept data means nothing, and [`unread`] has the unknown.
 fn held_back(held: &Held) -> Option<(Condition, String)> {
     Some(match held {
-        Held::Retained { .. } | Held::Unlisted { .. } => return None,
+        Held::Retained { .. } | Held::Unlisted { .. } | Held::Unknown { .. } => return None,
         Held::Waits { key, on, why, .. } => (
             Condition::Progressing,
             format!("{key} waits for {on}: {why}"),
         ),
-        Held::Unknown { key, why, .. } => (Condition::Unknown, format!("{key}: {why}")),
         Held::Withheld { why, .. } => (Condition::Held, why.to_string()),
         Held::Foreign { key, why, .. }
         | Held::Refused { key, why, .. }

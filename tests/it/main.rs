@@ -1,11 +1,21 @@
 //! All integration tests, in one program.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, its helpers too; they find the control plane by variables"
+)]
+
 mod bad_input;
 mod cli;
 mod example;
 mod faults;
+mod foreign;
+mod guards;
 mod kills;
 mod lifecycle;
+mod owned;
+mod retention;
 mod support;
 
 use std::collections::BTreeSet;

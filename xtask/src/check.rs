@@ -20,7 +20,7 @@ use crate::{
 /// The last version that was tried here; its successors may refuse `deny.toml`.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
-/// Checks format, lints, dependencies, schema, example and chart.
+/// Checks format, lints, dependencies, generated files, example and chart.
 ///
 /// Every check runs, whatever the others say; a table at the end names each.
 #[derive(Args)]
@@ -52,8 +52,8 @@ const CHECKS: [Check; 6] = [
         run: check_dependencies,
     },
     Check {
-        name: "schema",
-        run: check_schema,
+        name: "generated files",
+        run: check_generated,
     },
     Check {
         name: "example",
@@ -152,20 +152,30 @@ fn find_or_install_cargo_deny(interrupt: &Interrupt) -> Result<Option<PathBuf>> 
     Ok(Some(ours))
 }
 
-fn check_schema(interrupt: &Interrupt) -> Result<Outcome> {
-    let file = repository().join("schema/platform.schema.json");
-    let committed =
-        fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+/// What `platform schema` prints, each with its committed copy.
+const GENERATED: [(&[&str], &str); 3] = [
+    (&["schema"], "schema/platform.schema.json"),
+    (&["schema", "--plan"], "schema/plan.schema.json"),
+    (&["schema", "--markdown"], "docs/platform-yaml.md"),
+];
+
+fn check_generated(interrupt: &Interrupt) -> Result<Outcome> {
     let platform = binary::build(interrupt)?;
-    let output = Command::new(platform)
-        .arg("schema")
-        .output()
-        .context("start platform schema")?;
-    ensure!(output.status.success(), "platform schema failed");
-    ensure!(
-        output.stdout == committed.as_bytes(),
-        "the types have changed: platform schema > schema/platform.schema.json"
-    );
+    for (arguments, file) in GENERATED {
+        let line = format!("platform {}", arguments.join(" "));
+        let path = repository().join(file);
+        let committed =
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let output = Command::new(&platform)
+            .args(arguments)
+            .output()
+            .with_context(|| format!("start {line}"))?;
+        ensure!(output.status.success(), "{line} failed");
+        ensure!(
+            output.stdout == committed.as_bytes(),
+            "the types have changed: {line} > {file}"
+        );
+    }
     Ok(Outcome::Passed)
 }
 

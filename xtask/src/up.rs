@@ -23,8 +23,8 @@ use crate::{
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Name of the database file beside the copy of the example.
-const DATABASE: &str = "platform.db";
+/// A file beside the copy of the example.
+const DATABASE_URL: &str = "sqlite:platform.db";
 
 /// Starts a control plane, applies the example to it, and stays up until Ctrl-C.
 ///
@@ -36,27 +36,41 @@ pub struct Arguments {
     exit: bool,
 }
 
-/// A step of the tour: arguments of `platform`, and the exit code it must have.
+/// A step of the tour: what it is for, arguments of `platform`, and the exit code it must have.
 struct Step {
+    about: &'static str,
     arguments: &'static [&'static str],
     expected: u8,
 }
 
 /// First everything is missing; once applied, nothing differs.
 const TOUR: [Step; 5] = [
-    step(&["check"], 0),
-    step(&["diff"], 1),
-    step(&["apply", "--yes"], 0),
-    step(&["diff"], 0),
-    step(&["status"], 0),
-];
-
-const fn step(arguments: &'static [&'static str], expected: u8) -> Step {
     Step {
-        arguments,
-        expected,
-    }
-}
+        about: "Is the declaration right? Needs no cluster and no database.",
+        arguments: &["check"],
+        expected: 0,
+    },
+    Step {
+        about: "What would it change? All of it is missing so far. Changes nothing.",
+        arguments: &["diff"],
+        expected: 1,
+    },
+    Step {
+        about: "Make it so, and wait until every pod is ready. Without --yes it asks first.",
+        arguments: &["apply", "--yes"],
+        expected: 0,
+    },
+    Step {
+        about: "And now? The cluster and the database are as declared.",
+        arguments: &["diff"],
+        expected: 0,
+    },
+    Step {
+        about: "Where does each challenge stand?",
+        arguments: &["status"],
+        expected: 0,
+    },
+];
 
 /// Goes through the steps, and waits for Ctrl-C unless told to leave.
 ///
@@ -106,12 +120,12 @@ impl Place {
 
     fn run_step(&self, step: &Step, platform: &Path, interrupt: &Interrupt) -> Result<()> {
         let line = format!("platform {}", step.arguments.join(" "));
-        print(format!("\n$ {line}"));
+        print(format!("\n# {}\n$ {line}", step.about));
         let mut command = Command::new(platform);
         command
             .args(step.arguments)
             .env("KUBECONFIG", &self.kubeconfig)
-            .env("PLATFORM_DATABASE_URL", self.database_url())
+            .env("PLATFORM_DATABASE_URL", DATABASE_URL)
             .env_remove("PLATFORM_SOURCE")
             .current_dir(&self.folder);
         let code = command::run(&mut command, interrupt)?;
@@ -124,27 +138,28 @@ impl Place {
         Ok(())
     }
 
-    fn database_url(&self) -> String {
-        format!("sqlite:{}", self.folder.join(DATABASE).display())
-    }
-
     fn render_directions(&self, platform: &Path) -> String {
         format!(
             "
-The control plane is up. To look at it, in another terminal:
+The control plane is up, with the example applied. In another terminal:
 
   cd {folder}
   export KUBECONFIG={kubeconfig}
   export PLATFORM_DATABASE_URL={database}
   export PATH={programs}:$PATH
 
-  kubectl get pods --all-namespaces
-  platform diff        (after a change to platform.yaml)
+and then, for example:
 
-Ctrl-C ends it and removes the folder.",
+  platform set emissions.prism 35      (edits platform.yaml, comments kept)
+  platform diff                        (what that means)
+  platform apply                       (asks, and does it)
+  platform history                     (what was done so far)
+  kubectl get pods --all-namespaces    (if you have kubectl)
+
+Ctrl-C here ends it and leaves nothing behind.",
             folder = self.folder.display(),
             kubeconfig = self.kubeconfig.display(),
-            database = self.database_url(),
+            database = DATABASE_URL,
             programs = platform.parent().unwrap_or(platform).display(),
         )
     }
@@ -164,7 +179,7 @@ mod tests {
         for line in [
             "  cd /scratch/up\n",
             "  export KUBECONFIG=/scratch/kubeconfig\n",
-            "  export PLATFORM_DATABASE_URL=sqlite:/scratch/up/platform.db\n",
+            "  export PLATFORM_DATABASE_URL=sqlite:platform.db\n",
             "  export PATH=/target/debug:$PATH\n",
         ] {
             assert!(text.contains(line), "{line}");

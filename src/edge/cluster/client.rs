@@ -291,17 +291,29 @@ fn shorten(text: &str) -> String {
 /// Returns the path of a collection, or of one object in it.
 fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, String>) -> String {
     let version = kind.api_version();
-    let mut path = if version.contains('/') {
+    let group = if version.contains('/') {
         format!("/apis/{version}")
     } else {
         format!("/api/{version}")
     };
+    let namespace = (kind != Kind::Namespace).then_some(namespace);
+    path_of(&group, namespace, kind.plural(), name, query)
+}
+
+fn path_of(
+    group: &str,
+    namespace: Option<&str>,
+    plural: &str,
+    name: Option<&str>,
+    query: &BTreeMap<&str, String>,
+) -> String {
+    let mut path = group.to_owned();
     let escape =
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    if kind != Kind::Namespace {
+    if let Some(namespace) = namespace {
         let _ = write!(path, "/namespaces/{}", escape(namespace));
     }
-    let _ = write!(path, "/{}", kind.plural());
+    let _ = write!(path, "/{plural}");
     if let Some(name) = name {
         let _ = write!(path, "/{}", escape(name));
     }
@@ -384,6 +396,17 @@ impl ClusterRead for KubeCluster {
             .call(Method::GET, path(kind, namespace, None, &query), None)
             .await;
         page(answer.map_err(|failure| failure.about(kind))?)
+    }
+
+    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
+        let query = BTreeMap::from([
+            ("labelSelector", selector.to_owned()),
+            ("limit", PAGE_SIZE.to_string()),
+        ]);
+        let path = path_of("/api/v1", Some(namespace), "pods", None, &query);
+        let answer = self.call(Method::GET, path, None).await;
+        let answer = answer.map_err(|failure| failure.about(Kind::StatefulSet))?;
+        page(answer).map(|page| page.items)
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {

@@ -8,12 +8,13 @@ use tokio::sync::Semaphore;
 use super::{ApplyError, Outcome, Writers, generate, retry};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::model::{Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
-use crate::reconcile::live::reduce::{ownership, reduce};
+use crate::reconcile::live::owned::standing;
+use crate::reconcile::live::reduce::{ownership, reduce, takes_claims_along};
 use crate::reconcile::live::{Repair, Why};
 use crate::reconcile::plan::{Action, Step};
 
-/// Times that a delete follows an object whose status moved on.
-const DELETE_TRIES: u32 = 4;
+/// Times that a write for one version follows an object whose status moved on.
+const TRIES: u32 = 4;
 
 /// Writes steps.
 pub(super) struct Writer<'a> {
@@ -160,15 +161,38 @@ async fn apply(
     answer.map(|_| ()).map_err(ApplyError::Cluster)
 }
 
-/// Sends a repair, for the version that it was made for: when the object moved since, nothing is changed and
-/// the next pass looks again.
+/// Sends a repair for the object that the plan saw. A status write in between only moves its version; when
+/// anything else moved nothing is changed, and the next pass looks again.
 async fn put_right(
     cluster: &dyn ClusterWrite,
     key: &ObjectKey,
     repair: &Repair,
 ) -> Result<(), ApplyError> {
-    let sent = repeat(|| cluster.patch_json(key, &repair.operations, &repair.version)).await;
-    sent.map(|_| ()).map_err(ApplyError::Cluster)
+    let mut version = repair.version.clone();
+    for _ in 0..TRIES {
+        let sent = repeat(|| cluster.patch_json(key, &repair.operations, &version)).await;
+        match sent {
+            Ok(_) => return Ok(()),
+            Err(ClusterError::Conflict(_)) => {}
+            Err(error) => return Err(ApplyError::Cluster(error)),
+        }
+        let object = repeat(|| cluster.get(key))
+            .await
+            .map_err(ApplyError::Cluster)?;
+        match object {
+            Some(object) if standing(&object) == repair.standing => {
+                version = reduce(key.kind, &object).version;
+            }
+            _ => {
+                return Err(ApplyError::Moved(
+                    "it changed since the plan was made".to_owned(),
+                ));
+            }
+        }
+    }
+    Err(ApplyError::Moved(
+        "it changed each time it was about to be put right".to_owned(),
+    ))
 }
 
 /// Creates an object that others may create too: a namespace, or a claim that a StatefulSet made meanwhile.
@@ -237,7 +261,7 @@ async fn delete(
     version: &str,
 ) -> Result<(), ApplyError> {
     let mut version = version.to_owned();
-    for _ in 0..DELETE_TRIES {
+    for _ in 0..TRIES {
         match repeat(|| cluster.delete(key, uid, &version)).await {
             Ok(()) | Err(ClusterError::NotFound) => return Ok(()),
             Err(ClusterError::Conflict(_)) => {}
@@ -253,6 +277,11 @@ async fn delete(
         if observed.uid != uid || ownership(&object).is_none() {
             return Err(ApplyError::Moved(
                 "another object has its name since the plan was made".to_owned(),
+            ));
+        }
+        if takes_claims_along(key.kind, &object) {
+            return Err(ApplyError::Moved(
+                "its claims would be deleted with it since the plan was made".to_owned(),
             ));
         }
         version = observed.version;

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::resolved::Resolved;
 use crate::model::{
-    Component, FIELD_MANAGER, Generated, Item, Object, Ownership, Slug, item::Recipe,
+    Component, DECLARED_DIGEST, FIELD_MANAGER, Generated, Item, Object, Ownership, Slug,
+    item::Recipe,
 };
+use crate::spec::platform::Drift;
 
 /// The label that carries the challenge's slug.
 pub(super) const SLUG: &str = "platform.challenge.slug";
@@ -99,7 +102,12 @@ pub(super) fn metadata(resolved: &Resolved<'_>, name: String, component: Compone
 
 /// Returns an item that server-side apply keeps as it is.
 pub(super) fn object(resolved: &Resolved<'_>, component: Component, of: impl Serialize) -> Item {
-    Item::Object(owned(resolved, component, of))
+    let mut object = owned(resolved, component, of);
+    if resolved.challenge.drift == Drift::Report {
+        let digest = hex::encode(Sha256::digest(object.manifest.to_string()));
+        object.manifest["metadata"]["annotations"][DECLARED_DIGEST] = digest[..16].into();
+    }
+    Item::Object(object)
 }
 
 /// Returns an object with its owner.

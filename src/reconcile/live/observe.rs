@@ -8,17 +8,20 @@ use futures::stream;
 use serde_json::Value;
 
 use super::owned::{self, Comparison};
+use super::patience::Patience;
 use super::question::{Question, changes, verdict};
-use super::reduce::{is_derived_name, reduce};
+use super::reduce::{is_derived_name, reduce, takes_claims_along};
 use super::{Live, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
-use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey};
-use crate::reconcile::desired::Desired;
+use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe};
+use crate::reconcile::desired::{Desired, Presence};
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
 const CONCURRENT_QUESTIONS: usize = 16;
 /// Pages of one list. 200 pages of 500 are 100 000 objects, ten times the largest installation foreseen.
 const MAX_PAGES: usize = 200;
+/// The path of the change that makes an object ours of which we own nothing.
+pub const TAKE_OVER: &str = "metadata.managedFields";
 /// Times a list is begun anew because its page token expired.
 const MAX_RESTARTS: usize = 2;
 
@@ -37,9 +40,10 @@ pub struct Place {
 /// Looks at a place and adds what is there to `live`.
 pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
     let reader = match &place.reader {
-        Ok(reader) => reader.as_ref(),
+        Ok(reader) => Patience::new(reader.as_ref()),
         Err(why) => return mark_unknown(place, desired, live, why),
     };
+    let reader: &dyn ClusterRead = &reader;
     let lists = place
         .kinds
         .iter()
@@ -56,9 +60,9 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
             live.partial.insert((place.cluster.clone(), *kind), why);
         }
     }
-    let mut missing = missing_keys(place, desired, live);
-    // These were listed; what they are is still to be asked.
-    missing.retain(|key| questions.iter().all(|question| question.key() != key));
+    super::pods::tell_reasons(reader, place, &selector(), live).await;
+    let missing = missing_keys(place, desired, live, &questions);
+    let claims = unlisted_claims(&missing, desired, live);
     let namespace = see_namespace(reader, place, desired, live).await;
     if let Namespace::Missing(key) = namespace {
         for missing in missing {
@@ -83,6 +87,14 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
         .collect()
         .await;
     live.seen.extend(answers);
+    let about_claims = claims
+        .into_iter()
+        .map(|key| async move { see_claim(reader, key).await });
+    let answers: Vec<_> = stream::iter(about_claims)
+        .buffer_unordered(CONCURRENT_QUESTIONS)
+        .collect()
+        .await;
+    live.seen.extend(answers.into_iter().flatten());
     let about_changes = questions
         .into_iter()
         .map(|question| async move { question.ask(reader, desired).await });
@@ -139,7 +151,7 @@ async fn list_kind(
                 continue;
             }
             Err(error) => {
-                listed.partial = Some(Why(format!("{kind} list: {error}")));
+                listed.partial = Some(not_listed(kind, &place.namespace, &error));
                 return listed;
             }
         };
@@ -153,6 +165,19 @@ async fn list_kind(
     }
     listed.partial = Some(Why(format!("{kind} list: more than {MAX_PAGES} pages")));
     listed
+}
+
+/// Tells why a kind is not known, with the remedy where there is one. What the server says of a missing right
+/// is long, and names the account first.
+fn not_listed(kind: Kind, namespace: &str, error: &ClusterError) -> Why {
+    match error {
+        ClusterError::Forbidden(_) => Why(format!(
+            "not allowed to list {} in namespace {namespace}; the chart's Role there gives that right",
+            kind.plural()
+        )),
+        ClusterError::NotFound => Why(format!("{kind} is not a kind of this cluster; install it")),
+        error => Why(format!("{kind} list: {error}")),
+    }
 }
 
 /// Returns the selector of everything a pass owns. The broker's and an installer's objects carry the same
@@ -188,6 +213,11 @@ fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, liste
             .is_some_and(|owner| !is_derived_name(kind, owner, &key.name))
         {
             observed.owner = None;
+        }
+        if takes_claims_along(kind, &object) {
+            observed.verdict = Verdict::Refused(Why::from(
+                "its claims would be deleted with it; set spec.persistentVolumeClaimRetentionPolicy.whenDeleted to Retain first",
+            ));
         }
         listed
             .seen
@@ -241,7 +271,13 @@ fn cannot_change(kind: Kind, field: &str) -> Why {
     Why(format!("{field} cannot be changed in place: {remedy}"))
 }
 
-fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<ObjectKey> {
+fn missing_keys(
+    place: &Place,
+    desired: &Desired,
+    live: &mut Live,
+    questions: &[Question],
+) -> Vec<ObjectKey> {
+    let asked: BTreeSet<&ObjectKey> = questions.iter().map(Question::key).collect();
     let mut missing = Vec::new();
     for key in desired
         .items
@@ -250,17 +286,54 @@ fn missing_keys(place: &Place, desired: &Desired, live: &mut Live) -> Vec<Object
         .filter(|key| is_at(place, key))
     {
         let known = Key::Object(key.clone());
-        if live.seen.contains_key(&known) {
+        if live.seen.contains_key(&known) || asked.contains(key) {
             continue;
         }
         match live.partial.get(&(place.cluster.clone(), key.kind)) {
             Some(why) => {
                 live.seen.insert(known, Seen::Unknown(why.clone()));
             }
+            // What is kept right where it exists, and not made, need not be asked about.
+            None if desired.items[&known].presence == Presence::IfPresent => {
+                let verdict = Verdict::NotAsked(Why::from("it is not made while it is missing"));
+                live.seen.insert(known, Seen::Absent { verdict });
+            }
             None => missing.push(key.clone()),
         }
     }
     missing
+}
+
+/// Returns the claims of databases whose Secret is missing, as far as no list showed them. A StatefulSet takes
+/// a claim by its name alone, so one that lost its labels, or came from a backup without them, counts too
+/// before a password is made.
+fn unlisted_claims(missing: &[ObjectKey], desired: &Desired, live: &Live) -> Vec<ObjectKey> {
+    let claim = |key: &ObjectKey| {
+        let Item::Generated(generated) = &desired.items[&Key::Object(key.clone())].item else {
+            return None;
+        };
+        let Recipe::Postgres { claim, .. } = &generated.recipe else {
+            return None;
+        };
+        let kind = Kind::PersistentVolumeClaim;
+        let claim = ObjectKey {
+            kind,
+            name: claim.clone(),
+            ..key.clone()
+        };
+        let is_unlisted = !live.seen.contains_key(&Key::Object(claim.clone()))
+            && !live.partial.contains_key(&(key.cluster.clone(), kind));
+        is_unlisted.then_some(claim)
+    };
+    missing.iter().filter_map(claim).collect()
+}
+
+async fn see_claim(reader: &dyn ClusterRead, key: ObjectKey) -> Option<(Key, Seen)> {
+    let seen = match reader.get(&key).await {
+        Ok(object) => Seen::Object(Box::new(reduce(key.kind, &object?))),
+        Err(error) => Seen::Unknown(Why(error.to_string())),
+    };
+    Some((Key::Object(key), seen))
 }
 
 /// What is known of a place's namespace.
@@ -347,6 +420,14 @@ async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Ite
             verdict: Verdict::Accepted,
         },
         Err(error) => match verdict(error) {
+            // A stranger of that name may be what does not fit.
+            Ok(Verdict::Refused(why)) => match reader.get(key).await {
+                Ok(Some(object)) => Seen::Object(Box::new(reduce(key.kind, &object))),
+                Ok(None) => Seen::Absent {
+                    verdict: Verdict::Refused(why),
+                },
+                Err(error) => Seen::Unknown(Why(error.to_string())),
+            },
             Ok(verdict) => Seen::Absent { verdict },
             Err(why) => Seen::Unknown(why),
         },

@@ -44,7 +44,7 @@ mod walk;
 use serde_json::Value;
 
 pub use self::{
-    canonical::{Fingerprint, fingerprint, owned_fingerprint},
+    canonical::{Fingerprint, fingerprint, owned_fingerprint, standing},
     difference::{Difference, Differences, Effect, Kind, Values},
     foreign::{ForeignItem, foreign_items},
     immutable::{immutable, is_refused},

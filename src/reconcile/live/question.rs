@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::observe::TAKE_OVER;
 use super::owned::{self, Comparison, Differences};
 use super::{Change, Observed, Remedy, Repair, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
@@ -36,7 +37,6 @@ impl Question {
         }
     }
 
-    /// Returns the object that it is about.
     pub(super) fn key(&self) -> &ObjectKey {
         &self.key
     }
@@ -161,6 +161,7 @@ impl Question {
             reasons,
             operations,
             version: self.observed.version.clone(),
+            standing: owned::standing(&self.object),
         })
     }
 
@@ -201,7 +202,7 @@ fn ownership(object: &Value) -> Change {
         .collect();
     let others: Vec<&str> = managers.into_iter().collect();
     Change {
-        path: "metadata.managedFields".to_owned(),
+        path: TAKE_OVER.to_owned(),
         old: None,
         new: Some(Value::String(format!("fields owned by {FIELD_MANAGER}"))),
         taken_by: (!others.is_empty()).then(|| others.join(", ")),

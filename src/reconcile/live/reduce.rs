@@ -46,22 +46,30 @@ pub fn ownership(object: &Value) -> Option<Ownership> {
 pub fn is_derived_name(kind: Kind, owner: &Ownership, name: &str) -> bool {
     let slug = &owner.slug;
     let expected = match (owner.component, kind) {
-        (Component::ChallengeSecret, _) => names::token_secret(slug),
-        (Component::ChallengePostgresSecret, _) => names::postgres_secret(slug),
-        (Component::ChallengePostgres | Component::ChallengePostgresNetwork, _) => {
-            names::postgres(slug)
+        (Component::ChallengeSecret, Kind::Secret) => names::token_secret(slug),
+        (Component::ChallengePostgresSecret, Kind::Secret) => names::postgres_secret(slug),
+        (Component::ChallengePostgres, Kind::Service | Kind::StatefulSet)
+        | (Component::ChallengePostgresNetwork, Kind::NetworkPolicy) => names::postgres(slug),
+        (Component::ChallengePostgresData, Kind::PersistentVolumeClaim) => {
+            names::postgres_claim(slug)
         }
-        (Component::ChallengePostgresData, _) => names::postgres_claim(slug),
-        (Component::ChallengeData, _) => names::data_claim(slug),
-        (
-            Component::Challenge
-            | Component::ChallengeHpa
-            | Component::ChallengeScaledObject
-            | Component::ChallengeNetwork,
-            _,
-        ) => names::workload(slug),
+        (Component::ChallengeData, Kind::PersistentVolumeClaim) => names::data_claim(slug),
+        (Component::Challenge, Kind::Service | Kind::StatefulSet | Kind::Deployment)
+        | (Component::ChallengeHpa, Kind::HorizontalPodAutoscaler)
+        | (Component::ChallengeScaledObject, Kind::ScaledObject)
+        | (Component::ChallengeNetwork, Kind::NetworkPolicy) => names::workload(slug),
+        // A part that has no object of this kind.
+        _ => return false,
     };
     name == expected
+}
+
+/// Tells whether deleting this StatefulSet would delete its claims. A pass writes the opposite; but what is
+/// to be deleted is not corrected first.
+#[must_use]
+pub fn takes_claims_along(kind: Kind, object: &Value) -> bool {
+    kind == Kind::StatefulSet
+        && object["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
 }
 
 fn readiness(kind: Kind, object: &Value) -> Readiness {
@@ -157,6 +165,7 @@ mod tests {
             &owner,
             "challenge-demo-copy"
         ));
+        assert!(!is_derived_name(Kind::Secret, &owner, "challenge-demo"));
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::observe::{observe, places};
-use super::{Live, Seen, Verdict, Why};
+use super::{Live, Seen, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead, Page};
-use crate::model::{ClusterName, Component, Key, Kind, ObjectKey};
+use crate::model::{ClusterName, Component, Key, Kind, ObjectKey, Revision};
 use crate::reconcile::desired::fixture::{challenge, platform};
 use crate::reconcile::desired::{Desired, build_desired};
+use crate::reconcile::plan::{Action, Held, Plan, Request, plan_pass};
 use crate::reconcile::resolve::Facts;
 use crate::spec::platform::{Challenge, Status};
 
@@ -20,6 +22,7 @@ use crate::spec::platform::{Challenge, Status};
 struct Cluster {
     objects: BTreeMap<(Kind, String), Value>,
     dry_run_answer: Option<Value>,
+    hangs: bool,
     asked: Mutex<Vec<String>>,
     /// What lists of Services answer, one after the other; as they are when there is nothing left.
     pages: Mutex<VecDeque<Result<Page, ClusterError>>>,
@@ -73,6 +76,10 @@ impl ClusterRead for Cluster {
         })
     }
 
+    async fn list_pods(&self, _: &str, _: &str) -> Result<Vec<Value>, ClusterError> {
+        Ok(Vec::new())
+    }
+
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
         self.note("get", key.kind, &key.name);
         if key.kind == Kind::Namespace {
@@ -83,6 +90,9 @@ impl ClusterRead for Cluster {
 
     async fn dry_run(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
         self.note("dry-run", key.kind, &key.name);
+        if self.hangs {
+            return Err(ClusterError::Timeout(20));
+        }
         Ok(self
             .dry_run_answer
             .clone()
@@ -137,6 +147,79 @@ async fn answers_of_any_form_are_survived() {
         let (live, _) = look(cluster, &desired([challenge("demo")])).await;
         assert!(live.partial.is_empty());
     }
+}
+
+fn plan(desired: &Desired, live: &Live) -> Plan {
+    let request = Request {
+        revision: Revision {
+            digest: "sha256:0".to_owned(),
+            commit: None,
+        },
+        only: BTreeSet::new(),
+        now: Timestamp::UNIX_EPOCH,
+    };
+    plan_pass(&request, desired, live, &platform([]).safety)
+}
+
+const POSTGRES_SECRET: &str = "challenge-demo-postgres-secret";
+const POSTGRES_CLAIM: &str = "challenge-demo-postgres-data-challenge-demo-postgres-0";
+
+#[tokio::test]
+async fn no_password_is_made_for_a_claim_that_lost_its_labels() {
+    let desired = desired([challenge("demo")]);
+    let cluster = Cluster::default().with(Kind::PersistentVolumeClaim, POSTGRES_CLAIM, json!({}));
+    let (live, _) = look(cluster, &desired).await;
+    let plan = plan(&desired, &live);
+    let secret = key(Kind::Secret, POSTGRES_SECRET);
+    assert!(plan.steps.iter().all(|step| step.key != secret));
+    let held = plan.held.iter().find(|held| held.key() == Some(&secret));
+    assert!(matches!(held, Some(Held::Refused { .. })), "{held:?}");
+    assert!(plan.notes.is_empty(), "{:?}", plan.notes);
+}
+
+#[tokio::test]
+async fn claims_are_looked_up_by_name_only_before_a_password_is_made() {
+    let desired = desired([challenge("demo")]);
+    let (live, cluster) = look(Cluster::default(), &desired).await;
+    let claim = format!("get PersistentVolumeClaim {POSTGRES_CLAIM}");
+    assert!(cluster.asked("get").contains(&claim));
+    let secret = key(Kind::Secret, POSTGRES_SECRET);
+    let plan = plan(&desired, &live);
+    let step = plan.steps.iter().find(|step| step.key == secret).unwrap();
+    assert!(matches!(step.action, Action::Create(_)));
+}
+
+#[tokio::test]
+async fn stateful_set_that_would_take_its_claims_along_is_not_deleted() {
+    let set = |policy: &str| {
+        json!({
+            "metadata": {"labels": labels("gone", Component::Challenge)},
+            "spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": policy}},
+        })
+    };
+    let name = "challenge-gone";
+    for (policy, is_deleted) in [("Retain", true), ("Delete", false)] {
+        let cluster = Cluster::default().with(Kind::StatefulSet, name, set(policy));
+        let desired = desired([]);
+        let (live, _) = look(cluster, &desired).await;
+        let plan = plan(&desired, &live);
+        let set = key(Kind::StatefulSet, name);
+        assert_eq!(plan.steps.iter().any(|step| step.key == set), is_deleted);
+        let is_told = |held: &Held| matches!(held, Held::Refused { key, .. } if *key == set);
+        assert_eq!(plan.held.iter().any(is_told), !is_deleted);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_about_what_a_draft_does_not_have() {
+    let mut draft = challenge("demo");
+    draft.status = Status::Draft;
+    let desired = desired([draft]);
+    let (live, cluster) = look(Cluster::default(), &desired).await;
+    assert!(cluster.asked("dry-run").is_empty());
+    assert_eq!(cluster.asked("get"), ["get Namespace platform"]);
+    let plan = plan(&desired, &live);
+    assert!(plan.steps.iter().all(|step| step.key.object().is_none()));
 }
 
 #[tokio::test]
@@ -248,4 +331,20 @@ async fn a_list_without_an_end_is_partial() {
     let (live, asked) = look_at_pages(pages).await;
     assert_eq!(asked.len(), 200);
     assert_eq!(live.partial.len(), 1);
+}
+
+#[tokio::test]
+async fn cluster_that_answers_no_dry_run_is_not_asked_for_each() {
+    let names: Vec<String> = (0..30).map(|number| format!("demo-{number}")).collect();
+    let desired = desired(names.iter().map(|name| challenge(name)));
+    let cluster = Cluster {
+        hangs: true,
+        ..Cluster::default()
+    };
+    let (live, cluster) = look(cluster, &desired).await;
+    assert!(cluster.asked("dry-run").len() < 3 * 16);
+    let plan = plan(&desired, &live);
+    assert!(plan.has_unknown());
+    let made = plan.steps.iter().filter_map(|step| step.key.object());
+    assert!(made.into_iter().all(|key| key.kind == Kind::Secret));
 }

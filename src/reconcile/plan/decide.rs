@@ -1,11 +1,17 @@
 //! One decision per key: what is wanted against what is there. Pure.
 
+mod gate;
+
 use std::collections::BTreeMap;
 
 use super::{Action, Held, Note, diff};
-use crate::model::{Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row, RowKey, Slug};
+use crate::model::{
+    Component, DECLARED_DIGEST, Generated, Item, Key, Kind, ObjectKey, Ownership, Recipe, Row,
+    RowKey, Slug,
+};
 use crate::reconcile::desired::{Desired, Presence, Wanted};
-use crate::reconcile::live::{Change, Live, Observed, Readiness, Seen, Verdict, Why};
+use crate::reconcile::live::observe::TAKE_OVER;
+use crate::reconcile::live::{Change, Live, Observed, Seen, Verdict, Why};
 
 /// What is decided for one key.
 pub(super) enum Decision {
@@ -28,6 +34,8 @@ pub(super) struct World<'a> {
     live: &'a Live,
     /// Where each challenge's token Secret is wanted.
     token_secrets: BTreeMap<&'a Slug, &'a ObjectKey>,
+    /// The workload of each challenge that is to run.
+    workloads: BTreeMap<&'a Slug, &'a Key>,
 }
 
 impl<'a> World<'a> {
@@ -43,11 +51,17 @@ impl<'a> World<'a> {
             ) => Some((&ownership.slug, key)),
             _ => None,
         };
-        let token_secrets = desired.items.iter().filter_map(token_secret).collect();
+        let workload = |(key, wanted): (&'a Key, &'a Wanted)| {
+            let owner = wanted.item.ownership()?;
+            let is_workload = owner.component == Component::Challenge
+                && matches!(key.object()?.kind, Kind::StatefulSet | Kind::Deployment);
+            is_workload.then_some((&owner.slug, key))
+        };
         Self {
             desired,
             live,
-            token_secrets,
+            token_secrets: desired.items.iter().filter_map(token_secret).collect(),
+            workloads: desired.items.iter().filter_map(workload).collect(),
         }
     }
 
@@ -133,7 +147,10 @@ impl<'a> World<'a> {
                     text,
                 });
             }
-            let is_wanted = self.desired.items.contains_key(key);
+            let is_wanted = self.desired.items.contains_key(key)
+                || key
+                    .object()
+                    .is_some_and(|key| self.desired.claims.contains_key(key));
             if !is_wanted && observed.owner.is_none() {
                 let text =
                     "carries our labels under a name that is not ours; it is left alone".to_owned();
@@ -216,9 +233,15 @@ impl<'a> World<'a> {
         };
         let slug = slug.cloned();
         match self.live.seen.get(&Key::Object(claim_key)) {
-            Some(Seen::Object(_)) => {
+            Some(Seen::Object(found)) => {
+                let give_up = match (&found.owner, &slug) {
+                    (Some(_), Some(slug)) => {
+                        format!("take the challenge out, apply, and run `platform purge {slug}`")
+                    }
+                    _ => "delete the claim".to_owned(),
+                };
                 let why = Why(format!(
-                    "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup, or give the data up with `platform purge`"
+                    "claim {claim} holds a database whose password was in this Secret; restore the Secret from a backup or, to give the data up, {give_up}"
                 ));
                 Some(Held::Refused {
                     key: key.clone(),
@@ -298,11 +321,13 @@ impl<'a> World<'a> {
                 why: why.clone(),
             }),
             Verdict::Same => Decision::Unchanged,
-            _ if self.is_reported_drift(slug.as_ref()) => Decision::Held(Held::Drifted {
-                key,
-                slug,
-                why: drift(&observed.changes),
-            }),
+            _ if self.is_reported_drift(slug.as_ref(), &observed.changes) => {
+                Decision::Held(Held::Drifted {
+                    key,
+                    slug,
+                    why: drift(&observed.changes),
+                })
+            }
             Verdict::Accepted | Verdict::Deferred(_) | Verdict::NotAsked(_) => Decision::Do {
                 action: Action::Update {
                     new: item.clone(),
@@ -315,11 +340,23 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A difference is drift when the declaration of the challenge, which its row records whole, has not changed.
-    fn is_reported_drift(&self, slug: Option<&Slug>) -> bool {
+    /// A difference is drift unless the declaration changed, which the object's own annotation tells: the
+    /// registry has the new declaration before the last object does. An object that is about to become ours
+    /// has no annotation, and the registry decides.
+    fn is_reported_drift(&self, slug: Option<&Slug>, changes: &[Change]) -> bool {
         let Some(slug) = slug.filter(|slug| self.desired.report_only.contains(*slug)) else {
             return false;
         };
+        const ANNOTATIONS: &str = "metadata.annotations";
+        let declared = format!("{ANNOTATIONS}[{DECLARED_DIGEST}]");
+        // Without any annotation the object lacks the whole map.
+        let is_digest = |path: &str| path == declared || path == ANNOTATIONS;
+        let is_declared = |change: &Change| is_digest(&change.path) && change.taken_by.is_none();
+        let takes_over = changes.iter().any(|change| change.path == TAKE_OVER);
+        !changes.iter().any(is_declared) && (!takes_over || self.is_recorded(slug))
+    }
+
+    fn is_recorded(&self, slug: &Slug) -> bool {
         let key = Key::Row(RowKey::Challenge(slug.clone()));
         let wanted = self.desired.items.get(&key).map(|wanted| &wanted.item);
         matches!((self.live.seen.get(&key), wanted), (Some(Seen::Row(old)), Some(Item::Row(new))) if old == new)
@@ -443,64 +480,18 @@ impl<'a> World<'a> {
         if incomplete {
             return Decision::Nothing;
         }
+        if let Verdict::Refused(why) = &observed.verdict {
+            return Decision::Held(Held::Refused {
+                key: Key::Object(key.clone()),
+                slug: Some(owner.slug.clone()),
+                why: why.clone(),
+            });
+        }
         let seen = Some((observed.uid.clone(), observed.version.clone()));
         Decision::Do {
             action: Action::Delete { seen },
             after: Vec::new(),
         }
-    }
-
-    /// Holds back what would be written before the objects that it needs are there and ready.
-    fn gate(&self, decisions: &mut BTreeMap<Key, Decision>) {
-        loop {
-            let blocked: Vec<(Key, Held)> = decisions
-                .iter()
-                .filter_map(|(key, decision)| {
-                    let held = self.blocked(key, decision, decisions)?;
-                    Some((key.clone(), held))
-                })
-                .collect();
-            if blocked.is_empty() {
-                return;
-            }
-            // Each round holds at least one more key, and what is held blocks what waits for it.
-            decisions.extend(
-                blocked
-                    .into_iter()
-                    .map(|(key, held)| (key, Decision::Held(held))),
-            );
-        }
-    }
-
-    fn blocked(
-        &self,
-        key: &Key,
-        decision: &Decision,
-        decisions: &BTreeMap<Key, Decision>,
-    ) -> Option<Held> {
-        let Decision::Do { after, action } = decision else {
-            return None;
-        };
-        if matches!(action, Action::Delete { .. }) {
-            return None;
-        }
-        let slug = self.slug(key).cloned();
-        let wait = |on: &ObjectKey, why: Why| Held::Waits {
-            key: key.clone(),
-            slug: slug.clone(),
-            on: Key::Object(on.clone()),
-            why,
-        };
-        after
-            .iter()
-            .find_map(|on| match decisions.get(&Key::Object(on.clone()))? {
-                Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
-                Decision::Unchanged => match &self.live.object(on)?.readiness {
-                    Readiness::Ready => None,
-                    Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
-                },
-                Decision::Do { .. } | Decision::Nothing => None,
-            })
     }
 }
 

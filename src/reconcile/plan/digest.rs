@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Action, Plan, Step};
+use super::{Action, Held, Plan, Step};
 use crate::{
     model::{Item, Recipe},
     reconcile::live::{Change, Repair},
@@ -30,9 +30,17 @@ pub fn plan_digest(plan: &Plan) -> String {
     hash(&json!({
         "revision": revision.digest,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
-        "held": held,
+        "held": held.iter().map(in_the_way).collect::<Vec<_>>(),
         "guards": guards,
     }))
+}
+
+/// How far along that is which is waited for moves by itself; that it is waited for does not.
+fn in_the_way(held: &Held) -> Value {
+    match held {
+        Held::Waits { key, on, .. } => json!({"held": "waits", "key": key, "on": on}),
+        held => json!(held),
+    }
 }
 
 fn step(step: &Step) -> Value {

@@ -2,16 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Guard, Plan};
-use crate::model::{Emission, Item, Key, Row, RowKey, Share, Slug};
+use super::{Action, Guard, Held, Plan};
+use crate::model::{Emission, Item, Key, Kind, Row, RowKey, Share, Slug};
 use crate::reconcile::desired::Desired;
 use crate::reconcile::live::{Live, Seen};
 use crate::spec::platform::Safety;
 
-/// Returns the share of each challenge whose share changes, before and after, as shown to people.
+/// Returns the share of each challenge whose share changes, before and after, as shown to people, when the
+/// rows of the challenges in `only` are written, or of all when that is empty. Shares follow from all rows
+/// together, so those of others may move too. Nothing is known of them while the rows are not.
 #[must_use]
-pub fn shares(desired: &Desired, live: &Live) -> BTreeMap<Slug, (String, String)> {
-    let (before, after) = (shares_before(live), shares_after(desired, live));
+pub fn shares(
+    desired: &Desired,
+    live: &Live,
+    only: &BTreeSet<Slug>,
+) -> BTreeMap<Slug, (String, String)> {
+    if live.rows_unknown.is_some() {
+        return BTreeMap::new();
+    }
+    let (before, after) = (shares_before(live), shares_after(desired, live, only));
     let shown = |shares: &BTreeMap<Slug, Share>, slug: &Slug| {
         shares
             .get(slug)
@@ -29,6 +38,7 @@ pub fn shares(desired: &Desired, live: &Live) -> BTreeMap<Slug, (String, String)
 /// Returns the guards that a plan would pass.
 pub(super) fn guards(
     plan: &Plan,
+    desired: &Desired,
     live: &Live,
     safety: &Safety,
     now: jiff::Timestamp,
@@ -44,7 +54,8 @@ pub(super) fn guards(
             why: window.why.clone(),
         });
     [
-        deletes(plan, live, safety),
+        deletes(plan, desired, live, safety),
+        elsewhere(plan, live),
         emission_change(plan, safety),
         freeze,
     ]
@@ -53,12 +64,16 @@ pub(super) fn guards(
     .collect()
 }
 
-fn deletes(plan: &Plan, live: &Live, safety: &Safety) -> Option<Guard> {
-    let deletes = plan
+fn deletes(plan: &Plan, desired: &Desired, live: &Live, safety: &Safety) -> Option<Guard> {
+    let now = plan
         .steps
         .iter()
         .filter(|step| matches!(step.action, Action::Delete { .. }))
         .count();
+    // What waits and is not wanted waits to be deleted.
+    let is_unwanted =
+        |held: &&Held| matches!(held, Held::Waits { key, .. } if !desired.items.contains_key(key));
+    let deletes = now + plan.held.iter().filter(is_unwanted).count();
     let is_owned = |seen: &&Seen| match seen {
         Seen::Object(observed) => observed.owner.is_some(),
         Seen::Row(_) => true,
@@ -71,6 +86,23 @@ fn deletes(plan: &Plan, live: &Live, safety: &Safety) -> Option<Guard> {
         deletes,
         owned,
         limit_percent: limit,
+    })
+}
+
+/// The registry tells that challenges were applied, and where this plan makes objects is nothing of anybody:
+/// more likely another cluster, context or namespace than all of it lost. There, databases begin empty and
+/// tokens anew, while the old ones run on unseen.
+fn elsewhere(plan: &Plan, live: &Live) -> Option<Guard> {
+    let made = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Create(_) => step.key.object().filter(|key| key.kind != Kind::Namespace),
+        Action::Update { .. } | Action::Delete { .. } => None,
+    })?;
+    let is_there = |seen: &Seen| matches!(seen, Seen::Object(observed) if observed.owner.is_some());
+    let is_applied = |key: &&Key| matches!(key, Key::Row(RowKey::Tokens(_)));
+    let challenges = live.seen.keys().filter(is_applied).count();
+    (challenges > 0 && !live.seen.values().any(is_there)).then(|| Guard::Elsewhere {
+        challenges,
+        namespace: made.namespace.clone(),
     })
 }
 
@@ -107,22 +139,25 @@ fn shares_before(live: &Live) -> BTreeMap<Slug, Share> {
     )
 }
 
-/// A withheld challenge keeps the row it has.
-fn shares_after(desired: &Desired, live: &Live) -> BTreeMap<Slug, Share> {
+/// A challenge that is withheld, or that the plan is not about, keeps the row it has.
+fn shares_after(desired: &Desired, live: &Live, only: &BTreeSet<Slug>) -> BTreeMap<Slug, Share> {
+    let is_kept = |slug: &Slug| {
+        desired.withheld.contains_key(slug) || !(only.is_empty() || only.contains(slug))
+    };
     let wanted = desired
         .items
         .iter()
         .filter_map(|(key, wanted)| match (key, &wanted.item) {
-            (Key::Row(RowKey::Challenge(slug)), Item::Row(row)) => Some((slug, row)),
+            (Key::Row(RowKey::Challenge(slug)), Item::Row(row)) if !is_kept(slug) => {
+                Some((slug, row))
+            }
             _ => None,
         });
     let kept = live
         .seen
         .iter()
         .filter_map(|(key, seen)| match (key, seen) {
-            (Key::Row(RowKey::Challenge(slug)), Seen::Row(row))
-                if desired.withheld.contains_key(slug) =>
-            {
+            (Key::Row(RowKey::Challenge(slug)), Seen::Row(row)) if is_kept(slug) => {
                 Some((slug, row))
             }
             _ => None,

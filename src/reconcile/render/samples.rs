@@ -336,6 +336,10 @@ pub fn rare() -> Plan {
             owned: 20,
             limit_percent: 20,
         },
+        Guard::Elsewhere {
+            challenges: 3,
+            namespace: "platform".to_owned(),
+        },
         Guard::EmissionChange {
             slug: slug("ab"),
             basis_points: 4005,

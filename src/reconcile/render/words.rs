@@ -8,15 +8,21 @@ use super::{
 };
 use crate::{
     model::{Key, Kind, names},
-    reconcile::plan::{Guard, Held},
+    reconcile::plan::{Guard, Held, Plan},
 };
+
+/// Keys or kinds named on one line.
+const MAX_NAMED: usize = 20;
 
 /// Returns why something is not done, as one line; `None` for what removal keeps.
 pub fn reason(held: &Held) -> Option<String> {
     let line = match held {
         Held::Retained { .. } => return None,
         Held::Foreign { key, why, .. } => format!("held: {key} is not ours ({why})"),
-        Held::Unknown { key, why, .. } => format!("unknown: {key} could not be read ({why})"),
+        Held::Unknown { key, why, .. } => {
+            let why = why.without_kind(key);
+            format!("unknown: {key} could not be read ({why})")
+        }
         Held::Refused { key, why, .. } => format!("refused: {key}: {why}"),
         Held::Drifted { key, why, .. } => format!("drift reported: {key}: {why}"),
         Held::Waits { slug, on, why, .. } => {
@@ -32,26 +38,84 @@ pub fn reason(held: &Held) -> Option<String> {
             format!("held: {on} not ready ({why})")
         }
         Held::Unlisted { cluster, kind, why } => {
-            format!(
-                "unknown: {kind} objects on {cluster} could not be listed, none is deleted ({why})"
-            )
+            let (kinds, why) = (plural(*kind), why.without(*kind));
+            format!("unknown: {kinds} on {cluster} could not be listed, none is deleted ({why})")
         }
         Held::Withheld { why, .. } => format!("withheld: {why}"),
     };
     Some(mask::line(&line))
 }
 
-/// Returns the reasons of a group, each once, with how many keys share it.
+/// Returns the reasons of a group, each once, with how many keys share it. What could not be read for the same
+/// cause, such as a cluster that is away, shares one line that names it all.
 pub fn reasons(group: &Group<'_>) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for line in group.held.iter().filter_map(|held| reason(held)) {
-        *counts.entry(line).or_default() += 1;
+    let mut unread: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut unlisted: BTreeMap<(String, &str), Vec<String>> = BTreeMap::new();
+    for held in &group.held {
+        match held {
+            Held::Unknown { key, why, .. } => {
+                let key_shown = mask::line(&key.to_string());
+                unread
+                    .entry(why.without_kind(key))
+                    .or_default()
+                    .push(key_shown);
+            }
+            Held::Unlisted { cluster, kind, why } => {
+                let cause = (cluster.to_string(), why.without(*kind));
+                unlisted.entry(cause).or_default().push(plural(*kind));
+            }
+            held => {
+                if let Some(line) = reason(held) {
+                    *counts.entry(line).or_default() += 1;
+                }
+            }
+        }
     }
     let with_count = |(line, count)| match count {
         1 => line,
         count => format!("{line} · {count} keys"),
     };
-    counts.into_iter().map(with_count).collect()
+    let unread = unread.iter().map(|(cause, keys)| {
+        let (keys, cause) = (listed(keys), mask::line(cause));
+        format!("unknown: {keys} could not be read ({cause})")
+    });
+    let unlisted = unlisted.iter().map(|((cluster, cause), kinds)| {
+        let (kinds, cause) = (listed(kinds), mask::line(cause));
+        format!("unknown: {kinds} on {cluster} could not be listed, none is deleted ({cause})")
+    });
+    let counted = counts.into_iter().map(with_count);
+    counted.chain(unread).chain(unlisted).collect()
+}
+
+/// Returns the reasons of what belongs to no challenge and could not be read.
+#[must_use]
+pub fn shared_reasons(plan: &Plan) -> Vec<String> {
+    let held = plan.held.iter();
+    let group = Group {
+        held: held
+            .filter(|held| held.is_unknown() && held.slug().is_none())
+            .collect(),
+        ..Group::default()
+    };
+    reasons(&group)
+}
+
+/// Names what shares a cause, bounded: the rest is counted.
+fn listed(names: &[String]) -> String {
+    let shown = names.len().min(MAX_NAMED);
+    let rest = match names.len() - shown {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!("{}{rest}", names[..shown].join(", "))
+}
+
+fn plural(kind: Kind) -> String {
+    match kind {
+        Kind::NetworkPolicy => "NetworkPolicies".to_owned(),
+        kind => format!("{kind}s"),
+    }
 }
 
 /// Returns what removal keeps, claims as a number, and the verb that removes it.
@@ -142,6 +206,12 @@ pub fn guard(guard: &Guard) -> String {
         } => format!(
             "{deletes} of {owned} owned keys would be deleted; safety.max_deleted_percent is {limit_percent}"
         ),
+        Guard::Elsewhere {
+            challenges,
+            namespace,
+        } => format!(
+            "the registry knows {challenges} applied challenges, namespace {namespace} has nothing of any: is it the right cluster? tokens, passwords and databases would be made anew"
+        ),
         Guard::EmissionChange {
             slug,
             basis_points,
@@ -160,6 +230,7 @@ pub fn guard(guard: &Guard) -> String {
 pub fn flag(guard: &Guard) -> &'static str {
     match guard {
         Guard::Deletes { .. } => "--allow-deletes",
+        Guard::Elsewhere { .. } => "--allow-empty-cluster",
         Guard::EmissionChange { .. } => "--allow-emission-change",
         Guard::Freeze { .. } => "--allow-freeze",
     }

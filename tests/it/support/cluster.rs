@@ -20,6 +20,16 @@ pub fn kubeconfig() -> String {
     )
 }
 
+/// Returns the administrator's token.
+pub fn token() -> String {
+    let text = std::fs::read_to_string(kubeconfig()).unwrap();
+    let file: Value = serde_yaml::from_str(&text).unwrap();
+    file["users"][0]["user"]["token"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
 /// Installs the TLS provider, once for all tests.
 pub fn install_tls() {
     static DONE: OnceLock<()> = OnceLock::new();
@@ -103,6 +113,33 @@ impl Admin {
         list["items"].as_array().unwrap().clone()
     }
 
+    /// Installs the kind of KEDA's objects, once for all tests, and lets the controller of a namespace write them
+    /// as the chart does when asked to.
+    pub async fn allow_keda(&self, namespace: &str) {
+        let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        match self.send("POST", definitions, Some(scaled_objects())).await {
+            Ok(_) | Err((409, _)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+        let rendered = rendered_chart(namespace, &["kubernetes.autoscaling.kedaEnabled=true"]);
+        let role = rendered
+            .into_iter()
+            .find(|object| object["kind"] == "Role")
+            .unwrap();
+        let path = format!(
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/platform-controller"
+        );
+        self.send("PUT", &path, Some(role)).await.unwrap();
+        let objects = format!("/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects");
+        for _ in 0..100 {
+            if self.get(&objects).await.is_some() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("the kind of KEDA's objects is not served");
+    }
+
     /// Makes a namespace with the controller's account and Role as the chart ships them, and returns a
     /// token of that account.
     pub async fn install_controller(&self, namespace: &str) -> String {
@@ -111,7 +148,7 @@ impl Admin {
         self.send("POST", "/api/v1/namespaces", Some(body))
             .await
             .unwrap();
-        for object in rendered_chart(namespace) {
+        for object in rendered_chart(namespace, &[]) {
             let kind = object["kind"].as_str().unwrap_or_default();
             let collection = match kind {
                 "ServiceAccount" => format!("/api/v1/namespaces/{namespace}/serviceaccounts"),
@@ -135,12 +172,17 @@ impl Admin {
 }
 
 /// Renders `charts/platform` with Helm itself.
-pub fn rendered_chart(namespace: &str) -> Vec<Value> {
+pub fn rendered_chart(namespace: &str, values: &[&str]) -> Vec<Value> {
     let helm = std::env::var("PLATFORM_TEST_HELM")
         .expect("PLATFORM_TEST_HELM is not set: run `cargo xtask test`");
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform");
     let args = ["template", "platform", chart, "--namespace", namespace];
-    let output = Command::new(helm).args(args).output().expect("helm runs");
+    let mut command = Command::new(helm);
+    command.args(args);
+    for value in values {
+        command.args(["--set", value]);
+    }
+    let output = command.output().expect("helm runs");
     assert!(
         output.status.success(),
         "{}",
@@ -151,4 +193,18 @@ pub fn rendered_chart(namespace: &str) -> Vec<Value> {
     let values =
         documents.map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
     values.filter(|value| !value.is_null()).collect()
+}
+
+/// A kind without rules of its own in the place of KEDA's.
+fn scaled_objects() -> Value {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "scaledobjects.keda.sh"},
+        "spec": {
+            "group": "keda.sh", "scope": "Namespaced",
+            "names": {"kind": "ScaledObject", "plural": "scaledobjects", "singular": "scaledobject"},
+            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    })
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::cluster::Admin;
@@ -104,18 +106,18 @@ impl World {
             directory,
             environment: Vec::new(),
         };
-        world.write_kubeconfig(&token);
+        world.write_kubeconfig(&world.path("kubeconfig"), &token);
         world
     }
 
-    fn write_kubeconfig(&self, token: &str) {
+    fn write_kubeconfig(&self, path: &Path, token: &str) {
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {"server": self.proxy.address}}],
             "users": [{"name": "u", "user": {"token": token}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": self.namespace}}],
         });
-        std::fs::write(self.path("kubeconfig"), kubeconfig.to_string()).unwrap();
+        std::fs::write(path, kubeconfig.to_string()).unwrap();
     }
 
     /// Sets a variable for every later run of the program.
@@ -190,11 +192,7 @@ impl World {
 
     /// Runs the program to its end, off the async threads that the proxy needs.
     pub async fn run(&self, args: &[&str]) -> Ran {
-        let mut command = self.command(args);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
-            .await
-            .unwrap();
-        Ran::of(&output)
+        self.run_with(args, &[]).await
     }
 
     /// Starts the program and does not wait.
@@ -214,12 +212,83 @@ impl World {
         Ran::of(&output)
     }
 
+    /// Runs the program with more in its environment.
+    pub async fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        Ran::of(&output)
+    }
+
+    /// Runs the program as somebody who may do everything, as `purge` wants it.
+    pub async fn run_as_operator(&self, args: &[&str]) -> Ran {
+        let path = self.path("operator.kubeconfig");
+        self.write_kubeconfig(&path, &super::cluster::token());
+        self.run_with(args, &[("KUBECONFIG", path.to_str().unwrap())])
+            .await
+    }
+
+    /// Applies a declaration of these challenges to its end.
+    pub async fn converge(&self, challenges: &[(&str, &str)]) {
+        self.declare(&self.yaml(challenges));
+        self.run(&["apply", "--yes", "--timeout", "60s"])
+            .await
+            .expect(0);
+    }
+
+    /// Changes an object as `kubectl edit` does, and returns it.
+    pub async fn edit(&self, resource: &str, name: &str, patch: Value) -> Value {
+        let path = format!("{}?fieldManager=kubectl-edit", self.api(resource, name));
+        let kind = "application/strategic-merge-patch+json";
+        self.admin
+            .send_as("PATCH", &path, kind, Some(patch))
+            .await
+            .unwrap()
+    }
+
+    pub async fn delete(&self, resource: &str, name: &str) {
+        let path = self.api(resource, name);
+        self.admin.send("DELETE", &path, None).await.unwrap();
+    }
+
+    /// Waits until an object is gone.
+    pub async fn until_gone(&self, resource: &str, name: &str) {
+        for _ in 0..150 {
+            if self.get(resource, name).await.is_none() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("{resource}/{name} is still there");
+    }
+
+    /// Returns the decoded values of a Secret.
+    pub async fn secret(&self, name: &str) -> std::collections::BTreeMap<String, String> {
+        let secret = self.get("secrets", name).await.unwrap();
+        let data = secret["data"].as_object().unwrap();
+        let decoded = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+        data.iter()
+            .map(|(key, value)| (key.clone(), String::from_utf8(decoded(value)).unwrap()))
+            .collect()
+    }
+
+    /// Returns the names of a collection's objects.
+    pub async fn names(&self, resource: &str) -> Vec<String> {
+        let items = self.admin.items(&self.api(resource, "")).await;
+        let name = |item: &Value| item["metadata"]["name"].as_str().unwrap().to_owned();
+        items.iter().map(name).collect()
+    }
+
     /// Returns the path of a collection or an object in this world's namespace.
     pub fn api(&self, resource: &str, name: &str) -> String {
         let group = match resource {
             "statefulsets" | "deployments" => "apis/apps/v1",
             "networkpolicies" => "apis/networking.k8s.io/v1",
             "horizontalpodautoscalers" => "apis/autoscaling/v2",
+            "scaledobjects" => "apis/keda.sh/v1alpha1",
+            "roles" => "apis/rbac.authorization.k8s.io/v1",
             _ => "api/v1",
         };
         let path = format!("/{group}/namespaces/{}/{resource}", self.namespace);

@@ -203,7 +203,10 @@ impl Cluster {
             // kwok tells of a node once, so after this time it would be lost, and its pods not ready for good.
             .arg("--node-monitor-grace-period=24h")
             // The defaults of 20 and 30 make a hundred StatefulSets wait for minutes.
-            .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
+            .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
+            // On a busy machine a heartbeat may come late, and pods once marked unready stay so here: no
+            // kubelet would look at them again.
+            .arg("--node-monitor-grace-period=1h");
         self.start("kube-controller-manager", command)?;
         let mut command = bound_to_us(&assets.scheduler, "KILL", &[]);
         command

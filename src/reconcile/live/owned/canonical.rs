@@ -34,6 +34,37 @@ pub fn owned_fingerprint(live: &Value, manager: &str) -> Option<Fingerprint> {
     Some(truncate(&Sha256::digest(&text)))
 }
 
+/// Returns the fingerprint of an object but for its status: what stays while only controllers report on it.
+pub fn standing(live: &Value) -> Fingerprint {
+    let mut text = Vec::new();
+    for (name, value) in sorted(live.as_object().unwrap_or(&Map::new())) {
+        match name.as_str() {
+            "apiVersion" | "kind" | "status" => {}
+            "metadata" => write_metadata(&mut text, value),
+            _ => {
+                write_text(&mut text, name);
+                write(&mut text, value);
+            }
+        }
+    }
+    truncate(&Sha256::digest(&text))
+}
+
+fn write_metadata(out: &mut Vec<u8>, metadata: &Value) {
+    for (name, value) in sorted(metadata.as_object().unwrap_or(&Map::new())) {
+        if !matches!(name.as_str(), "managedFields" | "resourceVersion") {
+            write_text(out, name);
+            write(out, value);
+        }
+    }
+    let records = metadata.get("managedFields").and_then(Value::as_array);
+    for record in records.into_iter().flatten() {
+        if record::text(record, "subresource") != "status" {
+            write(out, record);
+        }
+    }
+}
+
 /// Appends a value's canonical JSON.
 pub(super) fn write(out: &mut Vec<u8>, value: &Value) {
     match value {

@@ -3,7 +3,7 @@
 //! A Secret's values never enter a [`Difference`]: [`Recorder`] decides by kind and path, before
 //! anything is copied, and the type has no room for a value then.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     path::{FieldPath, Step},
@@ -172,6 +172,11 @@ impl<'a> Recorder<'a> {
     /// Tells whether somebody else owns members of the object at this path.
     pub(super) fn is_held_by_member(&self, path: &[Step<'_>]) -> bool {
         record::is_held_by_member(self.live, self.manager, path)
+    }
+
+    /// Returns the items of the list at this path that somebody else owns one by one.
+    pub(super) fn items_of_others(&self, path: &[Step<'_>]) -> Option<&'a Map<String, Value>> {
+        record::items_of_others(self.live, self.manager, path)
     }
 
     /// Tells whether somebody else holds this path too.

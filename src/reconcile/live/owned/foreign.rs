@@ -27,20 +27,20 @@ pub struct ForeignItem {
 }
 
 /// Returns the live items that are neither owned by `manager` nor wanted, of `containers`,
-/// `initContainers` and `volumes` of a pod template, `ports` of a Service, and `data` of a Secret; at
-/// most 200, in order of their place.
+/// `initContainers` and `volumes` of a pod template, `env` and `volumeMounts` of each wanted container,
+/// `ports` of a Service, and `data` of a Secret; at most 200, in order of their place.
 ///
 /// The kind is taken from the want, since items of a list response have none. Names only, no values.
 /// Where nothing is owned, everything that is not wanted is foreign.
 pub fn foreign_items(want: &Value, live: &Value, manager: &str) -> Vec<ForeignItem> {
     let fields = record::ours(live, manager).and_then(|record| record.get("fieldsV1"));
     let mut found = Vec::new();
-    for closed in closed_lists(record::text(want, "kind")) {
+    for closed in closed_lists(record::text(want, "kind"), want) {
         for step in closed.foreign_steps(want, live, fields) {
             if found.len() == MAX_LISTED {
                 return found;
             }
-            let mut path: Vec<Step<'_>> = closed.names.iter().copied().map(Step::Name).collect();
+            let mut path = closed.place.clone();
             path.push(step);
             found.push(ForeignItem {
                 holder: record::holder(live, manager, &path),
@@ -53,38 +53,56 @@ pub fn foreign_items(want: &Value, live: &Value, manager: &str) -> Vec<ForeignIt
 
 /// A list or map that only we should fill.
 struct Closed {
-    names: Vec<&'static str>,
+    place: Vec<Step<'static>>,
     /// The members that identify an item, sorted; none for a map.
     key: &'static [&'static str],
 }
 
-fn closed_lists(kind: &str) -> Vec<Closed> {
-    const TEMPLATE: [&str; 3] = ["spec", "template", "spec"];
+fn closed_lists(kind: &str, want: &Value) -> Vec<Closed> {
+    let list = |names: &[&'static str], key| Closed {
+        place: names.iter().copied().map(Step::Name).collect(),
+        key,
+    };
     match kind {
-        "Pod" => pod_lists(&["spec"]),
-        "StatefulSet" | "Deployment" | "DaemonSet" | "ReplicaSet" | "Job" => pod_lists(&TEMPLATE),
-        "CronJob" => pod_lists(&["spec", "jobTemplate", "spec", "template", "spec"]),
-        "Service" => vec![Closed {
-            names: vec!["spec", "ports"],
-            key: &["port", "protocol"],
-        }],
-        "Secret" => vec![Closed {
-            names: vec!["data"],
-            key: &[],
-        }],
+        "Pod" => pod_lists(&["spec"], want),
+        "StatefulSet" | "Deployment" | "DaemonSet" | "ReplicaSet" | "Job" => {
+            pod_lists(&["spec", "template", "spec"], want)
+        }
+        "CronJob" => pod_lists(&["spec", "jobTemplate", "spec", "template", "spec"], want),
+        "Service" => vec![list(&["spec", "ports"], &["port", "protocol"])],
+        "Secret" => vec![list(&["data"], &[])],
         _ => Vec::new(),
     }
 }
 
-fn pod_lists(pod: &[&'static str]) -> Vec<Closed> {
+fn pod_lists(pod: &[&'static str], want: &Value) -> Vec<Closed> {
+    let within = |names: &[&'static str]| -> Vec<Step<'static>> {
+        pod.iter().chain(names).copied().map(Step::Name).collect()
+    };
     let list = |name| Closed {
-        names: pod.iter().copied().chain([name]).collect(),
+        place: within(&[name]),
         key: &["name"],
     };
-    ["containers", "initContainers", "volumes"]
+    let mut lists: Vec<Closed> = ["containers", "initContainers", "volumes"]
         .into_iter()
         .map(list)
-        .collect()
+        .collect();
+    for name in ["containers", "initContainers"] {
+        let wanted = pod.iter().try_fold(want, |value, member| value.get(member));
+        let wanted = wanted
+            .and_then(|pod| pod.get(name))
+            .and_then(Value::as_array);
+        for container in wanted.into_iter().flatten() {
+            let container = items::key_text(&["name"], container);
+            for (list, key) in [("env", &["name"]), ("volumeMounts", &["mountPath"])] {
+                let mut place = within(&[name]);
+                place.push(Step::Item(container.clone().into()));
+                place.push(Step::Name(list));
+                lists.push(Closed { place, key });
+            }
+        }
+    }
+    lists
 }
 
 impl Closed {
@@ -105,10 +123,17 @@ impl Closed {
         }
     }
 
+    /// Goes down an object, whose lists hold items, or with a prefix down a record, which names both.
     fn descend<'v>(&self, root: &'v Value, prefix: &str) -> Option<&'v Value> {
-        self.names
-            .iter()
-            .try_fold(root, |value, name| value.get(format!("{prefix}{name}")))
+        self.place.iter().try_fold(root, |value, step| match step {
+            Step::Item(key) if prefix.is_empty() => {
+                let mut items = value.as_array()?.iter();
+                items.find(|item| items::key_text(&["name"], item) == **key)
+            }
+            Step::Item(key) => value.get(format!("k:{key}")),
+            Step::Name(name) => value.get(format!("{prefix}{name}")),
+            Step::Element(_) => None,
+        })
     }
 
     fn foreign_of_list<'a>(

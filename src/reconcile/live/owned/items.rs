@@ -51,6 +51,14 @@ impl<'a> Items<'a> {
         Self { items, key }
     }
 
+    /// Reads how items are identified from what somebody else owns of the list; none of them is owned by us.
+    pub(super) fn identified_like(children: &'a Map<String, Value>) -> Self {
+        Self {
+            items: Vec::new(),
+            ..Self::new(children)
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }

@@ -69,6 +69,22 @@ pub(super) fn is_held_by_member(live: &Value, manager: &str, path: &[Step<'_>]) 
         .any(|fields| matches!(shape(fields), Shape::Members(_)))
 }
 
+/// Returns the items of the list at this path that somebody else owns one by one.
+pub(super) fn items_of_others<'a>(
+    live: &'a Value,
+    manager: &str,
+    path: &[Step<'_>],
+) -> Option<&'a Map<String, Value>> {
+    let names: Vec<String> = path.iter().map(Step::record_name).collect();
+    records(live)
+        .filter(|record| !is_ours(record, manager))
+        .filter_map(|record| node(record, &names))
+        .find_map(|fields| match shape(fields) {
+            Shape::Items(children) => Some(children),
+            Shape::Leaf | Shape::Members(_) | Shape::Unknown => None,
+        })
+}
+
 /// Tells how a node owns its value.
 pub(super) fn shape(fields: &Value) -> Shape<'_> {
     let Value::Object(children) = fields else {

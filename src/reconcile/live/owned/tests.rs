@@ -4,4 +4,5 @@ mod captured;
 mod cases;
 mod closed;
 mod properties;
+mod repairs;
 mod world;

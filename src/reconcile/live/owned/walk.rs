@@ -141,6 +141,13 @@ impl<'a> Walk<'a> {
             {
                 self.unowned_members(want, Some(live), units, |_| false);
             }
+            (Value::Array(wanted), Some(Value::Array(items)))
+                if self.path.len() < MAX_DEPTH
+                    && self.unowned_list(Lists {
+                        want: wanted,
+                        live: items,
+                        units,
+                    }) => {}
             (_, None) => self.record(Kind::Missing, Pair::of(want, None), units),
             (_, Some(_)) => self.record(Kind::Taken, Pair::of(want, live), units),
         }

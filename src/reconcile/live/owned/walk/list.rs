@@ -44,14 +44,27 @@ struct Sorted<'a> {
 impl<'a> Walk<'a> {
     /// Compares a list that is owned item by item.
     pub(super) fn list(&mut self, lists: Lists<'a>, children: &'a Map<String, Value>) {
-        let items = Items::new(children);
+        self.list_of(lists, &Items::new(children));
+    }
+
+    /// Lists what is wanted of a list of which nothing is owned, as far as others own it item by item.
+    /// Returns false where nobody does.
+    pub(super) fn unowned_list(&mut self, lists: Lists<'a>) -> bool {
+        let Some(children) = self.recorder.items_of_others(&self.path) else {
+            return false;
+        };
+        self.list_of(lists, &Items::identified_like(children));
+        true
+    }
+
+    fn list_of(&mut self, lists: Lists<'a>, items: &Items<'a>) {
         let mut slots = vec![Slot::default(); items.len()];
         for (position, item) in lists.live.iter().enumerate() {
             if let Some(index) = items.position(item, &mut self.key) {
                 slots[index].live.get_or_insert((position, item));
             }
         }
-        let sorted = self.sort_wanted(lists.want, &items, &mut slots);
+        let sorted = self.sort_wanted(lists.want, items, &mut slots);
         for (index, slot) in slots.iter().enumerate() {
             self.owned_item(items.get(index), *slot, lists.units);
         }
@@ -59,10 +72,10 @@ impl<'a> Walk<'a> {
             self.repeated_item(items.get(index), slots[index], lists.units);
         }
         if !sorted.unowned.is_empty() {
-            self.unowned_items(&sorted.unowned, lists, &items, &slots);
+            self.unowned_items(&sorted.unowned, lists, items, &slots);
         }
-        self.renamed_items(lists, &items, &slots);
-        self.order(&sorted.owned, &slots, &items, lists.units);
+        self.renamed_items(lists, items, &slots);
+        self.order(&sorted.owned, &slots, items, lists.units);
     }
 
     fn sort_wanted(
