@@ -9,7 +9,7 @@ pub mod mask;
 mod page;
 mod palette;
 #[cfg(test)]
-mod samples;
+pub mod samples;
 #[cfg(test)]
 mod tests;
 mod text;
