@@ -1,5 +1,9 @@
 //! Plans of declarations against worlds made by hand.
 
+mod cases;
+mod properties;
+mod world;
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -200,8 +200,6 @@ impl Cluster {
                 self.file("service-accounts.key")
             ))
             .args(["--enable-hostpath-provisioner", "--secure-port=0"])
-            // kwok tells of a node once, so after this time it would be lost, and its pods not ready for good.
-            .arg("--node-monitor-grace-period=24h")
             // The defaults of 20 and 30 make a hundred StatefulSets wait for minutes.
             .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
             // On a busy machine a heartbeat may come late, and pods once marked unready stay so here: no
