@@ -131,7 +131,7 @@ fn pure_parts_name_nothing_outside() {
             .map(|path| path.join("::"))
             .filter(|path| {
                 let reaches = |name: &&str| path == *name || path.starts_with(&format!("{name}::"));
-                OUTSIDE.iter().any(|name| reaches(&name))
+                OUTSIDE.iter().any(reaches)
             });
         faults.extend(outside.map(|path| format!("{} uses {path}", source.module.join("::"))));
     }

@@ -218,6 +218,8 @@ fn ownership(object: &Value) -> Change {
     let managers: BTreeSet<&str> = managers
         .into_iter()
         .flatten()
+        // Who only reports on an object owns nothing that could be taken.
+        .filter(|entry| entry["subresource"] != "status")
         .filter_map(|entry| entry["manager"].as_str())
         .filter(|manager| *manager != FIELD_MANAGER)
         .collect();

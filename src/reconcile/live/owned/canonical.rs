@@ -34,7 +34,11 @@ pub fn owned_fingerprint(live: &Value, manager: &str) -> Option<Fingerprint> {
     Some(truncate(&Sha256::digest(&text)))
 }
 
-/// Returns the fingerprint of an object but for its status: what stays while only controllers report on it.
+/// Where the Deployment controller notes which revision it has rolled out, in the middle of its work.
+const ROLLOUT_NOTE: &str = "deployment.kubernetes.io/";
+
+/// Returns the fingerprint of an object but for its status and a Deployment's rollout note: what stays while
+/// only controllers report on it.
 pub fn standing(live: &Value) -> Fingerprint {
     let mut text = Vec::new();
     for (name, value) in sorted(live.as_object().unwrap_or(&Map::new())) {
@@ -52,17 +56,45 @@ pub fn standing(live: &Value) -> Fingerprint {
 
 fn write_metadata(out: &mut Vec<u8>, metadata: &Value) {
     for (name, value) in sorted(metadata.as_object().unwrap_or(&Map::new())) {
-        if !matches!(name.as_str(), "managedFields" | "resourceVersion") {
-            write_text(out, name);
-            write(out, value);
+        match (name.as_str(), value) {
+            ("managedFields" | "resourceVersion", _) => {}
+            ("annotations", Value::Object(annotations)) => {
+                for (key, text) in sorted(annotations) {
+                    if !key.starts_with(ROLLOUT_NOTE) {
+                        write_text(out, key);
+                        write(out, text);
+                    }
+                }
+            }
+            _ => {
+                write_text(out, name);
+                write(out, value);
+            }
         }
     }
     let records = metadata.get("managedFields").and_then(Value::as_array);
     for record in records.into_iter().flatten() {
-        if record::text(record, "subresource") != "status" {
+        if record::text(record, "subresource") != "status" && !is_rollout_note(record) {
             write(out, record);
         }
     }
+}
+
+/// Tells whether a record is of the rollout note alone.
+fn is_rollout_note(record: &Value) -> bool {
+    let note = format!("f:{ROLLOUT_NOTE}");
+    let only = |value: &'_ Value, name: &str| -> Option<Map<String, Value>> {
+        let members = value.as_object().filter(|members| members.len() == 1)?;
+        members.get(name)?.as_object().cloned()
+    };
+    let fields = record.get("fieldsV1").unwrap_or(&Value::Null);
+    let annotations = only(fields, "f:metadata")
+        .and_then(|metadata| only(&Value::Object(metadata), "f:annotations"));
+    annotations.is_some_and(|annotations| {
+        annotations
+            .keys()
+            .all(|key| key == "." || key.starts_with(&note))
+    })
 }
 
 /// Appends a value's canonical JSON.
@@ -151,4 +183,28 @@ fn truncate(digest: &[u8]) -> Fingerprint {
     let mut fingerprint = [0; 16];
     fingerprint.copy_from_slice(&digest[..16]);
     fingerprint
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rollout_note_does_not_move_what_stands() {
+        let object = |revision: &str, time: &str| {
+            let note = "deployment.kubernetes.io/revision";
+            let fields = json!({"f:metadata": {"f:annotations": {".": {}, "f:deployment.kubernetes.io/revision": {}}}});
+            json!({"metadata": {
+                "annotations": {note: revision, "kept": "1"},
+                "managedFields": [{"manager": "kube-controller-manager", "operation": "Update", "time": time, "fieldsV1": fields}],
+            }})
+        };
+        let stands = standing(&object("1", "t1"));
+        assert_eq!(stands, standing(&object("2", "t2")));
+        let mut other = object("1", "t1");
+        other["metadata"]["annotations"]["kept"] = json!("2");
+        assert_ne!(stands, standing(&other));
+    }
 }
