@@ -41,7 +41,7 @@ pub fn record(
         revision: plan.revision.clone(),
         actor: cause.actor.to_owned(),
         plan_digest: plan_digest(plan),
-        outcome: outcome(&counts),
+        outcome: outcome(&counts, &keys),
         counts,
         keys,
     }
@@ -110,9 +110,12 @@ fn count(plan: &Plan, keys: &[KeyOutcome]) -> PassCounts {
     }
 }
 
-fn outcome(counts: &PassCounts) -> PassOutcome {
+/// A pass that did all it could is no partial one because the next pass goes on from there.
+fn outcome(counts: &PassCounts, keys: &[KeyOutcome]) -> PassOutcome {
     let done = counts.created + counts.updated + counts.deleted;
-    match (done, counts.failed, counts.held) {
+    let is_held = |key: &&KeyOutcome| key.outcome == KeyResult::Held;
+    let held = keys.iter().filter(is_held).count();
+    match (done, counts.failed, held) {
         (0, 0, 0) => PassOutcome::Converged,
         (0, _, _) => PassOutcome::Failed,
         (_, 0, 0) => PassOutcome::Changed,

@@ -448,6 +448,8 @@ impl<'a> World<'a> {
         match (key, seen) {
             (Key::Row(row), Seen::Row(_)) => match row.slug() {
                 Some(slug) if self.desired.withheld.contains_key(slug) => Decision::Nothing,
+                // Objects of the challenge may be left among those that were not listed, and its row tells of them.
+                Some(_) if !self.live.partial.is_empty() => Decision::Nothing,
                 _ => Decision::Do {
                     action: Action::Delete { seen: None },
                     after: Vec::new(),

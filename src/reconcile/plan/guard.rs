@@ -139,10 +139,12 @@ fn shares_before(live: &Live) -> BTreeMap<Slug, Share> {
     )
 }
 
-/// A challenge that is withheld, or that the plan is not about, keeps the row it has.
+/// A challenge that is withheld, that the plan is not about, or that left the declaration while not everything
+/// could be listed, keeps the row it has.
 fn shares_after(desired: &Desired, live: &Live, only: &BTreeSet<Slug>) -> BTreeMap<Slug, Share> {
     let is_kept = |slug: &Slug| {
-        desired.withheld.contains_key(slug) || !(only.is_empty() || only.contains(slug))
+        let stays = !live.partial.is_empty() && !desired.declared.contains(slug);
+        stays || desired.withheld.contains_key(slug) || !(only.is_empty() || only.contains(slug))
     };
     let wanted = desired
         .items
