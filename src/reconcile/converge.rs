@@ -264,7 +264,7 @@ fn has_hope(plan: &Plan) -> bool {
             _ => None,
         })
         .collect();
-    let is_held = |key: &Key| plan.held.iter().any(|held| held.key() == Some(key));
+    let held: BTreeSet<&Key> = plan.held.iter().filter_map(Held::key).collect();
     let ends_well = |first: &&Key| {
         let mut key = *first;
         // A chain is no longer than there are waits; an object that is being deleted waits for itself.
@@ -275,7 +275,7 @@ fn has_hope(plan: &Plan) -> bool {
                 None => break,
             }
         }
-        waits.contains_key(key) || !is_held(key)
+        waits.contains_key(key) || !held.contains(key)
     };
     waits.values().any(ends_well)
 }

@@ -82,27 +82,23 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
             )
         }
     });
-    let answers: Vec<_> = stream::iter(about_missing)
-        .buffer_unordered(CONCURRENT_QUESTIONS)
-        .collect()
-        .await;
-    live.seen.extend(answers);
+    live.seen.extend(ask_together(about_missing).await);
     let about_claims = claims
         .into_iter()
         .map(|key| async move { see_claim(reader, key).await });
-    let answers: Vec<_> = stream::iter(about_claims)
-        .buffer_unordered(CONCURRENT_QUESTIONS)
-        .collect()
-        .await;
-    live.seen.extend(answers.into_iter().flatten());
+    live.seen
+        .extend(ask_together(about_claims).await.into_iter().flatten());
     let about_changes = questions
         .into_iter()
         .map(|question| async move { question.ask(reader, desired).await });
-    let answers: Vec<_> = stream::iter(about_changes)
+    live.seen.extend(ask_together(about_changes).await);
+}
+
+async fn ask_together<F: Future>(questions: impl Iterator<Item = F>) -> Vec<F::Output> {
+    stream::iter(questions)
         .buffer_unordered(CONCURRENT_QUESTIONS)
         .collect()
-        .await;
-    live.seen.extend(answers);
+        .await
 }
 
 fn is_at(place: &Place, key: &ObjectKey) -> bool {
