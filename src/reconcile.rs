@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub use self::record::Cause;
 
 use self::apply::{Outcome, Progress, Writers};
-use self::desired::{Desired, build_desired};
+use self::desired::{Desired, build_desired_of};
 use self::live::{Live, Rows, Why, see_live};
 use self::plan::{Plan, Request, plan_pass};
 use self::resolve::{Assignments, Facts, resolve};
@@ -74,8 +74,15 @@ pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) 
     let known = known_digests(platform, &request.revision, &edges.registry).await;
     let mut facts = resolve(platform, edges.images.as_ref(), &known, &assignments(&rows)).await;
     withhold_unconnected(&mut facts, edges);
-    let desired = build_desired(platform, &facts);
-    let live = see_live(&desired, &platform.namespace, &edges.clusters, rows).await;
+    let desired = build_desired_of(platform, &facts, &request.scope);
+    let live = see_live(
+        &desired,
+        &platform.namespace,
+        &request.scope,
+        &edges.clusters,
+        rows,
+    )
+    .await;
     let plan = plan_pass(request, &desired, &live, &platform.safety);
     Planned {
         desired,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use platform::edge::cluster::{ClusterError, ClusterRead, ClusterWrite, Page};
-use platform::model::{ClusterName, Item, Key, Kind, ObjectKey, Row, RowKey};
+use platform::model::{ClusterName, Item, Key, Kind, ObjectKey, Row, RowKey, Scope};
 use platform::reconcile::desired::{Desired, build_desired};
 use platform::reconcile::live::{Live, Seen, see_live};
 use platform::reconcile::plan::{Plan, Request, plan_pass};
@@ -81,7 +81,9 @@ impl Sample {
         let installation = world.built(SIZES[0]).await?;
         let mut text = BTreeMap::new();
         for kind in Kind::ALL.into_iter().filter(|kind| is_listed(*kind)) {
-            let page = world.cluster.list(kind, &installation.namespace, "", None);
+            let page = world
+                .cluster
+                .list(kind, &installation.namespace, &Scope::All, None);
             let is_sample = |item: &&Value| {
                 let label = &item["metadata"]["labels"]["platform.challenge.slug"];
                 *label == *slug(0)
@@ -159,6 +161,7 @@ async fn plan_once(
             commit: None,
         },
         only: std::collections::BTreeSet::new(),
+        scope: Scope::All,
         now: jiff::Timestamp::now(),
     };
     let plan = plan_pass(&request, &desired, &live, &platform.safety);
@@ -187,7 +190,7 @@ async fn look(
 ) -> Live {
     let memory: Arc<dyn ClusterWrite> = Arc::new(Memory(Mutex::new(objects)));
     let clusters = BTreeMap::from([(ClusterName::Local, Ok(memory))]);
-    see_live(desired, namespace, &clusters, Ok(rows)).await
+    see_live(desired, namespace, &Scope::All, &clusters, Ok(rows)).await
 }
 
 /// Time that this thread had a processor: planning waits for nothing, and what else runs on the machine
@@ -228,7 +231,7 @@ impl ClusterRead for Memory {
         &self,
         kind: Kind,
         _: &str,
-        _: &str,
+        _: &Scope,
         _: Option<&str>,
     ) -> Result<Page, ClusterError> {
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,7 +241,7 @@ impl ClusterRead for Memory {
         })
     }
 
-    async fn list_pods(&self, _: &str, _: &str) -> Result<Vec<Value>, ClusterError> {
+    async fn list_pods(&self, _: &str, _: &Scope) -> Result<Vec<Value>, ClusterError> {
         Err(unexpected())
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use platform::edge::cluster::{ClusterError, ClusterRead, ClusterWrite, Page};
-use platform::model::{Kind, ObjectKey};
+use platform::model::{Kind, ObjectKey, Scope};
 use serde_json::Value;
 
 /// What a call did.
@@ -104,15 +104,15 @@ impl ClusterRead for Watched {
         &self,
         kind: Kind,
         namespace: &str,
-        selector: &str,
+        scope: &Scope,
         from: Option<&str>,
     ) -> Result<Page, ClusterError> {
-        self.note(Call::List, self.inner.list(kind, namespace, selector, from))
+        self.note(Call::List, self.inner.list(kind, namespace, scope, from))
             .await
     }
 
-    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
-        self.note(Call::List, self.inner.list_pods(namespace, selector))
+    async fn list_pods(&self, namespace: &str, scope: &Scope) -> Result<Vec<Value>, ClusterError> {
+        self.note(Call::List, self.inner.list_pods(namespace, scope))
             .await
     }
 

@@ -10,7 +10,7 @@ use platform::edge::cluster::ClusterWrite;
 use platform::edge::cluster::client::{Credentials, KubeCluster};
 use platform::edge::database;
 use platform::edge::images::HttpRegistry;
-use platform::model::{ClusterName, Kind, ObjectKey, Secret};
+use platform::model::{ClusterName, Kind, ObjectKey, Scope, Secret};
 use platform::reconcile::converge::{Converged, Patience, State, Told, converge};
 use platform::reconcile::live::Readiness;
 use platform::reconcile::live::reduce::reduce;
@@ -126,7 +126,7 @@ impl World {
         loop {
             let page = self
                 .cluster
-                .list(Kind::StatefulSet, namespace, "", token.as_deref())
+                .list(Kind::StatefulSet, namespace, &Scope::All, token.as_deref())
                 .await?;
             let is_ready = |object| reduce(Kind::StatefulSet, object).readiness == Readiness::Ready;
             unready += page.items.iter().filter(|object| !is_ready(object)).count();
@@ -181,6 +181,7 @@ impl Session {
             request: Request {
                 revision: snapshot.revision,
                 only: BTreeSet::new(),
+                scope: Scope::All,
                 now: jiff::Timestamp::now(),
             },
             cluster,

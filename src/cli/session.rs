@@ -12,7 +12,7 @@ use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
 use crate::edge::database::{self, Opened};
 use crate::edge::images::HttpRegistry;
-use crate::model::{ClusterName, Slug};
+use crate::model::{ClusterName, Scope, Slug};
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
@@ -104,6 +104,7 @@ impl Session {
         Request {
             revision: self.declaration.snapshot.revision.clone(),
             only: self.only.clone(),
+            scope: Scope::All,
             now: now(),
         }
     }

@@ -1,12 +1,14 @@
 //! Kubernetes: lists, dry runs, applies and deletes over one cluster. Sole user of `kube`.
 
 pub mod client;
+mod watch;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::model::{Kind, ObjectKey};
+use crate::model::{Kind, ObjectKey, Scope};
 
 /// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,7 +22,8 @@ pub struct Page {
 /// Reads of one cluster; a planner handed only this cannot write.
 #[async_trait]
 pub trait ClusterRead: Send + Sync {
-    /// Lists up to 500 objects of a kind in a namespace that match a label selector.
+    /// Lists up to 500 objects of a kind in a namespace that carry our labels; those of other challenges than
+    /// the scope's may be among them.
     ///
     /// # Errors
     /// Any [`ClusterError`]; `Gone` when the page token has expired.
@@ -28,16 +31,16 @@ pub trait ClusterRead: Send + Sync {
         &self,
         kind: Kind,
         namespace: &str,
-        selector: &str,
+        scope: &Scope,
         from: Option<&str>,
     ) -> Result<Page, ClusterError>;
 
-    /// Lists up to 500 pods in a namespace that match a label selector. Pods are looked at and never written,
+    /// Lists up to 500 pods in a namespace that carry our labels. Pods are looked at and never written,
     /// so they are no [`Kind`].
     ///
     /// # Errors
     /// Any [`ClusterError`].
-    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError>;
+    async fn list_pods(&self, namespace: &str, scope: &Scope) -> Result<Vec<Value>, ClusterError>;
 
     /// Gets one object; `None` when the server says that it does not exist.
     ///
@@ -88,6 +91,33 @@ pub trait ClusterWrite: ClusterRead {
     /// # Errors
     /// Any [`ClusterError`]; `Conflict` when uid or version differ, `NotFound` when it is gone.
     async fn delete(&self, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ClusterError>;
+}
+
+/// Watches one cluster.
+pub trait ClusterWatch: Send + Sync {
+    /// Watches what carries our labels among the objects of a kind in a namespace. The stream has no end: an
+    /// error is followed by the next try, which is made when the stream is asked again, so that whoever reads
+    /// it decides on the pause.
+    fn watch(
+        &self,
+        kind: Kind,
+        namespace: &str,
+    ) -> BoxStream<'static, Result<WatchEvent, ClusterError>>;
+}
+
+/// One event of a watch. Objects are as listed, but that a Secret holds the digests of its values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WatchEvent {
+    /// A list begins; what was known before counts until it is complete.
+    Begun,
+    /// An object of that list.
+    Listed(Value),
+    /// The list is complete: what it did not hold is not there.
+    Complete,
+    /// An object was made or changed.
+    Applied(Value),
+    /// An object was deleted, or lost our labels.
+    Deleted(Value),
 }
 
 /// What the API server answered, or why it did not; never with object content.

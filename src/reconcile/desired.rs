@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::resolved::Resolved;
 use super::resolve::Facts;
-use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, RowKey, Slug, names};
+use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, RowKey, Scope, Slug, names};
 use crate::spec::Platform;
 use crate::spec::platform::{Drift, Mode, Status};
 
@@ -63,13 +63,25 @@ pub enum Presence {
 /// something is not known is withheld whole and stops no other.
 #[must_use]
 pub fn build_desired(platform: &Platform, facts: &Facts) -> Desired {
+    build_desired_of(platform, facts, &Scope::All)
+}
+
+/// As [`build_desired`], with the objects and rows of the challenges in scope only. What is declared is told
+/// of all, so that nothing is taken for removed.
+#[must_use]
+pub fn build_desired_of(platform: &Platform, facts: &Facts, scope: &Scope) -> Desired {
     let mut desired = Desired::default();
     desired.add_namespace(&ClusterName::Local, &platform.namespace);
-    for (id, target) in &platform.targets {
-        desired.add_row(RowKey::Target(id.clone()), registry::target_row(target));
+    if *scope == Scope::All {
+        for (id, target) in &platform.targets {
+            desired.add_row(RowKey::Target(id.clone()), registry::target_row(target));
+        }
     }
     for (slug, challenge) in &platform.challenges {
         desired.declared.insert(slug.clone());
+        if !scope.contains(slug) {
+            continue;
+        }
         if challenge.drift == Drift::Report {
             desired.report_only.insert(slug.clone());
         }

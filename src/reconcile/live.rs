@@ -18,15 +18,17 @@ use serde_json::Value;
 use self::owned::Fingerprint;
 use super::desired::Desired;
 use crate::edge::cluster::{ClusterRead, ClusterWrite};
-use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row, RowKey};
+use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row, RowKey, Scope};
 
 /// The registry's rows, or why they are not known.
 pub type Rows = Result<BTreeMap<RowKey, Row>, Why>;
 
-/// Looks at everything that is wanted or ours: the rows as read, and each cluster by one list per kind.
+/// Looks at everything in scope that is wanted or ours: the rows as read, and each cluster by one list per
+/// kind.
 pub async fn see_live(
     desired: &Desired,
     namespace: &str,
+    scope: &Scope,
     clusters: &BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
     rows: Rows,
 ) -> Live {
@@ -37,6 +39,7 @@ pub async fn see_live(
     match rows {
         Ok(rows) => live.seen.extend(
             rows.into_iter()
+                .filter(|(key, _)| is_in(scope, key))
                 .map(|(key, row)| (Key::Row(key), Seen::Row(row))),
         ),
         Err(why) => live.rows_unknown = Some(why),
@@ -48,10 +51,24 @@ pub async fn see_live(
             None => Err(Why(format!("target {cluster} is not connected"))),
         }
     };
-    for place in observe::places(desired, (&ClusterName::Local, namespace), with_keda, reader) {
+    for place in observe::places(
+        desired,
+        (&ClusterName::Local, namespace),
+        scope,
+        with_keda,
+        reader,
+    ) {
         observe::observe(&place, desired, &mut live).await;
     }
     live
+}
+
+/// Rows of no challenge are looked at together with all.
+fn is_in(scope: &Scope, key: &RowKey) -> bool {
+    match key.slug() {
+        Some(slug) => scope.contains(slug),
+        None => *scope == Scope::All,
+    }
 }
 
 /// KEDA's objects are listed where they are wanted, or were: the Role has that right only then.

@@ -16,7 +16,7 @@ use self::decide::{Decision, World};
 use self::order::Direction;
 use super::desired::Desired;
 use super::live::{Change, Live, Repair, Why};
-use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Slug};
+use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Scope, Slug};
 use crate::spec::platform::Safety;
 
 /// What a plan is asked for.
@@ -24,8 +24,11 @@ use crate::spec::platform::Safety;
 pub struct Request {
     /// The source's revision.
     pub revision: Revision,
-    /// The challenges it is about; all when empty.
+    /// The challenges that may be changed; all when empty.
     pub only: BTreeSet<Slug>,
+    /// The challenges that were looked at. The guards that weigh a plan against everything are judged only
+    /// where everything was.
+    pub scope: Scope,
     /// The time, for freeze windows.
     pub now: jiff::Timestamp,
 }
@@ -320,6 +323,6 @@ pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Saf
     plan.narrow(&request.only);
     plan.steps
         .sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
-    plan.guards = guard::guards(&plan, desired, live, safety, request.now);
+    plan.guards = guard::guards(&plan, desired, live, safety, request);
     plan
 }

@@ -12,8 +12,9 @@ use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
+use super::watch::SILENCE_LIMIT;
 use super::{ClusterError, ClusterRead, ClusterWrite, Page};
-use crate::model::{FIELD_MANAGER, Kind, ObjectKey};
+use crate::model::{FIELD_MANAGER, Kind, ObjectKey, Scope};
 
 /// The longest wait for a connection: one that takes longer is not made at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -25,6 +26,7 @@ const PAGE_SIZE: u32 = 500;
 /// A connection to one cluster.
 pub struct KubeCluster {
     client: kube::Client,
+    watching: kube::Client,
     name: String,
     call_limit: Duration,
 }
@@ -67,10 +69,14 @@ impl KubeCluster {
         config.write_timeout = Some(call_limit);
         // Retrying is the pass's business: it knows what may be repeated.
         config.default_retry = false;
-        let client = kube::Client::try_from(config)
-            .map_err(|error| ConnectError::Client(error.to_string()))?;
+        let client = |config: kube::Config| {
+            kube::Client::try_from(config).map_err(|error| ConnectError::Client(error.to_string()))
+        };
+        let mut patient = config.clone();
+        patient.read_timeout = Some(SILENCE_LIMIT);
         Ok(Self {
-            client,
+            client: client(config)?,
+            watching: client(patient)?,
             name,
             call_limit,
         })
@@ -80,6 +86,11 @@ impl KubeCluster {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the connection whose answers take as long as a watch is open.
+    pub(super) fn watching(&self) -> kube::Client {
+        self.watching.clone()
     }
 
     async fn call(
@@ -382,11 +393,11 @@ impl ClusterRead for KubeCluster {
         &self,
         kind: Kind,
         namespace: &str,
-        selector: &str,
+        scope: &Scope,
         from: Option<&str>,
     ) -> Result<Page, ClusterError> {
         let mut query = BTreeMap::from([
-            ("labelSelector", selector.to_owned()),
+            ("labelSelector", scope.selector()),
             ("limit", PAGE_SIZE.to_string()),
         ]);
         if let Some(token) = from {
@@ -398,9 +409,9 @@ impl ClusterRead for KubeCluster {
         page(answer.map_err(|failure| failure.about(kind))?)
     }
 
-    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
+    async fn list_pods(&self, namespace: &str, scope: &Scope) -> Result<Vec<Value>, ClusterError> {
         let query = BTreeMap::from([
-            ("labelSelector", selector.to_owned()),
+            ("labelSelector", scope.selector()),
             ("limit", PAGE_SIZE.to_string()),
         ]);
         let path = path_of("/api/v1", Some(namespace), "pods", None, &query);

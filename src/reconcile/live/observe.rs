@@ -13,7 +13,7 @@ use super::question::{Question, changes, verdict};
 use super::reduce::{is_derived_name, reduce, takes_claims_along};
 use super::{Live, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
-use crate::model::{ClusterName, Component, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe};
+use crate::model::{ClusterName, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe, Scope};
 use crate::reconcile::desired::{Desired, Presence};
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
@@ -35,6 +35,8 @@ pub struct Place {
     pub namespace: String,
     /// The kinds that may hold objects of ours.
     pub kinds: BTreeSet<Kind>,
+    /// The challenges that the look is about.
+    pub scope: Scope,
 }
 
 /// Looks at a place and adds what is there to `live`.
@@ -60,7 +62,7 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
             live.partial.insert((place.cluster.clone(), *kind), why);
         }
     }
-    super::pods::tell_reasons(reader, place, &selector(), live).await;
+    super::pods::tell_reasons(reader, place, live).await;
     let missing = missing_keys(place, desired, live, &questions);
     let claims = unlisted_claims(&missing, desired, live);
     let namespace = see_namespace(reader, place, desired, live).await;
@@ -132,12 +134,11 @@ async fn list_kind(
     kind: Kind,
     desired: &Desired,
 ) -> Listed {
-    let selector = selector();
     let mut listed = Listed::default();
     let (mut token, mut restarts) = (None, 0);
     for _ in 0..MAX_PAGES {
         let page = match reader
-            .list(kind, &place.namespace, &selector, token.as_deref())
+            .list(kind, &place.namespace, &place.scope, token.as_deref())
             .await
         {
             Ok(page) => page,
@@ -176,19 +177,6 @@ fn not_listed(kind: Kind, namespace: &str, error: &ClusterError) -> Why {
     }
 }
 
-/// Returns the selector of everything a pass owns. The broker's and an installer's objects carry the same
-/// `managed-by` and other components.
-fn selector() -> String {
-    let components: Vec<&str> = Component::ALL
-        .iter()
-        .map(|component| component.as_str())
-        .collect();
-    format!(
-        "app.kubernetes.io/managed-by={FIELD_MANAGER},platform.component in ({})",
-        components.join(",")
-    )
-}
-
 fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, listed: &mut Listed) {
     let name = object["metadata"]["name"]
         .as_str()
@@ -201,6 +189,10 @@ fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, liste
         name,
     };
     let mut observed = reduce(kind, &object);
+    let owner = observed.owner.as_ref();
+    if owner.is_some_and(|owner| !place.scope.contains(&owner.slug)) {
+        return;
+    }
     let wanted = desired.items.get(&Key::Object(key.clone()));
     let Some(Item::Object(wanted)) = wanted.map(|wanted| &wanted.item) else {
         if observed
@@ -435,6 +427,7 @@ async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Ite
 pub fn places(
     desired: &Desired,
     home: (&ClusterName, &str),
+    scope: &Scope,
     with_keda: bool,
     reader: impl Fn(&ClusterName) -> Result<Arc<dyn ClusterRead>, Why>,
 ) -> Vec<Place> {
@@ -463,6 +456,7 @@ pub fn places(
         cluster,
         namespace,
         kinds,
+        scope: scope.clone(),
     };
     found.into_iter().map(place).collect()
 }

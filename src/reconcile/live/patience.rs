@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::edge::cluster::{ClusterError, ClusterRead, Page};
-use crate::model::{Kind, ObjectKey};
+use crate::model::{Kind, ObjectKey, Scope};
 
 /// Questions in a row that may run out of time: as many as are under way at once.
 const MAX_TIMEOUTS: u32 = 16;
@@ -49,15 +49,15 @@ impl ClusterRead for Patience<'_> {
         &self,
         kind: Kind,
         namespace: &str,
-        selector: &str,
+        scope: &Scope,
         from: Option<&str>,
     ) -> Result<Page, ClusterError> {
-        self.ask(self.reader.list(kind, namespace, selector, from))
+        self.ask(self.reader.list(kind, namespace, scope, from))
             .await
     }
 
-    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
-        self.ask(self.reader.list_pods(namespace, selector)).await
+    async fn list_pods(&self, namespace: &str, scope: &Scope) -> Result<Vec<Value>, ClusterError> {
+        self.ask(self.reader.list_pods(namespace, scope)).await
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {

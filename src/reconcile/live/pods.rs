@@ -15,17 +15,12 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// Adds the reason of its pods to each workload of a place that is not ready. A reason is a remark: where
 /// pods cannot be listed, how many are ready is told all the same.
-pub(super) async fn tell_reasons(
-    reader: &dyn ClusterRead,
-    place: &Place,
-    selector: &str,
-    live: &mut Live,
-) {
+pub(super) async fn tell_reasons(reader: &dyn ClusterRead, place: &Place, live: &mut Live) {
     let is_waiting = |(key, seen): (&Key, &Seen)| is_unready(place, key, seen);
     if !live.seen.iter().any(is_waiting) {
         return;
     }
-    let Ok(pods) = reader.list_pods(&place.namespace, selector).await else {
+    let Ok(pods) = reader.list_pods(&place.namespace, &place.scope).await else {
         return;
     };
     let reasons = reasons(&pods);

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{Contents, Observed, Readiness, Verdict};
@@ -108,14 +106,9 @@ fn contents(secret: &Value) -> Contents {
         .flatten()
         .filter(|(_, value)| value.as_str().is_some_and(|v| !v.is_empty()));
     let keys: BTreeSet<String> = filled.map(|(key, _)| key.clone()).collect();
-    let decode = |key: &str| -> Option<String> {
-        let text = data?.get(key)?.as_str()?;
-        String::from_utf8(STANDARD.decode(text).ok()?)
-            .ok()
-            .filter(|token| !token.is_empty())
-    };
-    let tokens = match (decode("challenge_token"), decode("docker_broker_token")) {
-        (Some(challenge), Some(broker)) => Some(token_row(&challenge, &broker)),
+    let digest = |key: &str| token::digest(key, data?.get(key)?.as_str()?);
+    let tokens = match (digest("challenge_token"), digest("docker_broker_token")) {
+        (Some(challenge), Some(broker)) => Some(token_row(challenge, broker)),
         _ => None,
     };
     Contents { keys, tokens }
@@ -123,17 +116,20 @@ fn contents(secret: &Value) -> Contents {
 
 /// Returns the registry row that belongs to a pair of tokens.
 #[must_use]
-pub fn token_row(challenge: &str, broker: &str) -> Row {
+pub fn token_row(challenge: token::Digested, broker: token::Digested) -> Row {
     Row(json!({
-        "token_hash": token::hash(challenge),
-        "token_hint": token::hint(challenge),
-        "broker_token_hash": token::hash(broker),
-        "broker_token_hint": token::hint(broker),
+        "token_hash": challenge.hash,
+        "token_hint": challenge.hint,
+        "broker_token_hash": broker.hash,
+        "broker_token_hint": broker.hint,
     }))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn labelled(slug: &str, component: &str) -> Value {
@@ -180,7 +176,7 @@ mod tests {
         assert_eq!(contents.keys.len(), 2);
         assert_eq!(
             contents.tokens.as_ref().unwrap().0["token_hash"],
-            token::hash("canary-challenge")
+            token::Digested::of("any", b"canary-challenge").hash
         );
         assert!(!format!("{observed:?}").contains("canary-"));
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::observe::{observe, places};
 use super::{Live, Seen, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead, Page};
-use crate::model::{ClusterName, Component, Key, Kind, ObjectKey, Revision};
+use crate::model::{ClusterName, Component, Key, Kind, ObjectKey, Revision, Scope};
 use crate::reconcile::desired::fixture::{challenge, platform};
 use crate::reconcile::desired::{Desired, build_desired};
 use crate::reconcile::plan::{Action, Held, Plan, Request, plan_pass};
@@ -57,7 +57,7 @@ impl ClusterRead for Cluster {
         &self,
         kind: Kind,
         _: &str,
-        _: &str,
+        _: &Scope,
         from: Option<&str>,
     ) -> Result<Page, ClusterError> {
         if kind == Kind::Service
@@ -76,7 +76,7 @@ impl ClusterRead for Cluster {
         })
     }
 
-    async fn list_pods(&self, _: &str, _: &str) -> Result<Vec<Value>, ClusterError> {
+    async fn list_pods(&self, _: &str, _: &Scope) -> Result<Vec<Value>, ClusterError> {
         Ok(Vec::new())
     }
 
@@ -125,7 +125,13 @@ async fn look(cluster: Cluster, desired: &Desired) -> (Live, Arc<Cluster>) {
     let cluster = Arc::new(cluster);
     let mut live = Live::default();
     let reader = |_: &ClusterName| -> Result<Arc<dyn ClusterRead>, Why> { Ok(cluster.clone()) };
-    for place in places(desired, (&ClusterName::Local, "platform"), false, reader) {
+    for place in places(
+        desired,
+        (&ClusterName::Local, "platform"),
+        &Scope::All,
+        false,
+        reader,
+    ) {
         observe(&place, desired, &mut live).await;
     }
     (live, cluster)
@@ -156,6 +162,7 @@ fn plan(desired: &Desired, live: &Live) -> Plan {
             commit: None,
         },
         only: BTreeSet::new(),
+        scope: Scope::All,
         now: Timestamp::UNIX_EPOCH,
     };
     plan_pass(&request, desired, live, &platform([]).safety)

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Guard, Held, Plan};
-use crate::model::{Emission, Item, Key, Kind, Row, RowKey, Share, Slug};
+use super::{Action, Guard, Held, Plan, Request};
+use crate::model::{Emission, Item, Key, Kind, Row, RowKey, Scope, Share, Slug};
 use crate::reconcile::desired::Desired;
 use crate::reconcile::live::{Live, Seen};
 use crate::spec::platform::Safety;
@@ -41,18 +41,21 @@ pub(super) fn guards(
     desired: &Desired,
     live: &Live,
     safety: &Safety,
-    now: jiff::Timestamp,
+    request: &Request,
 ) -> Vec<Guard> {
     let frozen = safety
         .freeze
         .iter()
-        .find(|window| window.from <= now && now < window.to);
+        .find(|window| window.from <= request.now && request.now < window.to);
     let freeze = frozen
         .filter(|_| !plan.steps.is_empty())
         .map(|window| Guard::Freeze {
             until: window.to.to_string(),
             why: window.why.clone(),
         });
+    if request.scope != Scope::All {
+        return freeze.into_iter().collect();
+    }
     [
         deletes(plan, desired, live, safety),
         elsewhere(plan, live),

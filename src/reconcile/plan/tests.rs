@@ -78,6 +78,7 @@ fn plan(desired: &Desired, live: &Live, only: &[&str]) -> Plan {
             commit: None,
         },
         only: only.iter().map(|name| slug(name)).collect(),
+        scope: Scope::All,
         now: jiff::Timestamp::UNIX_EPOCH,
     };
     plan_pass(&request, desired, live, &platform([]).safety)

@@ -57,7 +57,11 @@ const fn doing(
 /// The table.
 pub const PARTS: &[Part] = &[
     // The words.
-    pure("model", &[], &["sha1", "sha2", "hex", "jiff", "semver"]),
+    pure(
+        "model",
+        &[],
+        &["base64", "sha1", "sha2", "hex", "jiff", "semver"],
+    ),
     // What is declared. Sole user of a YAML parser.
     pure(
         "spec",
@@ -79,6 +83,7 @@ pub const PARTS: &[Part] = &[
         &["model"],
         &[
             "async_trait",
+            "futures",
             "kube",
             "http",
             "http_body_util",
@@ -140,11 +145,7 @@ pub const PARTS: &[Part] = &[
         &["async_trait", "futures"],
     ),
     pure("reconcile::live::owned", &["model"], &["sha2"]),
-    pure(
-        "reconcile::live::reduce",
-        &["model"],
-        &["base64", "sha2", "hex"],
-    ),
+    pure("reconcile::live::reduce", &["model"], &["sha2", "hex"]),
     pure(
         "reconcile::plan",
         &["model", "spec", "reconcile::desired", "reconcile::live"],

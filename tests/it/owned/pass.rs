@@ -8,7 +8,7 @@ use platform::edge::cluster::ClusterWrite;
 use platform::edge::cluster::client::{Credentials, KubeCluster};
 use platform::edge::database;
 use platform::edge::images::HttpRegistry;
-use platform::model::{ClusterName, Key, Kind, Revision, Secret};
+use platform::model::{ClusterName, Key, Kind, Revision, Scope, Secret};
 use platform::reconcile::apply::Outcome;
 use platform::reconcile::live::Change;
 use platform::reconcile::plan::{Action, Held, Plan, Request, Step};
@@ -73,6 +73,7 @@ impl Passes {
                 commit: None,
             },
             only: BTreeSet::new(),
+            scope: Scope::All,
             now: jiff::Timestamp::UNIX_EPOCH,
         };
         plan_source(platform, &request, &self.edges).await

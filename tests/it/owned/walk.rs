@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::edge::cluster::ClusterWrite;
-use platform::model::{ClusterName, Item, Key, Kind, ObjectKey};
+use platform::model::{ClusterName, Item, Key, Kind, ObjectKey, Scope};
 use platform::reconcile::Planned;
 use platform::reconcile::apply::Outcome;
 use platform::reconcile::live::owned::{Comparison, compare};
@@ -96,7 +96,7 @@ impl Walk {
         let namespace = &self.passes.world.namespace;
         let mut live = BTreeMap::new();
         for kind in KINDS {
-            let page = self.cluster.list(kind, namespace, "", None).await.unwrap();
+            let page = self.cluster.list(kind, namespace, &Scope::All, None).await.unwrap();
             for object in page.items {
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();
                 live.insert((kind, name), object);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::observed;
+use crate::model::token::Digested;
 use crate::model::{
     ClusterName, Component, Item, Key, Kind, ObjectKey, Ownership, Recipe, RowKey, Slug,
 };
@@ -76,7 +77,8 @@ fn absent() -> Seen {
 }
 
 fn seen(wanted: &Wanted) -> Seen {
-    let tokens = || token_row("challenge", "broker");
+    let digested = |value: &str| Digested::of("challenge_token", value.as_bytes());
+    let tokens = || token_row(digested("challenge"), digested("broker"));
     let contents = match &wanted.item {
         Item::Row(row) => return Seen::Row(row.clone()),
         Item::TokenRow => return Seen::Row(tokens()),
