@@ -17,6 +17,7 @@ mod layering;
 mod lifecycle;
 mod on_postgres;
 mod owned;
+mod properties;
 mod retention;
 mod secrets;
 mod support;

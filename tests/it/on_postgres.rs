@@ -1,29 +1,10 @@
 //! The main job with PostgreSQL behind it, as production wants it.
 
-use sqlx::postgres::{PgConnection, PgPoolOptions};
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
+use sqlx::postgres::PgPoolOptions;
 
+use crate::support::postgres::create_database;
 use crate::support::world::World;
-
-/// Makes a database of its own on the test server and returns its URL.
-async fn database(name: &str) -> String {
-    let server = std::env::var("PLATFORM_TEST_POSTGRES_URL").expect(
-        "PLATFORM_TEST_POSTGRES_URL is not set: run `cargo xtask test`, which starts a server",
-    );
-    let mut connection = PgConnection::connect(&server).await.unwrap();
-    let create = format!("CREATE DATABASE \"{name}\"");
-    sqlx::query(sqlx::AssertSqlSafe(create))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    let (base, query) = server
-        .split_once('?')
-        .map_or((server.as_str(), ""), |(base, query)| (base, query));
-    let (base, _) = base.rsplit_once('/').unwrap();
-    format!("{base}/{name}?{query}")
-        .trim_end_matches('?')
-        .to_owned()
-}
 
 /// Returns the text of every row of every table.
 async fn everything(url: &str) -> String {
@@ -54,7 +35,7 @@ async fn everything(url: &str) -> String {
 #[ignore = "needs a cluster and a PostgreSQL server"]
 async fn the_first_flow_works_on_postgresql_under_the_production_policy() {
     let world = World::new().await;
-    let url = database(&world.namespace).await;
+    let url = create_database(&world.namespace).await;
     let production = "resources: {cpu: \"1\", memory: 1Gi}";
     let declare = |challenges: &[(&str, &str)]| {
         let yaml = world.yaml(challenges);

@@ -6,6 +6,6 @@
 mod drift;
 mod earlier;
 mod held;
-mod pass;
+pub mod pass;
 mod refusal;
 mod walk;

@@ -3,5 +3,7 @@
 
 pub mod chain;
 pub mod cluster;
+pub mod dice;
+pub mod postgres;
 pub mod proxy;
 pub mod world;

@@ -22,6 +22,7 @@ use serde_json::Value;
 use self::edits::Editor;
 use self::wants::Wants;
 use super::pass::{Passes, US, content, read};
+use crate::support::dice::{Dice, number};
 
 /// Comparisons that the short form makes.
 const SHORT: usize = 300;
@@ -37,32 +38,6 @@ const KINDS: [Kind; 5] = [
 const MOST_PASSES: usize = 8;
 /// How long pods may take to be ready meanwhile.
 const LONGEST: Duration = Duration::from_secs(120);
-
-/// A small generator, so that a seed means the same walk on every machine.
-pub struct Dice(u64);
-
-impl Dice {
-    /// Returns a number below `limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
-    }
-
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-
-    pub fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-}
-
-fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
 
 /// How often each answer came.
 #[derive(Debug, Default)]
@@ -223,7 +198,7 @@ fn tidy(object: &Value) -> Value {
 async fn equal_is_never_wrong_and_passes_settle_whatever_others_do() {
     let seed = number("PLATFORM_WALK_SEED", 1);
     let comparisons = number("PLATFORM_WALK_COMPARISONS", SHORT);
-    let mut dice = Dice(seed as u64);
+    let mut dice = Dice::new(seed);
     let passes = Passes::new().await;
     let cluster = passes.edges.clusters[&ClusterName::Local].clone().unwrap();
     let mut walk = Walk {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ pub enum Fault {
 /// Which requests a fault hits.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
-    /// `list`, `get`, `patch`, `dry-run`, `post`, `delete`; any when empty.
+    /// `list`, `get`, `dry-run`, `patch`, `json-patch`, `post`, `delete`, `delete-anything`; any when empty.
     pub verb: String,
     /// The plural of a kind, such as `secrets`; any when empty.
     pub resource: String,
@@ -126,6 +127,20 @@ impl Proxy {
         inner.kill = Some((requests, pid));
     }
 
+    /// Waits until a request of this verb was sent.
+    pub async fn until_seen(&self, verb: &str) {
+        while !self
+            .inner
+            .lock()
+            .unwrap()
+            .seen
+            .iter()
+            .any(|seen| seen.verb == verb)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
     /// Returns the requests since the last call.
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.inner.lock().unwrap().seen)
@@ -161,12 +176,19 @@ fn kill(pid: u32) {
     drop(kill.args(["-9", &pid.to_string()]).output());
 }
 
-/// Reads verb, kind and name off a request.
-fn describe(request: &Request) -> Seen {
-    let path = request.uri().path();
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let from = if parts[0] == "api" { 2 } else { 3 };
-    let rest = parts.get(from..).unwrap_or_default();
+/// Reads verb, kind and name off a request. A delete that names neither identity nor version has a verb of its
+/// own, and so has a JSON patch.
+fn describe(parts: &Parts, body: &[u8]) -> Seen {
+    let path = parts.uri.path();
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let is_json_patch = parts
+        .headers
+        .get("content-type")
+        .is_some_and(|kind| kind == "application/json-patch+json");
+    let query = parts.uri.query().unwrap_or_default();
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let from = if segments[0] == "api" { 2 } else { 3 };
+    let rest = segments.get(from..).unwrap_or_default();
     let (resource, name) = match rest {
         ["namespaces", _, resource, name, ..] => (*resource, *name),
         ["namespaces", _, resource] => (*resource, ""),
@@ -174,32 +196,40 @@ fn describe(request: &Request) -> Seen {
         [resource, ..] => (*resource, ""),
         [] => ("", ""),
     };
-    let query = request.uri().query().unwrap_or_default();
-    let verb = match request.method().as_str() {
+    let preconditions = &body["preconditions"];
+    let is_guarded =
+        preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string();
+    let verb = match parts.method.as_str() {
         "GET" if name.is_empty() => "list",
         "GET" => "get",
         "PATCH" if query.contains("dryRun") => "dry-run",
+        "PATCH" if is_json_patch => "json-patch",
         "PATCH" => "patch",
         "POST" => "post",
-        "DELETE" => "delete",
+        "DELETE" if is_guarded => "delete",
+        "DELETE" => "delete-anything",
         _ => "other",
     };
+    // What is made is named in its body.
+    let made = body["metadata"]["name"].as_str().filter(|_| verb == "post");
     Seen {
         verb: verb.to_owned(),
         resource: resource.to_owned(),
-        name: name.to_owned(),
+        name: made.unwrap_or(name).to_owned(),
     }
 }
 
 async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
-    let fault = proxy.note(&describe(&request));
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 64 << 20).await.unwrap();
+    let fault = proxy.note(&describe(&parts, &body));
     match fault {
         Some(Fault::Answer(code)) => return refusal(code),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Cut) => return cut(),
         Some(Fault::CutAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {}
     }
-    let (status, headers, body) = proxy.upstream.forward(request).await;
+    let (status, headers, body) = proxy.upstream.forward(parts, body).await;
     match fault {
         Some(Fault::CutAfter) => cut(),
         Some(Fault::KillAfter(pid)) => {
@@ -247,10 +277,8 @@ fn cut() -> Response {
 }
 
 impl Upstream {
-    async fn forward(&self, request: Request) -> (StatusCode, HeaderMap, Bytes) {
-        let (parts, body) = request.into_parts();
+    async fn forward(&self, parts: Parts, body: Bytes) -> (StatusCode, HeaderMap, Bytes) {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let body = to_bytes(body, 64 << 20).await.unwrap();
         let mut headers = parts.headers;
         headers.remove("host");
         headers.remove("content-length");

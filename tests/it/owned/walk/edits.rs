@@ -3,8 +3,8 @@
 use platform::model::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
-use super::Dice;
 use crate::owned::pass::{Passes, US};
+use crate::support::dice::Dice;
 
 /// Who edits. Ours is among them: a client that uses our name.
 const MANAGERS: [&str; 4] = ["kubectl-edit", "kubectl", "argocd", US];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Dice;
+use crate::support::dice::Dice;
 use crate::support::world::World;
 
 const SLUGS: [&str; 4] = ["one", "two", "three", "four"];
