@@ -90,6 +90,7 @@ async fn carry_out(
         saved.check(&planned.plan, &session.header.cluster)?;
     }
     show(args, context, session, &planned.plan)?;
+    refuse_blind(&planned)?;
     refuse_guards(&planned.plan, args)?;
     if !planned.plan.steps.is_empty() {
         confirm(args, context)?;
@@ -170,6 +171,16 @@ async fn run_passes(
     let converged = passes.await;
     board.finish();
     converged.map_err(|why| CliError::dependency(format!("the plan cannot be carried out: {why}")))
+}
+
+/// Without the registry or without its cluster a pass does not see what it would do.
+fn refuse_blind(planned: &Planned) -> Result<(), CliError> {
+    let Some(why) = planned.live.blindness() else {
+        return Ok(());
+    };
+    let message = format!("{}; nothing was done", mask::line(&why.to_string()));
+    Err(CliError::dependency(message)
+        .hint("mend what is named, and apply again; `platform settings` shows what is in effect"))
 }
 
 fn refuse_guards(plan: &Plan, args: &ApplyArgs) -> Result<(), CliError> {
@@ -268,7 +279,14 @@ fn render_end(state: State, done: usize, failed: usize, held: usize, seconds: f6
 fn failure(outcome: &Outcome) -> Option<(String, String)> {
     match outcome {
         Outcome::Failed(key, error) => Some((key.to_string(), error.told())),
-        Outcome::Done(_) | Outcome::NotReached { .. } => None,
+        Outcome::Done(_) | Outcome::NotReached { .. } | Outcome::OutOfTime(_) => None,
+    }
+}
+
+fn not_tried(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::OutOfTime(key) => Some(mask::line(&format!("{key} was not tried"))),
+        Outcome::Done(_) | Outcome::Failed(..) | Outcome::NotReached { .. } => None,
     }
 }
 
@@ -324,6 +342,7 @@ fn exit(
             let waiting = waiting.iter().cloned();
             let left: Vec<String> = waiting
                 .chain(held(&converged.last.plan, |_| true))
+                .chain(converged.outcomes.values().filter_map(not_tried))
                 .collect();
             let message = format!("not converged in time{}", shorten(&left));
             Err(CliError::not_converged(message).hint(hint))

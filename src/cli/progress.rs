@@ -75,6 +75,7 @@ impl Board {
             }
             Outcome::Failed(key, error) => bar.set_message(format!("{key}: {}", error.told())),
             Outcome::NotReached { behind, .. } => bar.set_message(format!("waits for {behind}")),
+            Outcome::OutOfTime(_) => bar.set_message("the time is over"),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::model::{Key, Kind, ObjectKey, Slug};
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::plan::{Action, Held, Step};
 use crate::reconcile::render::reason;
-use crate::reconcile::{Cause, Planned, run_plan};
+use crate::reconcile::{Cause, Planned, Run, run_plan};
 
 /// Arguments of `purge`.
 #[derive(Args)]
@@ -30,7 +30,8 @@ Examples:
   platform purge old-one                         list what was kept, ask for the slug, delete
   platform purge old-one --confirm old-one       without a question
 
-Refused while the challenge is declared. Claims and the password are gone for good.";
+Never touches what the declaration still wants: of a declared challenge only what it no longer uses goes, such
+as the database of one that was given `database: sqlite`. Claims and the password are gone for good.";
 
 pub(super) async fn run(args: &PurgeArgs, context: &Context) -> Result<Exit, CliError> {
     let mut session = Session::open(context, &[]).await?;
@@ -62,7 +63,13 @@ async fn carry_out(
         source: &session.header.source,
         actor: &actor,
     };
-    let outcomes = run_plan(&planned, &session.edges, &cause, now(), now, &|_, _| {}).await;
+    let run = Run {
+        cause: &cause,
+        clock: &now,
+        deadline: None,
+        progress: &|_, _| {},
+    };
+    let outcomes = run_plan(&planned, &session.edges, &run).await;
     let outcomes = outcomes.map_err(|why| CliError::dependency(why.to_string()))?;
     for outcome in &outcomes {
         match outcome {
@@ -75,6 +82,7 @@ async fn carry_out(
                     .terminal
                     .warn(&format!("{key} is left because {behind} failed"));
             }
+            Outcome::OutOfTime(key) => context.terminal.warn(&format!("{key} is left")),
         }
     }
     match outcomes
@@ -89,14 +97,9 @@ async fn carry_out(
     }
 }
 
-/// Returns one delete per kept object, with the identity seen.
+/// Returns one delete per kept object, with the identity seen. What a declared challenge wants is never kept
+/// but wanted, its claims too.
 fn purge_steps(planned: &Planned, slug: &Slug) -> Result<Vec<Step>, CliError> {
-    if planned.desired.declared.contains(slug) {
-        return Err(
-            CliError::input(format!("{slug} is declared; its data is not deleted"))
-                .hint("take it out of platform.yaml and apply that first"),
-        );
-    }
     let is_its = |held: &&Held| held.slug() == Some(slug);
     if let Some(unknown) = planned.plan.held.iter().find(|held| held.is_unknown()) {
         let why = reason(unknown).unwrap_or_default();
@@ -104,22 +107,36 @@ fn purge_steps(planned: &Planned, slug: &Slug) -> Result<Vec<Step>, CliError> {
             "what is kept of {slug} is not known: {why}"
         )));
     }
-    if planned
-        .plan
-        .steps
-        .iter()
-        .any(|step| step.slug.as_ref() == Some(slug))
-    {
-        return Err(CliError::input(format!("{slug} is not removed yet"))
-            .hint("run `platform apply` first; purge deletes only what removal keeps"));
+    let is_kept = |held: &&Held| matches!(held, Held::Retained { .. });
+    let is_its_step = |step: &Step| step.slug.as_ref() == Some(slug);
+    let is_undone = planned.plan.steps.iter().any(is_its_step)
+        || planned
+            .plan
+            .held
+            .iter()
+            .filter(is_its)
+            .any(|held| !is_kept(&held));
+    if is_undone {
+        let message = match planned.desired.declared.contains(slug) {
+            true => format!("what is declared of {slug} is not applied yet"),
+            false => format!("{slug} is not removed yet"),
+        };
+        return Err(CliError::input(message)
+            .hint("run `platform apply` first; purge deletes only what that keeps"));
     }
-    let kept = planned
+    let kept: Vec<&ObjectKey> = planned
         .plan
         .held
         .iter()
-        .filter(is_its)
+        .filter(|held| is_its(held) && is_kept(held))
         .filter_map(Held::key)
-        .filter_map(Key::object);
+        .filter_map(Key::object)
+        .collect();
+    if kept.is_empty() && planned.desired.declared.contains(slug) {
+        let message = format!("{slug} is declared and uses its data; nothing is deleted");
+        return Err(CliError::input(message)
+            .hint("to give its data up, take it out of platform.yaml and apply that first"));
+    }
     let step = |key: &ObjectKey| {
         let observed = planned.live.object(key)?;
         Some(Step {
@@ -133,7 +150,7 @@ fn purge_steps(planned: &Planned, slug: &Slug) -> Result<Vec<Step>, CliError> {
             after: Vec::new(),
         })
     };
-    Ok(kept.filter_map(step).collect())
+    Ok(kept.into_iter().filter_map(step).collect())
 }
 
 fn listing(planned: &Planned, slug: &Slug) -> String {

@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use self::write::Writer;
 use super::live::Why;
@@ -32,6 +33,8 @@ pub struct Writers {
     pub clusters: BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
     /// The registry.
     pub database: Arc<dyn Database>,
+    /// When the time is over: nothing is begun after it, and nothing waited for.
+    pub deadline: Option<Instant>,
 }
 
 /// What became of one step.
@@ -48,6 +51,8 @@ pub enum Outcome {
         /// What comes first.
         behind: Key,
     },
+    /// It was not tried, because the time was over.
+    OutOfTime(Key),
 }
 
 impl Outcome {
@@ -55,7 +60,10 @@ impl Outcome {
     #[must_use]
     pub fn key(&self) -> &Key {
         match self {
-            Self::Done(key) | Self::Failed(key, _) | Self::NotReached { key, .. } => key,
+            Self::Done(key)
+            | Self::Failed(key, _)
+            | Self::NotReached { key, .. }
+            | Self::OutOfTime(key) => key,
         }
     }
 }
@@ -72,6 +80,11 @@ pub enum ApplyError {
     /// There is no connection to its cluster.
     #[error("its cluster is not connected: {0}")]
     NotConnected(Why),
+    /// It was under way when the time was over.
+    #[error(
+        "the time was over before the answer came; the next apply finds out whether it was done"
+    )]
+    CutOff,
     /// Another object has its name or place since the plan was made.
     #[error("{0}")]
     Moved(String),

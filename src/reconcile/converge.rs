@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::apply::{Outcome, Progress};
+use super::apply::{ApplyError, Outcome, Progress};
 use super::desired::Wanted;
 use super::live::{Readiness, Seen};
 use super::plan::{Held, Plan, Request, Step};
-use super::{Cause, Edges, Planned, Why, plan_source, run_plan};
+use super::{Cause, Edges, Planned, Run, Why, plan_source, run_plan};
 use crate::model::{Key, ObjectKey, Slug};
 use crate::spec::Platform;
 
@@ -15,6 +15,8 @@ use crate::spec::Platform;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two looks, each of which is one list per kind.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// How long after the end a last look may take, which tells how things stand: the usual one takes a second.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 /// Times a key may fail before it is left.
 const MAX_FAILURES: u32 = 3;
 
@@ -99,15 +101,13 @@ pub async fn converge(
         let ended = match planned.plan.steps.is_empty() {
             true => Vec::new(),
             false => {
-                run_plan(
-                    &planned,
-                    edges,
+                let run = Run {
                     cause,
-                    (told.clock)(),
-                    told.clock,
-                    told.step,
-                )
-                .await?
+                    clock: told.clock,
+                    deadline: Some(patience.deadline),
+                    progress: told.step,
+                };
+                run_plan(&planned, edges, &run).await?
             }
         };
         let made_progress = ended
@@ -120,10 +120,17 @@ pub async fn converge(
             outcomes.insert(outcome.key().clone(), outcome);
         }
         if !patience.waits {
+            let is_cut = outcomes.values().any(|outcome| {
+                matches!(
+                    outcome,
+                    Outcome::OutOfTime(_) | Outcome::Failed(_, ApplyError::CutOff)
+                )
+            });
             return Ok(Converged {
-                state: match was_unknown {
-                    true => State::Unknown,
-                    false => State::NotWaited,
+                state: match (was_unknown, is_cut) {
+                    (true, _) => State::Unknown,
+                    (false, true) => State::TimedOut,
+                    (false, false) => State::NotWaited,
                 },
                 outcomes,
                 last: planned,
@@ -135,15 +142,25 @@ pub async fn converge(
             (pause * 2).min(LONGEST_PAUSE)
         };
         tokio::time::sleep(pause).await;
-        planned = plan_source(
-            platform,
-            &Request {
-                now: (told.clock)(),
-                ..request.clone()
-            },
-            edges,
-        )
-        .await;
+        let now = Request {
+            now: (told.clock)(),
+            ..request.clone()
+        };
+        let look = plan_source(platform, &now, edges);
+        planned = match tokio::time::timeout_at(patience.deadline + LAST_LOOK, look).await {
+            Ok(looked) => looked,
+            Err(_) => {
+                return Ok(Converged {
+                    state: State::TimedOut,
+                    outcomes,
+                    last: planned,
+                });
+            }
+        };
+        if planned.live.blindness().is_some() {
+            // Seen again, it goes on; what is not seen is not written.
+            planned.plan.steps.clear();
+        }
         let has_left = keep_only(&mut planned.plan, &shown, &failures);
         (told.look)(&planned);
         let before = Before {

@@ -246,6 +246,25 @@ pub struct Change {
 }
 
 impl Live {
+    /// Returns why nothing may be written on the strength of this look, if so: the rows are not known, or
+    /// nothing at all of the local cluster.
+    #[must_use]
+    pub fn blindness(&self) -> Option<Why> {
+        if let Some(why) = &self.rows_unknown {
+            return Some(Why(format!("the registry could not be read: {why}")));
+        }
+        let why_not = |kind| {
+            self.partial
+                .get(&(ClusterName::Local, kind))
+                .map(|why| (kind, why))
+        };
+        let unlisted: Option<Vec<_>> = observe::always_listed().map(why_not).collect();
+        let unlisted = unlisted?;
+        let (kind, why) = unlisted.first()?;
+        let why = why.without(*kind);
+        Some(Why(format!("the cluster could not be read: {why}")))
+    }
+
     /// Returns the observed object of a key, if it is known to exist.
     #[must_use]
     pub fn object(&self, key: &ObjectKey) -> Option<&Observed> {

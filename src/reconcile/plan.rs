@@ -157,6 +157,11 @@ pub enum Held {
         /// Why not.
         why: Why,
     },
+    /// The registry's rows could not be read, so that none is written or deleted.
+    Unrecorded {
+        /// Why not.
+        why: Why,
+    },
     /// The whole challenge is withheld; nothing of it is touched.
     Withheld {
         /// The challenge.
@@ -179,12 +184,15 @@ pub enum Guard {
         /// The limit in percent.
         limit_percent: u32,
     },
-    /// The registry knows applied challenges, and the place has no object of any: it may be another one.
+    /// The registry knows applied challenges, and they are elsewhere: the place has no object of any, or they
+    /// were applied in another namespace.
     Elsewhere {
         /// How many challenges the registry knows as applied.
         challenges: usize,
         /// The namespace in which everything would be made anew.
         namespace: String,
+        /// The namespace that they were applied in, where the registry knows that it was another.
+        before: Option<String>,
     },
     /// A share that moves further than `safety.max_emission_change_points`.
     EmissionChange {
@@ -215,7 +223,7 @@ impl Held {
             | Self::Refused { key, .. }
             | Self::Drifted { key, .. }
             | Self::Waits { key, .. } => Some(key),
-            Self::Unlisted { .. } | Self::Withheld { .. } => None,
+            Self::Unlisted { .. } | Self::Unrecorded { .. } | Self::Withheld { .. } => None,
         }
     }
 
@@ -230,14 +238,17 @@ impl Held {
             | Self::Drifted { slug, .. }
             | Self::Waits { slug, .. } => slug.as_ref(),
             Self::Withheld { slug, .. } => Some(slug),
-            Self::Unlisted { .. } => None,
+            Self::Unlisted { .. } | Self::Unrecorded { .. } => None,
         }
     }
 
     /// Tells whether something could not be read.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::Unknown { .. } | Self::Unlisted { .. })
+        matches!(
+            self,
+            Self::Unknown { .. } | Self::Unlisted { .. } | Self::Unrecorded { .. }
+        )
     }
 }
 

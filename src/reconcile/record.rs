@@ -54,6 +54,9 @@ fn of_step(step: &Step, outcome: Option<&Outcome>) -> KeyOutcome {
         Some(Outcome::NotReached { behind, .. }) => {
             (KeyResult::NotReached, Some(format!("waits for {behind}")))
         }
+        Some(Outcome::OutOfTime(_)) => {
+            (KeyResult::NotReached, Some("the time was over".to_owned()))
+        }
         None => (KeyResult::NotReached, None),
     };
     let action = match step.action {
@@ -77,6 +80,7 @@ fn of_held(held: &Held) -> Option<KeyOutcome> {
     let (key, why) = match held {
         Held::Retained { .. } => return None,
         Held::Unlisted { kind, why, .. } => (format!("all {kind} objects"), why),
+        Held::Unrecorded { why } => ("all registry rows".to_owned(), why),
         Held::Withheld { slug, why } => (format!("challenge {slug}"), why),
         Held::Foreign { key, why, .. }
         | Held::Unknown { key, why, .. }

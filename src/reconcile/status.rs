@@ -205,7 +205,10 @@ fn unread(held: &[&Held]) -> Vec<(Condition, String)> {
 /// Returns what a held key means for its challenge; kept data means nothing, and [`unread`] has the unknown.
 fn held_back(held: &Held) -> Option<(Condition, String)> {
     Some(match held {
-        Held::Retained { .. } | Held::Unlisted { .. } | Held::Unknown { .. } => return None,
+        Held::Retained { .. }
+        | Held::Unlisted { .. }
+        | Held::Unrecorded { .. }
+        | Held::Unknown { .. } => return None,
         Held::Waits { key, on, why, .. } => (
             Condition::Progressing,
             format!("{key} waits for {on}: {why}"),

@@ -301,3 +301,31 @@ async fn the_production_policy_holds_whoever_turns_it_on() {
         "the cluster is not even asked"
     );
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn another_namespace_needs_a_word_even_where_objects_of_ours_are() {
+    let (world, other) = (World::new().await, World::new().await);
+    let challenges = [("demo", "database: sqlite")];
+    world.converge(&challenges).await;
+    other.converge(&challenges).await;
+    let before = (world.snapshot().await, other.snapshot().await);
+    let home = world.yaml(&challenges);
+    world.declare(&home.replace(&world.namespace, &other.namespace));
+    let refused = world.run_as_operator(&["apply", "--yes"]).await.expect(2);
+    assert!(
+        refused.stderr.contains("--allow-empty-cluster"),
+        "{refused}"
+    );
+    let told = format!("in namespace {}", world.namespace);
+    assert!(refused.stdout.contains(&told), "{refused}");
+    assert_eq!((world.snapshot().await, other.snapshot().await), before);
+    world.declare(&home);
+    world.run(&["diff"]).await.expect(0);
+
+    world.declare(&home.replace(&world.namespace, &other.namespace));
+    let allowed = ["apply", "--yes", "--allow-empty-cluster"];
+    world.run_as_operator(&allowed).await.expect(0);
+    // From now on that is its place.
+    world.run_as_operator(&["diff"]).await.expect(0);
+}

@@ -87,6 +87,7 @@ impl Pair {
                 }
                 (Outcome::Done(_), Key::Object(key)) => expected.extend(writes(step, key)),
                 (Outcome::Done(_), Key::Row(row)) => drop(rows.insert(row.clone())),
+                (Outcome::OutOfTime(key), _) => self.fail(&format!("{key}: no time was set")),
                 (Outcome::Failed(key, error), _) => self.fail(&format!("{key}: {}", error.told())),
                 // A workload of which the database was made just now.
                 (Outcome::NotReached { behind, .. }, _) => {
@@ -210,7 +211,7 @@ fn told(step: &Step, outcome: &Outcome) -> String {
     let end = match outcome {
         Outcome::Done(_) => "done",
         Outcome::Failed(..) => "failed",
-        Outcome::NotReached { .. } => "not reached",
+        Outcome::NotReached { .. } | Outcome::OutOfTime(_) => "not reached",
     };
     format!("  {verb} {}: {end}", step.key)
 }

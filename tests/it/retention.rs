@@ -112,6 +112,39 @@ async fn purge_wants_the_slug_and_deletes_only_what_was_kept() {
 
 #[tokio::test]
 #[ignore = "needs a cluster"]
+async fn purge_of_a_declared_challenge_deletes_what_it_no_longer_uses_and_nothing_else() {
+    let world = World::new().await;
+    world.converge(&[("demo", ""), ("other", "")]).await;
+    let before = kept(&world).await;
+    let purge = ["purge", "demo", "--confirm", "demo"];
+    world.declare(&world.yaml(&[("demo", "database: sqlite"), ("other", "")]));
+    let early = world.run_as_operator(&purge).await.expect(2);
+    assert!(early.stderr.contains("not applied yet"), "{early}");
+    assert_eq!(kept(&world).await, before);
+    world
+        .run(&["apply", "--yes", "--timeout", "60s"])
+        .await
+        .expect(0);
+    assert_eq!(kept(&world).await, before);
+    let untyped = world.run_as_operator(&["purge", "demo"]).await.expect(2);
+    assert!(
+        !untyped.stdout.contains(CLAIMS[0]) && untyped.stdout.contains(CLAIMS[1]),
+        "{untyped}"
+    );
+    world.run_as_operator(&purge).await.expect(0);
+    world.until_gone("persistentvolumeclaims", CLAIMS[1]).await;
+    let left = [Value::Null, before[1].clone(), Value::Null];
+    assert_eq!(kept(&world).await, left);
+    world.run(&["diff"]).await.expect(0);
+    let again = world.run_as_operator(&purge).await.expect(2);
+    assert!(again.stderr.contains("is declared"), "{again}");
+    // A database that is wanted again begins anew, with a password of its own.
+    world.converge(&[("demo", ""), ("other", "")]).await;
+    assert!(world.get("secrets", SECRET).await.is_some());
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
 async fn purge_without_the_right_to_delete_claims_leaves_the_password() {
     let world = World::new().await;
     world.converge(&[("demo", "")]).await;

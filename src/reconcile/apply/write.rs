@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::{ApplyError, Outcome, Writers, generate, retry};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
@@ -31,15 +32,28 @@ impl Writer<'_> {
             Key::Row(_) => &self.row_permits,
             Key::Object(_) => &self.object_permits,
         };
+        let key = step.key.clone();
         // The semaphores are never closed, so a permit always comes.
-        let _permit = permits.acquire().await;
-        let written = match (&step.key, &step.action) {
+        let permit = within(self.writers.deadline, permits.acquire()).await;
+        if permit.is_none() || self.is_over() {
+            return Outcome::OutOfTime(key);
+        }
+        match within(self.writers.deadline, self.write(step)).await {
+            Some(Ok(())) => Outcome::Done(key),
+            Some(Err(error)) => Outcome::Failed(key, error),
+            None => Outcome::Failed(key, ApplyError::CutOff),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let deadline = self.writers.deadline;
+        deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    async fn write(&self, step: &Step) -> Result<(), ApplyError> {
+        match (&step.key, &step.action) {
             (Key::Row(row), action) => self.write_row(row, action, step).await,
             (Key::Object(key), action) => self.write_object(key, action).await,
-        };
-        match written {
-            Ok(()) => Outcome::Done(step.key.clone()),
-            Err(error) => Outcome::Failed(step.key.clone(), error),
         }
     }
 
@@ -133,6 +147,14 @@ impl Writer<'_> {
             .contents
             .and_then(|contents| contents.tokens)
             .ok_or_else(missing)
+    }
+}
+
+/// Waits for something until the deadline and not longer; `None` when the time was over.
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(work.await),
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
     }
 }
 

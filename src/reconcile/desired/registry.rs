@@ -64,6 +64,7 @@ fn challenge_spec(resolved: &Resolved<'_>, challenge: &Challenge) -> Value {
         storage["class"] = class.into();
     }
     json!({
+        "namespace": resolved.namespace,
         "port": challenge.port,
         "required_capabilities": challenge.required_capabilities,
         "resources": challenge.resources,

@@ -422,6 +422,12 @@ async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Ite
     }
 }
 
+/// Returns the kinds that every place is asked for.
+pub fn always_listed() -> impl Iterator<Item = Kind> {
+    let is_listed = |kind: &Kind| !matches!(kind, Kind::Namespace | Kind::ScaledObject);
+    Kind::ALL.into_iter().filter(is_listed)
+}
+
 /// Groups wanted keys into places: every cluster and namespace that something is wanted in, and the home one.
 #[must_use]
 pub fn places(
@@ -432,10 +438,7 @@ pub fn places(
     reader: impl Fn(&ClusterName) -> Result<Arc<dyn ClusterRead>, Why>,
 ) -> Vec<Place> {
     let mut found: BTreeMap<(ClusterName, String), BTreeSet<Kind>> = BTreeMap::new();
-    let listed = Kind::ALL
-        .into_iter()
-        .filter(|kind| !matches!(kind, Kind::Namespace | Kind::ScaledObject));
-    let listed: BTreeSet<Kind> = listed
+    let listed: BTreeSet<Kind> = always_listed()
         .chain(with_keda.then_some(Kind::ScaledObject))
         .collect();
     found.insert((home.0.clone(), home.1.to_owned()), listed.clone());

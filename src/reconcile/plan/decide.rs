@@ -100,7 +100,8 @@ impl<'a> World<'a> {
         decisions
     }
 
-    /// Returns what is withheld as a whole: challenges, and kinds that could not be listed.
+    /// Returns what is withheld as a whole: challenges, kinds that could not be listed, and
+    /// rows that could not be read.
     pub(super) fn withheld(&self) -> Vec<Held> {
         let challenges = self.desired.withheld.iter();
         let challenges = challenges.map(|(slug, why)| Held::Withheld {
@@ -116,7 +117,9 @@ impl<'a> World<'a> {
                 kind: *kind,
                 why: why.clone(),
             });
-        challenges.chain(unlisted).collect()
+        let unrecorded = self.live.rows_unknown.clone();
+        let unrecorded = unrecorded.map(|why| Held::Unrecorded { why });
+        challenges.chain(unlisted).chain(unrecorded).collect()
     }
 
     /// Returns remarks: strangers in lists of ours, and strangers that carry our labels.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Guard, Held, Plan, Request};
-use crate::model::{Emission, Item, Key, Kind, Row, RowKey, Scope, Share, Slug};
+use crate::model::{
+    ClusterName, Emission, Item, Key, Kind, ObjectKey, Row, RowKey, Scope, Share, Slug,
+};
 use crate::reconcile::desired::Desired;
 use crate::reconcile::live::{Live, Seen};
 use crate::spec::platform::Safety;
@@ -58,7 +60,7 @@ pub(super) fn guards(
     }
     [
         deletes(plan, desired, live, safety),
-        elsewhere(plan, live),
+        moved(plan, desired, live).or_else(|| elsewhere(plan, live)),
         emission_change(plan, safety),
         freeze,
     ]
@@ -106,6 +108,34 @@ fn elsewhere(plan: &Plan, live: &Live) -> Option<Guard> {
     (challenges > 0 && !live.seen.values().any(is_there)).then(|| Guard::Elsewhere {
         challenges,
         namespace: made.namespace.clone(),
+        before: None,
+    })
+}
+
+/// Rows tell where their challenge was applied last. In another namespace its objects and its data would be
+/// left behind unseen, and what is there by its name taken for its own. Where a target is involved, on either
+/// side, namespaces are the targets' own.
+fn moved(plan: &Plan, desired: &Desired, live: &Live) -> Option<Guard> {
+    let is_home =
+        |key: &&ObjectKey| key.kind == Kind::Namespace && key.cluster == ClusterName::Local;
+    let home = desired.items.keys().filter_map(Key::object).find(is_home)?;
+    let is_placed = |slug: &Slug| {
+        let key = Key::Row(RowKey::Assignment(slug.clone()));
+        desired.items.contains_key(&key) || live.seen.contains_key(&key)
+    };
+    let recorded = |(key, seen): (&Key, &'_ Seen)| match (key, seen) {
+        (Key::Row(RowKey::Challenge(slug)), Seen::Row(row)) if !is_placed(slug) => {
+            let namespace = row.0.pointer("/spec/namespace")?.as_str()?;
+            (namespace != home.name).then(|| namespace.to_owned())
+        }
+        _ => None,
+    };
+    let elsewhere: Vec<String> = live.seen.iter().filter_map(recorded).collect();
+    let before = elsewhere.first().filter(|_| !plan.steps.is_empty())?;
+    Some(Guard::Elsewhere {
+        challenges: elsewhere.len(),
+        namespace: home.name.clone(),
+        before: Some(before.clone()),
     })
 }
 

@@ -220,3 +220,21 @@ fn everything_anew_beside_a_full_registry_needs_a_word() {
         "kept data is there"
     );
 }
+
+#[test]
+fn rows_of_another_namespace_need_a_word_whatever_is_there() {
+    let desired = desired([challenge("demo")]);
+    let mut live = world::agreeing(&desired, &desired);
+    let key = Key::Row(RowKey::Challenge(slug("demo")));
+    let Some(Seen::Row(row)) = live.seen.get_mut(&key) else {
+        unreachable!("what agrees has its row");
+    };
+    row.0["spec"]["namespace"] = "before".into();
+    let guards = plan(&desired, &live, &[]).guards;
+    let expected = Guard::Elsewhere {
+        challenges: 1,
+        namespace: "platform".to_owned(),
+        before: Some("before".to_owned()),
+    };
+    assert_eq!(guards, [expected]);
+}

@@ -188,6 +188,8 @@ pub enum Reason {
     Waits,
     /// A kind could not be listed, so that nothing of it is deleted.
     Unlisted,
+    /// The registry's rows could not be read, so that none is written or deleted.
+    Unrecorded,
     /// The whole challenge is withheld.
     Withheld,
 }
@@ -347,6 +349,7 @@ fn held_key(held: &Held) -> HeldKey {
         Held::Drifted { key, .. } => (Reason::Drifted, Some(key), None),
         Held::Waits { key, on, .. } => (Reason::Waits, Some(key), Some(on)),
         Held::Unlisted { .. } => (Reason::Unlisted, None, None),
+        Held::Unrecorded { .. } => (Reason::Unrecorded, None, None),
         Held::Withheld { .. } => (Reason::Withheld, None, None),
     };
     HeldKey {

@@ -339,6 +339,12 @@ pub fn rare() -> Plan {
         Guard::Elsewhere {
             challenges: 3,
             namespace: "platform".to_owned(),
+            before: None,
+        },
+        Guard::Elsewhere {
+            challenges: 2,
+            namespace: "new".to_owned(),
+            before: Some("platform".to_owned()),
         },
         Guard::EmissionChange {
             slug: slug("ab"),

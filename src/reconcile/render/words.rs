@@ -41,6 +41,9 @@ pub fn reason(held: &Held) -> Option<String> {
             let (kinds, why) = (plural(*kind), why.without(*kind));
             format!("unknown: {kinds} on {cluster} could not be listed, none is deleted ({why})")
         }
+        Held::Unrecorded { why } => {
+            format!("unknown: the registry's rows could not be read, none is written ({why})")
+        }
         Held::Withheld { why, .. } => format!("withheld: {why}"),
     };
     Some(mask::line(&line))
@@ -209,6 +212,14 @@ pub fn guard(guard: &Guard) -> String {
         Guard::Elsewhere {
             challenges,
             namespace,
+            before: Some(before),
+        } => format!(
+            "the registry knows {challenges} challenges as applied in namespace {before}, this plan is about {namespace}: what is in {before} would be left behind, with its data"
+        ),
+        Guard::Elsewhere {
+            challenges,
+            namespace,
+            before: None,
         } => format!(
             "the registry knows {challenges} applied challenges, namespace {namespace} has nothing of any: is it the right cluster? tokens, passwords and databases would be made anew"
         ),

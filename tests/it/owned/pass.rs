@@ -12,7 +12,7 @@ use platform::model::{ClusterName, Key, Kind, Revision, Scope, Secret};
 use platform::reconcile::apply::Outcome;
 use platform::reconcile::live::Change;
 use platform::reconcile::plan::{Action, Held, Plan, Request, Step};
-use platform::reconcile::{Cause, Edges, Planned, Registry, plan_source, run_plan};
+use platform::reconcile::{Cause, Edges, Planned, Registry, Run, plan_source, run_plan};
 use platform::spec::{Platform, SourceFile, check, parse};
 use serde_json::{Value, json};
 
@@ -98,9 +98,13 @@ impl Passes {
             actor: "test",
         };
         let now = jiff::Timestamp::UNIX_EPOCH;
-        run_plan(planned, &self.edges, &cause, now, || now, &|_, _| {})
-            .await
-            .unwrap()
+        let run = Run {
+            cause: &cause,
+            clock: &|| now,
+            deadline: None,
+            progress: &|_, _| {},
+        };
+        run_plan(planned, &self.edges, &run).await.unwrap()
     }
 
     /// Repeats passes until nothing is to be done and nothing waits, and returns the last.

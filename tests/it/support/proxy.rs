@@ -20,6 +20,8 @@ pub enum Fault {
     Hang,
     /// Passes the request on and cuts the connection instead of answering: the write has happened.
     CutAfter,
+    /// Passes the request on and never answers: the write has happened.
+    HangAfter,
     /// Closes the connection without passing anything on.
     Cut,
     /// Passes the request on and sends the first half of the answer.
@@ -129,16 +131,20 @@ impl Proxy {
 
     /// Waits until a request of this verb was sent.
     pub async fn until_seen(&self, verb: &str) {
-        while !self
-            .inner
-            .lock()
-            .unwrap()
-            .seen
-            .iter()
-            .any(|seen| seen.verb == verb)
-        {
+        for _ in 0..15_000 {
+            if self
+                .inner
+                .lock()
+                .unwrap()
+                .seen
+                .iter()
+                .any(|seen| seen.verb == verb)
+            {
+                return;
+            }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
+        panic!("no {verb} was sent");
     }
 
     /// Returns the requests since the last call.
@@ -227,11 +233,13 @@ async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
         Some(Fault::Answer(code)) => return refusal(code),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Cut) => return cut(),
-        Some(Fault::CutAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {}
+        Some(Fault::CutAfter | Fault::HangAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {
+        }
     }
     let (status, headers, body) = proxy.upstream.forward(parts, body).await;
     match fault {
         Some(Fault::CutAfter) => cut(),
+        Some(Fault::HangAfter) => std::future::pending().await,
         Some(Fault::KillAfter(pid)) => {
             kill(pid);
             std::future::pending().await
