@@ -23,6 +23,8 @@ pub mod status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 pub use self::record::Cause;
 
 use self::apply::{Outcome, Progress, Writers};
@@ -92,19 +94,31 @@ pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) 
     }
 }
 
-/// Carries out a plan and records what came of each step. `now` is the time it begins, and `ended` tells
-/// the time it ends.
+/// How a plan is carried out.
+pub struct Run<'a> {
+    /// Who asked for it, and from where.
+    pub cause: &'a Cause<'a>,
+    /// Tells the time, for records.
+    pub clock: &'a (dyn Fn() -> jiff::Timestamp + Sync),
+    /// When the time is over, whatever is left to do.
+    pub deadline: Option<Instant>,
+    /// Is told of each step as it ends.
+    pub progress: Progress<'a>,
+}
+
+/// Carries out a plan and records what came of each step.
 ///
 /// # Errors
-/// The registry is not there to write to; nothing was done.
+/// The registry is not there to write to, or the plan was made without seeing it or the cluster; nothing
+/// was done.
 pub async fn run_plan(
     planned: &Planned,
     edges: &Edges,
-    cause: &Cause<'_>,
-    now: jiff::Timestamp,
-    ended: impl Fn() -> jiff::Timestamp,
-    progress: Progress<'_>,
+    run: &Run<'_>,
 ) -> Result<Vec<Outcome>, Why> {
+    if let Some(why) = planned.live.blindness() {
+        return Err(why);
+    }
     let database = match &edges.registry {
         Registry::Ready(database) => database.clone(),
         Registry::Absent => return Err(Why::from("the registry database is not there")),
@@ -113,11 +127,13 @@ pub async fn run_plan(
     let writers = Writers {
         clusters: edges.clusters.clone(),
         database: database.clone(),
+        deadline: run.deadline,
     };
     let plan = &planned.plan;
+    let now = (run.clock)();
     remember_digests(&planned.facts, &plan.revision, database.as_ref(), now).await;
-    let outcomes = apply::apply(plan, &writers, now, progress).await;
-    let record = record::record(plan, &outcomes, cause, (now, ended()));
+    let outcomes = apply::apply(plan, &writers, now, run.progress).await;
+    let record = record::record(plan, &outcomes, run.cause, (now, (run.clock)()));
     if let Err(error) = database.record_pass(&record).await {
         tracing::warn!(%error, "the pass was carried out and not recorded");
     }

@@ -140,7 +140,9 @@ impl From<DatabaseError> for CliError {
                     .because(error)
                     .hint("`platform settings` shows where it comes from");
             }
-            DatabaseError::Newer { .. } | DatabaseError::Changed { .. } => {
+            DatabaseError::Newer { .. }
+            | DatabaseError::Changed { .. }
+            | DatabaseError::Foreign { .. } => {
                 "nothing was changed; use the program that the database belongs to"
             }
             DatabaseError::Denied { .. } => "check user and password in database.url",

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod cli;
+mod database;
 mod deadline;
 mod example;
 mod faults;

@@ -68,6 +68,12 @@ pub enum DatabaseError {
         /// The migration.
         version: i64,
     },
+    /// It holds somebody else's tables, and none of the records that this program keeps of its own.
+    #[error("{place} holds tables of another program: name a database of its own")]
+    Foreign {
+        /// Which database.
+        place: String,
+    },
     /// A row to be written is not of its table's form.
     #[error("{} {}: {why}", key.table(), key.id())]
     Row {
@@ -112,7 +118,9 @@ pub(super) fn translate(place: &str, doing: &'static str, error: &sqlx::Error) -
         sqlx::Error::Io(error) => unreachable(&shortened(&error.to_string())),
         sqlx::Error::Tls(error) => unreachable(&format!("TLS: {}", shortened(&error.to_string()))),
         sqlx::Error::Configuration(_) => unreachable("its settings are not accepted"),
-        sqlx::Error::PoolTimedOut => unreachable("no connection became free in time"),
+        sqlx::Error::PoolTimedOut => {
+            unreachable("no connection in time; does it run, and has it connections left?")
+        }
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => unreachable("it was closed"),
         _ => DatabaseError::Failed {
             place,
@@ -172,7 +180,7 @@ fn by_code(
         (Some(3 | 8 | 23), _) | (None, "28P01" | "28000" | "42501" | "25006") => {
             DatabaseError::Denied { place, why }
         }
-        (Some(14 | 26), _) | (None, "3D000" | "53300" | "57P01" | "57P02" | "57P03") => {
+        (Some(14 | 26), _) | (None, "3D000" | "53300" | "55000" | "57P01" | "57P02" | "57P03") => {
             DatabaseError::Unreachable { place, why }
         }
         _ => DatabaseError::Failed { place, doing, why },
@@ -182,8 +190,8 @@ fn by_code(
 fn code_in_words(code: &str, constraint: Option<&str>) -> String {
     let words = match (sqlite_primary(code), code) {
         (Some(3), _) => "no right to the file",
-        (Some(8), _) => "it is open for reading only",
-        (Some(10), _) => "the file could not be read or written",
+        (Some(8), _) => "the file, or its directory, may not be written",
+        (Some(10), _) => "the file could not be read or written; is its disk full?",
         (Some(11), _) => "the file is damaged; restore a backup",
         (Some(13), _) | (None, "53100") => "the disk is full",
         (Some(14), _) => "the file cannot be opened; is its directory there, and writable?",
@@ -194,6 +202,7 @@ fn code_in_words(code: &str, constraint: Option<&str>) -> String {
         (None, "25006") => "it is open for reading only",
         (None, "3D000") => "there is no such database; create it first",
         (None, "53300") => "it has no free connection",
+        (None, "55000") => "it takes no connections now",
         (None, "57P01" | "57P02") => "it is shutting down",
         (None, "57P03") => "it is starting up",
         (None, "57014") => "the statement took too long",

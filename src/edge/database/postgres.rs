@@ -116,13 +116,14 @@ impl Engine for Postgres {
             Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Access::Write => "BEGIN",
         };
-        let mut transaction = self.pool.begin_with(begin).await?;
-        let mut answers = Vec::with_capacity(calls.len());
-        for call in calls {
-            answers.push(fetch(&mut transaction, call).await?);
+        let mut connection = self.pool.acquire().await?;
+        let answers = transact(&mut connection, begin, calls).await;
+        if answers.is_err() {
+            // Where the engine has ended the transaction by itself, a full disk for one, the connection would
+            // take part in it for ever.
+            connection.close_on_drop();
         }
-        transaction.commit().await?;
-        Ok(answers)
+        answers
     }
 
     async fn migrate(&self) -> Result<(), DatabaseError> {
@@ -153,6 +154,20 @@ impl Engine for Postgres {
     }
 }
 
+async fn transact(
+    connection: &mut PgConnection,
+    begin: &'static str,
+    calls: Vec<Call>,
+) -> Result<Vec<Vec<String>>, sqlx::Error> {
+    let mut transaction = connection.begin_with(begin).await?;
+    let mut answers = Vec::with_capacity(calls.len());
+    for call in calls {
+        answers.push(fetch(&mut transaction, call).await?);
+    }
+    transaction.commit().await?;
+    Ok(answers)
+}
+
 async fn fetch(connection: &mut PgConnection, call: Call) -> Result<Vec<String>, sqlx::Error> {
     let mut query = sqlx::query_as::<_, (String,)>(call.sql);
     for argument in call.arguments {
@@ -164,7 +179,15 @@ async fn fetch(connection: &mut PgConnection, call: Call) -> Result<Vec<String>,
 
 static STATEMENTS: Statements = Statements {
     server_version: "select current_setting('server_version')",
-    has_migrations: "select (to_regclass('_sqlx_migrations') is not null)::text",
+    has_migrations: "
+        select case
+            when to_regclass('_sqlx_migrations') is not null then 'true'
+            when coalesce(
+                to_regclass('challenges'), to_regclass('kubernetes_targets'),
+                to_regclass('challenge_tokens'), to_regclass('target_assignments'),
+                to_regclass('passes'), to_regclass('pass_keys'), to_regclass('image_digests')
+            ) is not null then 'foreign'
+            else 'false' end",
     applied_migrations: r#"
         select json_build_array(
             version, description, encode(checksum, 'hex'),

@@ -69,6 +69,10 @@ impl Sqlite {
                 if !exists.map_err(|error| cannot_open(&place, &error))? {
                     return Ok(None);
                 }
+                if file.is_dir() {
+                    let why = "a directory has its name".to_owned();
+                    return Err(DatabaseError::Unreachable { place, why });
+                }
                 SqliteConnectOptions::new().filename(plain(file))
             }
         };
@@ -183,13 +187,14 @@ impl Engine for Sqlite {
             Access::Read => (None, "BEGIN"),
             Access::Write => (Some(self.writer.lock().await), "BEGIN IMMEDIATE"),
         };
-        let mut transaction = self.pool.begin_with(begin).await?;
-        let mut answers = Vec::with_capacity(calls.len());
-        for call in calls {
-            answers.push(fetch(&mut transaction, call).await?);
+        let mut connection = self.pool.acquire().await?;
+        let answers = transact(&mut connection, begin, calls).await;
+        if answers.is_err() {
+            // Where the engine has ended the transaction by itself, a full disk for one, the connection would
+            // take part in it for ever.
+            connection.close_on_drop();
         }
-        transaction.commit().await?;
-        Ok(answers)
+        answers
     }
 
     async fn migrate(&self) -> Result<(), DatabaseError> {
@@ -216,6 +221,20 @@ impl Engine for Sqlite {
     }
 }
 
+async fn transact(
+    connection: &mut SqliteConnection,
+    begin: &'static str,
+    calls: Vec<Call>,
+) -> Result<Vec<Vec<String>>, sqlx::Error> {
+    let mut transaction = connection.begin_with(begin).await?;
+    let mut answers = Vec::with_capacity(calls.len());
+    for call in calls {
+        answers.push(fetch(&mut transaction, call).await?);
+    }
+    transaction.commit().await?;
+    Ok(answers)
+}
+
 async fn fetch(connection: &mut SqliteConnection, call: Call) -> Result<Vec<String>, sqlx::Error> {
     let mut query = sqlx::query_as::<_, (String,)>(call.sql);
     for argument in call.arguments {
@@ -228,8 +247,8 @@ async fn fetch(connection: &mut SqliteConnection, call: Call) -> Result<Vec<Stri
 static STATEMENTS: Statements = Statements {
     server_version: "select sqlite_version()",
     has_migrations: "
-        select iif(count(*) > 0, 'true', 'false')
-        from sqlite_schema where type = 'table' and name = '_sqlx_migrations'",
+        select iif(max(name = '_sqlx_migrations'), 'true', iif(count(*) > 0, 'foreign', 'false'))
+        from sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\'",
     applied_migrations: "
         select json_array(
             version, description, hex(checksum), strftime('%Y-%m-%dT%H:%M:%SZ', installed_on))

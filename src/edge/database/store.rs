@@ -22,6 +22,9 @@ use crate::model::{Digest, ImageRef, Revision, Row, RowKey, Slug, TargetId};
 /// How long one call may take with everything it waits for; the server's own limits are shorter.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long taking leave may take; the usual one takes milliseconds.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The most rows of a table, and the most images, that one call handles: far above what a subnet has.
 const MAX_ROWS: usize = 10_000;
 
@@ -71,6 +74,7 @@ pub(super) trait Engine: Send + Sync {
 /// The SQL of one engine.
 pub(super) struct Statements {
     pub(super) server_version: &'static str,
+    /// Gives `true`, `false`, or `foreign` where there are only tables of another program.
     pub(super) has_migrations: &'static str,
     pub(super) applied_migrations: &'static str,
     pub(super) challenges: RowStatements,
@@ -375,13 +379,19 @@ impl<E: Engine> Database for Store<E> {
         };
         let first = vec![call(all.server_version), call(all.has_migrations)];
         let answers = self.run(Access::Read, doing, first).await?.concat();
-        let remembered: Vec<Remembered> = if answers.get(1).is_some_and(|has| has == "true") {
-            let texts = self.one(Access::Read, doing, all.applied_migrations, Vec::new());
-            self.parse_all("a row of the table of migrations", &texts.await?)?
-        } else {
-            Vec::new()
-        };
         let place = self.engine.place();
+        let remembered: Vec<Remembered> = match answers.get(1).map(String::as_str) {
+            Some("true") => {
+                let texts = self.one(Access::Read, doing, all.applied_migrations, Vec::new());
+                self.parse_all("a row of the table of migrations", &texts.await?)?
+            }
+            Some("foreign") => {
+                return Err(DatabaseError::Foreign {
+                    place: place.to_owned(),
+                });
+            }
+            _ => Vec::new(),
+        };
         let (applied, pending) = migrations::compare(place, &self.engine.migrations(), remembered)?;
         Ok(MigrationStatus {
             kind: self.engine.kind(),
@@ -393,7 +403,13 @@ impl<E: Engine> Database for Store<E> {
     }
 
     async fn close(&self) {
-        self.engine.close().await;
+        // A server that fell silent takes no leave; it notices by itself.
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.engine.close())
+            .await
+            .is_err()
+        {
+            tracing::debug!(place = self.engine.place(), "closed without its answer");
+        }
     }
 }
 

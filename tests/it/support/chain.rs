@@ -20,12 +20,19 @@ const WORLDS: usize = 5;
 pub struct Chain {
     pub world: World,
     pub link: usize,
+    registry: Secret<String>,
 }
 
 impl Chain {
     pub async fn new() -> Self {
         let world = World::new().await;
-        let chain = Self { world, link: 0 };
+        let file = world.path("platform.db");
+        let registry = Secret::new(format!("sqlite:{}", file.display()));
+        let chain = Self {
+            world,
+            link: 0,
+            registry,
+        };
         chain.declare();
         chain.apply("30s").await.expect(0);
         chain
@@ -39,6 +46,13 @@ impl Chain {
     pub fn turn(&mut self) {
         self.link += 1;
         self.declare();
+    }
+
+    /// Goes on with another registry, which an apply fills.
+    pub async fn move_to(&mut self, registry: &str) {
+        self.world.set("PLATFORM_DATABASE_URL", registry);
+        self.registry = Secret::new(registry.to_owned());
+        self.apply("30s").await.expect(0);
     }
 
     /// Every other link is a Deployment with an autoscaler, so that each kind is made and removed.
@@ -83,11 +97,7 @@ impl Chain {
     /// Checks that what was generated fits together: the address holds the password, and the registry the
     /// hash of the token.
     pub async fn check_generated(&self, told: &(dyn Debug + Sync)) {
-        let url = Secret::new(format!(
-            "sqlite:{}",
-            self.world.path("platform.db").display()
-        ));
-        let Opened::Ready(database) = database::open(&url).await.unwrap() else {
+        let Opened::Ready(database) = database::open(&self.registry).await.unwrap() else {
             panic!("{told:?}: the database is not there");
         };
         let rows = database.rows().await.unwrap();
