@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::support::chain::{Chain, Possessions, Undisturbed, run_trials};
+use crate::support::chain::{Chain, Possessions, Undisturbed, WORLDS, run_trials};
 use crate::support::proxy::{Fault, Match};
-use crate::support::world::{Ran, is_soak};
+use crate::support::world::{Ran, World, is_soak};
 
 const FAULTS: [Fault; 11] = [
     Fault::Answer(403),
@@ -181,4 +181,79 @@ async fn no_fault_of_the_api_server_loses_or_invents_anything() {
         }
     })
     .await;
+}
+
+/// What an apply asks and does about a namespace, where it is missing and the rights reach that far.
+fn of_namespaces() -> BTreeSet<(String, String)> {
+    let of = |verb: &str| (verb.to_owned(), "namespaces".to_owned());
+    BTreeSet::from([of("get"), of("post")])
+}
+
+/// Makes everything anew in a namespace that is missing, under a fault, then without.
+async fn run_in_missing_namespace(trial: Trial) {
+    let mut world = World::new().await;
+    let namespace = format!("{}-new", world.namespace);
+    let yaml = world.yaml(&[("demo", "")]);
+    world.declare(&yaml.replace(&world.namespace, &namespace));
+    if trial.fault == Fault::Hang {
+        world.set("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", "1");
+    }
+    let matching = Match {
+        verb: trial.verb.clone(),
+        resource: trial.resource.clone(),
+        times: 0,
+    };
+    world.proxy.fail(matching, trial.fault);
+    let diff = world.run_as_operator(&["diff"]).await;
+    match (trial.verb.as_str(), trial.fault) {
+        // Who may not ask has a Role in it, so it is there.
+        ("get", Fault::Answer(403)) => assert_eq!(diff.code, 1, "{trial:?}: {diff}"),
+        _ => check_diff(&trial, &diff, world.proxy.take_hits()),
+    }
+    let apply = ["apply", "--yes", "--timeout", "4s"];
+    let applied = world.run_as_operator(&apply).await;
+    assert!(
+        world.proxy.take_hits() > 0,
+        "{trial:?} was never sent: {applied}"
+    );
+    assert!(matches!(applied.code, 0 | 4 | 5), "{trial:?}: {applied}");
+    let path = format!("/api/v1/namespaces/{namespace}");
+    let secret = format!("{path}/secrets/challenge-demo-postgres-secret");
+    let made = world.admin.get(&secret).await;
+    world.proxy.heal();
+    world.set("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", "20");
+    let healed = world
+        .run_as_operator(&["apply", "--yes", "--timeout", "60s"])
+        .await;
+    assert_eq!(healed.code, 0, "{trial:?}: {applied}\nthen {healed}");
+    let after = world.admin.get(&secret).await.unwrap();
+    if let Some(made) = made {
+        assert!(
+            made["data"] == after["data"],
+            "{trial:?}: the password was made anew"
+        );
+    }
+    let labels = world.admin.get(&path).await.unwrap()["metadata"]["labels"].clone();
+    let enforced = &labels["pod-security.kubernetes.io/enforce"];
+    assert_eq!(enforced, "restricted", "{trial:?}");
+    world.run_as_operator(&["diff"]).await.expect(0);
+    world.admin.send("DELETE", &path, None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs a cluster"]
+async fn no_fault_keeps_a_missing_namespace_from_being_made_in_the_end() {
+    let mut trials = trials(&of_namespaces()).into_iter();
+    let mut running = tokio::task::JoinSet::new();
+    let mut failed = 0;
+    for trial in trials.by_ref().take(WORLDS) {
+        running.spawn(run_in_missing_namespace(trial));
+    }
+    while let Some(ended) = running.join_next().await {
+        failed += usize::from(ended.is_err());
+        if let Some(trial) = trials.next() {
+            running.spawn(run_in_missing_namespace(trial));
+        }
+    }
+    assert_eq!(failed, 0, "trials failed, see above");
 }

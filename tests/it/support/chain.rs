@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::world::{Ran, World};
 
 /// Worlds side by side: most of a trial is waiting, and two processors serve as many.
-const WORLDS: usize = 5;
+pub const WORLDS: usize = 5;
 
 /// A world in which each link declares a new challenge and no longer declares the one before, beside one
 /// that stays and changes.
