@@ -3,15 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::{
-    command,
-    control_plane::Shape,
-    environment,
-    interrupt::Interrupt,
-    packages,
-    terminal::progress,
-    world::{Postgresql, World},
-};
+use crate::{control_plane::Shape, interrupt::Interrupt, suite::Suite};
 
 /// Measures what must be fast, and prints each figure beside its reference.
 ///
@@ -30,27 +22,18 @@ pub struct Arguments {
 ///
 /// Fails when something cannot be built or started.
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
-    packages::ensure_basics()?;
-    progress("building with optimisation…");
-    let mut build = environment::cargo();
-    build.args(["bench", "--bench", "rows", "--no-run", "--quiet"]);
-    let code = command::run(&mut build, interrupt)?;
-    if code != 0 {
-        return Ok(code);
-    }
     // Not in the scratch folder of the world, which is not there yet.
     let audit = tempfile::NamedTempFile::new().context("make a file for the audit log")?;
-    let shape = Shape {
-        clusters: 1,
-        nodes: 10,
-        audit: Some(audit.path().to_owned()),
+    let suite = Suite {
+        name: "with optimisation",
+        cargo: &["bench", "--bench", "rows"],
+        arguments: arguments.rows.iter().map(u8::to_string).collect(),
+        variables: vec![("PLATFORM_TEST_AUDIT", audit.path().into())],
+        shape: Shape {
+            clusters: 1,
+            nodes: 10,
+            audit: Some(audit.path().to_owned()),
+        },
     };
-    progress("starting the control plane and PostgreSQL…");
-    let mut world = World::start(&shape, Postgresql::Wanted, interrupt)?;
-    let mut bench = environment::cargo();
-    bench.args(["bench", "--bench", "rows", "--"]);
-    bench.args(arguments.rows.iter().map(u8::to_string));
-    world.describe_to(&mut bench)?;
-    bench.env("PLATFORM_TEST_AUDIT", audit.path());
-    world.run(&mut bench, interrupt)
+    suite.run(interrupt)
 }

@@ -20,6 +20,8 @@ mod packages;
 mod ports;
 mod postgres;
 mod scratch;
+mod soak;
+mod suite;
 mod terminal;
 mod test;
 mod up;
@@ -47,6 +49,7 @@ struct Xtask {
 enum Verb {
     Up(up::Arguments),
     Test(test::Arguments),
+    Soak(soak::Arguments),
     Check(check::Arguments),
     Bench(bench::Arguments),
     Cluster(cluster::Arguments),
@@ -73,6 +76,7 @@ fn run(verb: &Verb) -> Result<u8> {
     match verb {
         Verb::Up(arguments) => up::run(arguments, &interrupt),
         Verb::Test(arguments) => test::run(arguments, &interrupt),
+        Verb::Soak(arguments) => soak::run(arguments, &interrupt),
         Verb::Check(arguments) => check::run(arguments, &interrupt),
         Verb::Bench(arguments) => bench::run(arguments, &interrupt),
         Verb::Cluster(arguments) => cluster::run(arguments, &interrupt),

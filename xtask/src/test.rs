@@ -3,15 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{
-    command,
-    control_plane::Shape,
-    environment,
-    interrupt::Interrupt,
-    packages,
-    terminal::progress,
-    world::{Postgresql, World},
-};
+use crate::{control_plane::Shape, interrupt::Interrupt, suite::Suite};
 
 /// Runs every test of the workspace on a real control plane and PostgreSQL.
 ///
@@ -35,27 +27,20 @@ pub struct Arguments {
 ///
 /// Fails when something cannot be built or started.
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
-    packages::ensure_basics()?;
-    progress("building the tests…");
-    // Before anything else is started: most failures are the compiler's.
-    let mut build = environment::cargo();
-    build.args(["test", "--workspace", "--no-run", "--quiet"]);
-    let code = command::run(&mut build, interrupt)?;
-    if code != 0 {
-        return Ok(code);
-    }
-    let shape = Shape {
-        clusters: arguments.clusters.into(),
-        nodes: 2,
-        audit: None,
+    let suite = Suite {
+        name: "the tests",
+        cargo: &["test", "--workspace", "--no-fail-fast"],
+        arguments: [
+            vec!["--include-ignored".to_owned()],
+            arguments.filter.clone(),
+        ]
+        .concat(),
+        variables: Vec::new(),
+        shape: Shape {
+            clusters: arguments.clusters.into(),
+            nodes: 2,
+            audit: None,
+        },
     };
-    progress("starting the control plane and PostgreSQL…");
-    let mut world = World::start(&shape, Postgresql::Wanted, interrupt)?;
-    let mut tests = environment::cargo();
-    tests
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(["--", "--include-ignored"])
-        .args(&arguments.filter);
-    world.describe_to(&mut tests)?;
-    world.run(&mut tests, interrupt)
+    suite.run(interrupt)
 }

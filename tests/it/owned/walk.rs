@@ -23,9 +23,10 @@ use self::edits::Editor;
 use self::wants::Wants;
 use super::pass::{Passes, US, content, read};
 use crate::support::dice::{Dice, number};
+use crate::support::world::is_soak;
 
-/// Comparisons that the short form makes.
-const SHORT: usize = 300;
+/// Comparisons in the short form, and in the long one.
+const COMPARISONS: [usize; 2] = [300, 10_000];
 /// The kinds that a pass keeps as they are wanted.
 const KINDS: [Kind; 5] = [
     Kind::Service,
@@ -197,7 +198,10 @@ fn tidy(object: &Value) -> Value {
 )]
 async fn equal_is_never_wrong_and_passes_settle_whatever_others_do() {
     let seed = number("PLATFORM_WALK_SEED", 1);
-    let comparisons = number("PLATFORM_WALK_COMPARISONS", SHORT);
+    let comparisons = number(
+        "PLATFORM_WALK_COMPARISONS",
+        COMPARISONS[usize::from(is_soak())],
+    );
     let mut dice = Dice::new(seed);
     let passes = Passes::new().await;
     let cluster = passes.edges.clusters[&ClusterName::Local].clone().unwrap();
