@@ -72,7 +72,11 @@ impl Walk {
         let namespace = &self.passes.world.namespace;
         let mut live = BTreeMap::new();
         for kind in KINDS {
-            let page = self.cluster.list(kind, namespace, &Scope::All, None).await.unwrap();
+            let page = self
+                .cluster
+                .list(kind, namespace, &Scope::All, None)
+                .await
+                .unwrap();
             for object in page.items {
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();
                 live.insert((kind, name), object);

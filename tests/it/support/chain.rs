@@ -114,7 +114,8 @@ impl Chain {
             );
             let tokens = self.secret(&format!("challenge-{slug}-secrets")).await;
             let row = &rows[&RowKey::Tokens(Slug::parse(slug).unwrap())].0;
-            let hash = token::Digested::of("challenge_token", tokens["challenge_token"].as_bytes()).hash;
+            let hash =
+                token::Digested::of("challenge_token", tokens["challenge_token"].as_bytes()).hash;
             assert_eq!(row["token_hash"], hash, "{told:?}: {slug}");
         }
         let declared = rows
