@@ -13,6 +13,7 @@ mod postgres;
 mod rows;
 mod sqlite;
 mod store;
+mod transaction;
 
 #[cfg(test)]
 mod conformance;

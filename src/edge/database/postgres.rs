@@ -12,7 +12,7 @@ use super::error::{translate, translate_migration};
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
-use super::{DatabaseError, Mode};
+use super::{DatabaseError, Mode, transaction};
 
 const MIGRATIONS: [Source; 2] = [
     (
@@ -116,14 +116,7 @@ impl Engine for Postgres {
             Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Access::Write => "BEGIN",
         };
-        let mut connection = self.pool.acquire().await?;
-        let answers = transact(&mut connection, begin, calls).await;
-        if answers.is_err() {
-            // Where the engine has ended the transaction by itself, a full disk for one, the connection would
-            // take part in it for ever.
-            connection.close_on_drop();
-        }
-        answers
+        transaction::run(&self.pool, begin, calls).await
     }
 
     async fn migrate(&self) -> Result<(), DatabaseError> {
@@ -152,29 +145,6 @@ impl Engine for Postgres {
     async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-async fn transact(
-    connection: &mut PgConnection,
-    begin: &'static str,
-    calls: Vec<Call>,
-) -> Result<Vec<Vec<String>>, sqlx::Error> {
-    let mut transaction = connection.begin_with(begin).await?;
-    let mut answers = Vec::with_capacity(calls.len());
-    for call in calls {
-        answers.push(fetch(&mut transaction, call).await?);
-    }
-    transaction.commit().await?;
-    Ok(answers)
-}
-
-async fn fetch(connection: &mut PgConnection, call: Call) -> Result<Vec<String>, sqlx::Error> {
-    let mut query = sqlx::query_as::<_, (String,)>(call.sql);
-    for argument in call.arguments {
-        query = query.bind(argument);
-    }
-    let rows = query.fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(text,)| text).collect())
 }
 
 static STATEMENTS: Statements = Statements {

@@ -10,16 +10,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
 use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
-use super::{DatabaseError, Mode};
+use super::{DatabaseError, Mode, transaction};
 
 const MIGRATIONS: [Source; 2] = [
     (
@@ -187,14 +185,7 @@ impl Engine for Sqlite {
             Access::Read => (None, "BEGIN"),
             Access::Write => (Some(self.writer.lock().await), "BEGIN IMMEDIATE"),
         };
-        let mut connection = self.pool.acquire().await?;
-        let answers = transact(&mut connection, begin, calls).await;
-        if answers.is_err() {
-            // Where the engine has ended the transaction by itself, a full disk for one, the connection would
-            // take part in it for ever.
-            connection.close_on_drop();
-        }
-        answers
+        transaction::run(&self.pool, begin, calls).await
     }
 
     async fn migrate(&self) -> Result<(), DatabaseError> {
@@ -219,29 +210,6 @@ impl Engine for Sqlite {
     async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-async fn transact(
-    connection: &mut SqliteConnection,
-    begin: &'static str,
-    calls: Vec<Call>,
-) -> Result<Vec<Vec<String>>, sqlx::Error> {
-    let mut transaction = connection.begin_with(begin).await?;
-    let mut answers = Vec::with_capacity(calls.len());
-    for call in calls {
-        answers.push(fetch(&mut transaction, call).await?);
-    }
-    transaction.commit().await?;
-    Ok(answers)
-}
-
-async fn fetch(connection: &mut SqliteConnection, call: Call) -> Result<Vec<String>, sqlx::Error> {
-    let mut query = sqlx::query_as::<_, (String,)>(call.sql);
-    for argument in call.arguments {
-        query = query.bind(argument);
-    }
-    let rows = query.fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(text,)| text).collect())
 }
 
 static STATEMENTS: Statements = Statements {
