@@ -31,7 +31,7 @@ pub struct ApplyArgs {
     /// Do not wait until everything is ready.
     #[arg(long)]
     pub no_wait: bool,
-    /// How long to wait until everything is ready.
+    /// How long it may take until everything is ready; what is under way then is not waited for.
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Carry out exactly this saved plan, or refuse because the world moved.
@@ -43,7 +43,7 @@ pub struct ApplyArgs {
     /// Go over safety.max_emission_change_points.
     #[arg(long)]
     pub allow_emission_change: bool,
-    /// Make everything anew where nothing is of what the registry knows as applied.
+    /// Go on in another place than the registry knows: another namespace, or one where nothing of it is.
     #[arg(long)]
     pub allow_empty_cluster: bool,
     /// Go on inside a window of safety.freeze.
@@ -65,7 +65,7 @@ Examples:
   platform apply --plan plan.json --yes          exactly what `diff --save plan.json` showed
 
 Ends with 2 when a guard of safety refuses, 3 when the world moved since the plan was saved,
-5 when not everything is ready in time or some keys failed.";
+4 when the registry or the cluster could not be read, 5 when not everything is ready in time or some keys failed.";
 
 pub(super) async fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;

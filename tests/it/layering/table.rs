@@ -188,7 +188,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::apply",
             "reconcile::record",
         ],
-        &["jiff", "tracing"],
+        &["jiff", "tracing", "tokio"],
     ),
     pure(
         "reconcile::status",
