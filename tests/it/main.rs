@@ -11,6 +11,7 @@ mod cli;
 mod example;
 mod faults;
 mod foreign;
+mod git;
 mod guards;
 mod kills;
 mod layering;

@@ -3,5 +3,6 @@
 
 pub mod chain;
 pub mod cluster;
+pub mod git;
 pub mod proxy;
 pub mod world;

@@ -36,6 +36,7 @@ pub struct Arguments {
 /// Fails when something cannot be built or started.
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
     packages::ensure_basics()?;
+    packages::ensure_for_tests()?;
     progress("building the tests…");
     // Before anything else is started: most failures are the compiler's.
     let mut build = environment::cargo();
