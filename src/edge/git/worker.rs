@@ -41,7 +41,7 @@ fn answer_question(question: &Question) -> Answer {
     let was_there = store.is_there();
     match ask(question, &address, &transport, &store) {
         // What is kept may be at fault: fetched anew, it is not.
-        Err(GitError::Damaged { .. }) if was_there => {
+        Err(GitError::Damaged { .. } | GitError::NoCommit { .. }) if was_there => {
             store.drop_repository()?;
             ask(question, &address, &transport, &store)
         }

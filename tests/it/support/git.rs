@@ -90,8 +90,14 @@ impl Repo {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.home())
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .envs([("GIT_AUTHOR_NAME", "An Author"), ("GIT_AUTHOR_EMAIL", "author@example.org")])
-            .envs([("GIT_COMMITTER_NAME", "An Author"), ("GIT_COMMITTER_EMAIL", "author@example.org")])
+            .envs([
+                ("GIT_AUTHOR_NAME", "An Author"),
+                ("GIT_AUTHOR_EMAIL", "author@example.org"),
+            ])
+            .envs([
+                ("GIT_COMMITTER_NAME", "An Author"),
+                ("GIT_COMMITTER_EMAIL", "author@example.org"),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -139,7 +145,12 @@ impl Repo {
 
     /// Checks a source.
     pub fn check(&self, source: &str, variables: &[(&str, &str)]) -> Told {
-        Told::of(&self.platform(&["check", source], variables).output().unwrap())
+        Told::of(
+            &self
+                .platform(&["check", source], variables)
+                .output()
+                .unwrap(),
+        )
     }
 }
 
@@ -154,7 +165,10 @@ impl Told {
     pub fn of(output: &Output) -> Self {
         let text = [&output.stdout[..], &output.stderr[..]].concat();
         let text = String::from_utf8(text).unwrap();
-        assert!(!text.contains(super::world::CANARY), "a secret was shown: {text}");
+        assert!(
+            !text.contains(super::world::CANARY),
+            "a secret was shown: {text}"
+        );
         Self {
             code: output.status.code(),
             text,
@@ -164,7 +178,10 @@ impl Told {
     /// Checks the exit code and that a text is among what was said.
     #[track_caller]
     pub fn expect(&self, code: i32, text: &str) {
-        assert!(self.code == Some(code) && self.text.contains(text), "{code}, {text:?}: {self:?}");
+        assert!(
+            self.code == Some(code) && self.text.contains(text),
+            "{code}, {text:?}: {self:?}"
+        );
     }
 }
 
@@ -186,6 +203,8 @@ pub enum Conduct {
     Redirect(String),
     /// Answers these bytes, and these again without end when told so.
     Say(Vec<u8>, bool),
+    /// Lists this commit as its branch `main`, and hands out this pack for it.
+    Pack(String, Vec<u8>),
     /// Accepts and says nothing.
     Hang,
     /// Hands out references, and of the pack only the first half; then says nothing.
@@ -270,7 +289,9 @@ fn answer(
     match conduct {
         Conduct::Serve(root) => stream.write_all(&run_backend(root, &request, &body))?,
         Conduct::ServeFor(root, authorization) => {
-            let is_allowed = request.headers.contains(&format!("Authorization: {authorization}"));
+            let is_allowed = request
+                .headers
+                .contains(&format!("Authorization: {authorization}"));
             let refusal = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             match is_allowed {
                 true => stream.write_all(&run_backend(root, &request, &body))?,
@@ -279,13 +300,33 @@ fn answer(
         }
         Conduct::Redirect(to) => {
             let path = request.line.split(' ').nth(1).unwrap_or("/");
-            let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}{path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let head = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {to}{path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
             stream.write_all(head.as_bytes())?;
         }
         Conduct::Say(bytes, is_endless) => {
             stream.write_all(bytes)?;
             while *is_endless {
                 stream.write_all(bytes)?;
+            }
+        }
+        Conduct::Pack(commit, pack) => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/x-git-upload-pack-")?;
+            match request.line.starts_with("POST") {
+                true => {
+                    let head = format!("result\r\n\r\n0034shallow {commit}00000008NAK\n");
+                    stream.write_all(head.as_bytes())?;
+                    stream.write_all(pack)?;
+                }
+                false => {
+                    let line = |text: String| format!("{:04x}{text}", text.len() + 4);
+                    let service = line("# service=git-upload-pack\n".to_owned());
+                    let head = line(format!("{commit} HEAD\0shallow\n"));
+                    let main = line(format!("{commit} refs/heads/main\n"));
+                    let text = format!("advertisement\r\n\r\n{service}0000{head}{main}0000");
+                    stream.write_all(text.as_bytes())?;
+                }
             }
         }
         Conduct::Hang => hang(),
@@ -369,10 +410,19 @@ fn run_backend(root: &Path, request: &Request, body: &[u8]) -> Vec<u8> {
         .env("REQUEST_METHOD", method)
         .env("PATH_INFO", path)
         .env("QUERY_STRING", query)
-        .env("CONTENT_TYPE", header(request, "content-type").unwrap_or_default())
+        .env(
+            "CONTENT_TYPE",
+            header(request, "content-type").unwrap_or_default(),
+        )
         .env("CONTENT_LENGTH", body.len().to_string())
-        .env("HTTP_CONTENT_ENCODING", header(request, "content-encoding").unwrap_or_default())
-        .env("GIT_PROTOCOL", header(request, "git-protocol").unwrap_or_default())
+        .env(
+            "HTTP_CONTENT_ENCODING",
+            header(request, "content-encoding").unwrap_or_default(),
+        )
+        .env(
+            "GIT_PROTOCOL",
+            header(request, "git-protocol").unwrap_or_default(),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -382,12 +432,18 @@ fn run_backend(root: &Path, request: &Request, body: &[u8]) -> Vec<u8> {
     let writer = std::thread::spawn(move || stdin.write_all(&body));
     let output = child.wait_with_output().unwrap().stdout;
     drop(writer.join());
-    let split = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let split = output
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
     let head = String::from_utf8_lossy(&output[..split]).into_owned();
     let status = head.lines().find_map(|line| line.strip_prefix("Status: "));
     let length = output.len() - split - 4;
     let status = status.unwrap_or("200 OK");
-    let mut answer = format!("HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").into_bytes();
+    let mut answer = format!(
+        "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes();
     answer.extend_from_slice(&output[split + 4..]);
     answer
 }
@@ -404,14 +460,25 @@ impl Sshd {
         for name in ["host", "client", "stranger"] {
             make_key(&folder.join(name));
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         // It wants this where it runs as root.
         drop(std::fs::create_dir_all("/run/sshd"));
         let authorized = folder.join("client.pub");
         let child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string(), "-h"])
             .arg(folder.join("host"))
-            .args(["-o", "ListenAddress=127.0.0.1", "-o", "StrictModes=no", "-o", "UsePAM=no"])
+            .args([
+                "-o",
+                "ListenAddress=127.0.0.1",
+                "-o",
+                "StrictModes=no",
+                "-o",
+                "UsePAM=no",
+            ])
             .args(["-o", "PidFile=none", "-o", "PermitRootLogin=yes", "-o"])
             .arg(format!("AuthorizedKeysFile={}", authorized.display()))
             .stderr(Stdio::null())
@@ -443,6 +510,14 @@ impl Drop for Sshd {
 
 fn make_key(path: &Path) {
     let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path);
+    command
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(path);
     assert!(command.status().unwrap().success());
+}
+
+/// Returns the name of the user who runs the tests, as SSH wants it.
+pub fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -93,7 +93,7 @@ impl Transport {
             ];
             return match self.download(repository, &[&by_id]) {
                 Ok(()) => Ok(()),
-                Err(GitError::Unreachable { .. } | GitError::NoCommit { .. }) => {
+                Err(GitError::Unreachable { .. } | GitError::Damaged { .. }) => {
                     self.download(repository, &everything)
                 }
                 Err(error) => Err(error),
@@ -251,6 +251,10 @@ impl Transport {
                 host,
                 why: "it needs more memory than is granted".to_owned(),
             },
+            (_, ErrorClass::Os | ErrorClass::Repository | ErrorClass::Net) => {
+                GitError::Unreachable { host, why }
+            }
+            _ if self.address.transport == address::Transport::File => damaged(error),
             _ => GitError::Unreachable { host, why },
         }
     }
