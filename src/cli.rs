@@ -8,6 +8,7 @@ mod database;
 pub mod declaration;
 pub mod diff;
 pub mod error;
+mod git_worker;
 mod history;
 mod progress;
 pub mod purge;
@@ -85,11 +86,12 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Parse and check a declaration; prints all problems. No cluster, no database, no network.
+    /// Parse and check a declaration; prints all problems. No cluster and no database.
     #[command(after_help = "\
 Examples:
   platform check                                 ./platform.yaml
-  platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it")]
+  platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it
+  platform check https://HOST/subnet.git#main:deploy")]
     Check(check::CheckArgs),
     /// Print the JSON Schema of platform.yaml, or of a plan.
     #[command(after_help = "\
@@ -144,6 +146,12 @@ Examples:
   platform completions bash > /etc/bash_completion.d/platform
   platform completions zsh > ~/.zfunc/_platform")]
     Completions(completions::CompletionsArgs),
+    /// Read a git repository for another process of this program.
+    #[command(
+        hide = true,
+        after_help = "Started by the other verbs: `platform git-worker` takes a question from standard input."
+    )]
+    GitWorker,
 }
 
 impl Verb {
@@ -159,7 +167,8 @@ impl Verb {
             | Self::History(_)
             | Self::Settings(_)
             | Self::Database(_)
-            | Self::Completions(_) => None,
+            | Self::Completions(_)
+            | Self::GitWorker => None,
         }
     }
 }
@@ -167,7 +176,8 @@ impl Verb {
 /// The SOURCE argument.
 #[derive(Args, Clone)]
 pub struct SourceArg {
-    /// A file, or a directory with platform.yaml [default: $PLATFORM_SOURCE, else ./platform.yaml].
+    /// A file, a directory with platform.yaml, or a git address such as https://HOST/REPOSITORY#BRANCH:PATH
+    /// [default: $PLATFORM_SOURCE, else ./platform.yaml].
     #[arg(value_name = "SOURCE")]
     source: Option<String>,
 }
@@ -206,6 +216,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     };
     let (no_color, is_verbose) = (environment.has("NO_COLOR"), cli.common.verbose > 0);
     let terminal = Terminal::new(cli.common.color, no_color, is_verbose);
+    if matches!(cli.verb, Verb::GitWorker) {
+        return git_worker::run(&terminal).unwrap_or_else(|error| {
+            terminal.error(&error);
+            error.kind().exit()
+        });
+    }
     let flags = Flags {
         config: cli.common.config,
         database_url: cli.common.database_url,
@@ -235,7 +251,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 
 async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
     match verb {
-        Verb::Check(args) => check::run(&args, context),
+        Verb::Check(args) => check::run(&args, context).await,
         Verb::Schema(args) => schema::run(&args, context),
         Verb::Diff(args) => diff::run(&args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await,
@@ -246,6 +262,8 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
         Verb::Database(args) => database::run(&args, context).await,
         Verb::Settings(args) => settings::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),
+        // It ended before the settings were read.
+        Verb::GitWorker => Ok(Exit::Done),
     }
 }
 

@@ -3,4 +3,5 @@
 pub mod cluster;
 pub mod database;
 pub mod files;
+pub mod git;
 pub mod images;

@@ -22,7 +22,7 @@ pub use image::{Digest, ImageRef};
 pub use item::{Component, Generated, Item, Object, Ownership, Recipe, Row};
 pub use key::{ClusterName, Key, Kind, ObjectKey, RowKey};
 pub use quantity::Quantity;
-pub use revision::Revision;
+pub use revision::{CommitId, Revision};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use slug::Slug;

@@ -2,6 +2,7 @@
 //! The only reader of the environment. What is to run stands in `platform.yaml`, never here.
 
 mod file;
+mod git;
 mod known;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::edge::files::{self, FileError, Links};
 use crate::model::{Secret, address};
 use crate::spec::outline::OutlineError;
 use file::{Leaf, Place};
+pub use git::GitSettings;
 use known::{KNOWN, Known, Shown};
 
 /// The largest settings file, in bytes.
@@ -125,6 +127,8 @@ pub struct Settings {
     pub call_limit: Duration,
     /// Where `platform.yaml` is read from.
     pub source: String,
+    /// How git sources are reached.
+    pub git: GitSettings,
     /// Whether logs are written as JSON where standard error is no terminal.
     pub log_json: bool,
     /// Who runs the program, for records.
@@ -236,6 +240,7 @@ impl Settings {
         let ignored = values.take_environment(environment)?;
         values.take_flags(flags);
         let mut settings = values.into_settings(ignored)?;
+        settings.git.take_usual_places(environment);
         settings.actor = environment
             .get("USER")
             .or_else(|| environment.get("LOGNAME"))
@@ -392,6 +397,7 @@ impl Values {
             in_cluster: self.flag("kubernetes.in_cluster")?,
             call_limit: self.seconds("kubernetes.timeout_seconds")?,
             source: self.text("source")?.unwrap_or_default(),
+            git: GitSettings::of(&self)?,
             log_json: self.flag("observability.log_json")?,
             database_url: Secret::new(self.raw("database.url")?.unwrap_or_default().to_owned()),
             actor: String::new(),
@@ -455,6 +461,7 @@ impl Values {
             .filter(|text| !text.is_empty())
             .map(|text| match known.shown {
                 Shown::AsAddress => address::masked(text),
+                Shown::Masked => "***".to_owned(),
                 Shown::AsItIs => text.to_owned(),
             });
         Entry {

@@ -1,4 +1,4 @@
-//! `platform check`: all problems of a declaration. No cluster, no database, no network.
+//! `platform check`: all problems of a declaration. No cluster and no database; the network for git alone.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::declaration::{self, Declaration};
 use super::{CliError, Context, Exit, Form, SourceArg};
 use crate::model::Revision;
-use crate::reconcile::source;
 use crate::spec::{Platform, Problem, Problems};
 
 /// Arguments of `check`.
@@ -21,8 +20,9 @@ pub struct CheckArgs {
 }
 
 /// Problems are this verb's result, so they go where results go.
-pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
-    let snapshot = source::read_source(&context.settings.source)?;
+pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
+    let settings = &context.settings;
+    let snapshot = declaration::read(&settings.source, settings).await?;
     let (origin, revision) = (snapshot.origin.clone(), snapshot.revision.clone());
     match declaration::check(&snapshot.files, declaration::policy(&context.settings)) {
         Ok((platform, warnings)) => {

@@ -1,10 +1,13 @@
 //! The declaration as every verb gets it: read, parsed, checked, its problems reported.
 
+use std::path::PathBuf;
+
+use crate::edge::git::{Access, GitAddress, RemoteGit, is_address};
 use crate::reconcile::source::{self, Snapshot};
 use crate::settings::Settings;
 use crate::spec::{self, Platform, Policy, Problem, Problems, Severity, SourceFile};
 
-use super::CliError;
+use super::{CliError, Kind};
 
 /// A checked declaration and where it came from.
 pub struct Declaration {
@@ -20,15 +23,55 @@ pub struct Declaration {
 ///
 /// # Errors
 /// It cannot be read, or has problems, which are all in the error.
-pub fn read_from(source: &str, policy: Policy) -> Result<Declaration, CliError> {
-    let snapshot = source::read_source(source)?;
-    match check(&snapshot.files, policy) {
+pub async fn read_from(source: &str, settings: &Settings) -> Result<Declaration, CliError> {
+    let snapshot = read(source, settings).await?;
+    match check(&snapshot.files, policy(settings)) {
         Ok((platform, warnings)) => Ok(Declaration {
             snapshot,
             platform,
             warnings,
         }),
         Err(problems) => Err(refused(&snapshot.origin, &problems)),
+    }
+}
+
+/// Reads a source without looking at what it says.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn read(source: &str, settings: &Settings) -> Result<Snapshot, CliError> {
+    if !is_address(source) {
+        return Ok(source::read_source(source)?);
+    }
+    let address = GitAddress::parse(source).map_err(|error| {
+        let hint = error.remedy();
+        CliError::of(Kind::Input, error).hint(hint)
+    })?;
+    let origin = address.to_string();
+    let git = RemoteGit::new(
+        PathBuf::from(THIS_PROGRAM),
+        address,
+        access(settings),
+        source::bounds(),
+    );
+    Ok(source::read_tip(&git, &origin).await?)
+}
+
+/// Stays this program when its file is replaced by a newer one.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+fn access(settings: &Settings) -> Access {
+    let git = settings.git.clone();
+    Access {
+        username: git.username,
+        password: git.password,
+        password_file: git.password_file,
+        ssh_key: git.ssh_key,
+        known_hosts: git.known_hosts,
+        ca_file: git.ca_file,
+        cache: git.cache,
+        scratch: git.scratch,
+        timeout: git.timeout,
     }
 }
 

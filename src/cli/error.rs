@@ -189,6 +189,7 @@ impl From<SettingsError> for CliError {
 impl From<SourceError> for CliError {
     fn from(error: SourceError) -> Self {
         let kind = match &error {
+            SourceError::Git { source, .. } if !source.is_input() => Kind::Dependency,
             SourceError::List { .. }
             | SourceError::File {
                 source: FileError::Io(_),

@@ -48,7 +48,7 @@ impl Session {
         source: &str,
         only: &[Slug],
     ) -> Result<Self, CliError> {
-        let declaration = declaration::read_from(source, declaration::policy(&context.settings))?;
+        let declaration = declaration::read_from(source, &context.settings).await?;
         for warning in &declaration.warnings {
             context.terminal.note(&warning.to_string());
         }
@@ -181,6 +181,9 @@ pub fn read_saved(path: &Path) -> Result<Vec<u8>, CliError> {
 /// Returns the directory-independent form of a source, so that a saved plan can be applied from elsewhere.
 #[must_use]
 pub fn absolute(source: &str) -> String {
+    if crate::edge::git::is_address(source) {
+        return source.to_owned();
+    }
     std::path::absolute(source)
         .map_or_else(|_| source.to_owned(), |path| path.display().to_string())
 }

@@ -22,6 +22,46 @@ pub struct Commit {
     pub subject: String,
 }
 
+/// The name of a git commit: 40 lower-case hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CommitId(String);
+
+impl CommitId {
+    /// Parses a full id; a short one may come to mean another commit.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (text.len() == 40 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
+    }
+
+    /// Returns its digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<CommitId> for String {
+    fn from(id: CommitId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for CommitId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("a commit is named by 40 hex digits")
+    }
+}
+
 impl Revision {
     /// Returns the short form: seven digits of the commit, or of the content digest.
     #[must_use]

@@ -1,4 +1,5 @@
-//! Where a declaration comes from: a file or a directory, read whole, within bounds, and given a revision.
+//! Where a declaration comes from: a file, a directory or a git commit, read whole, within bounds, and given a
+//! revision.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::edge::files::{self, FileError, Links};
-use crate::model::{Revision, address};
+use crate::edge::git::{self, Bounds, GitError, GitSource};
+use crate::model::revision::Commit;
+use crate::model::{CommitId, Revision, address};
 use crate::spec::SourceFile;
 
 /// The most bytes all files of a source hold together.
@@ -37,8 +40,17 @@ pub struct Snapshot {
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// An address where a path is due.
-    #[error("{0} is an address, and this version reads files and directories only")]
+    #[error("{0} is an address, and only a file or a directory can be written")]
     Address(String),
+    /// Git gave no answer, or one that is refused.
+    #[error("cannot read {name}")]
+    Git {
+        /// The address, masked.
+        name: String,
+        /// Why not.
+        #[source]
+        source: GitError,
+    },
     /// Nothing is there.
     #[error("{0} does not exist")]
     Missing(String),
@@ -86,6 +98,7 @@ impl SourceError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Address(_) => "check the repository out and name the path of the checkout",
+            Self::Git { source, .. } => source.remedy(),
             Self::Missing(_) | Self::NoMain(_) => {
                 "name a file, or a directory that holds platform.yaml, as SOURCE or in PLATFORM_SOURCE"
             }
@@ -112,7 +125,7 @@ impl SourceError {
 /// # Errors
 /// Any [`SourceError`]; a source is read whole or not at all.
 pub fn read_source(source: &str) -> Result<Snapshot, SourceError> {
-    if is_address(source) {
+    if git::is_address(source) {
         return Err(SourceError::Address(address::masked(source)));
     }
     // `./platform.yaml` is shown as `platform.yaml`, and opens the same.
@@ -143,10 +156,78 @@ pub fn read_source(source: &str) -> Result<Snapshot, SourceError> {
     read_all(found, source)
 }
 
-/// Git's short form `user@host:path` counts; a path with a colon but no `@` before it does not.
-fn is_address(source: &str) -> bool {
-    let short = source.split_once(':').map(|(before, _)| before);
-    source.contains("://") || short.is_some_and(|host| host.contains('@') && !host.contains('/'))
+/// The bounds of a source, as git is told them.
+#[must_use]
+pub fn bounds() -> Bounds {
+    Bounds {
+        bytes: MAX_BYTES,
+        files: MAX_FILES,
+        depth: MAX_DEPTH,
+        entries: MAX_ENTRIES,
+    }
+}
+
+/// Reads one commit of a git source. `origin` is its address as shown. A file is named by its path in the
+/// repository; the content digest is that of a directory with the same files.
+///
+/// # Errors
+/// What git says; a commit is read whole or not at all.
+pub async fn read_commit(
+    git: &dyn GitSource,
+    commit: &CommitId,
+    origin: &str,
+) -> Result<Snapshot, SourceError> {
+    let snapshot = git
+        .snapshot(commit)
+        .await
+        .map_err(|source| failed(origin, source))?;
+    let (mut files, mut content) = (Vec::new(), Content::default());
+    for file in snapshot.files {
+        content.add(&file.relative, &file.bytes);
+        files.push(SourceFile::new(file.name, file.bytes));
+    }
+    Ok(Snapshot {
+        revision: content.revision(Some(snapshot.commit)),
+        files,
+        origin: origin.to_owned(),
+    })
+}
+
+/// Reads the commit that a git source stands at.
+///
+/// # Errors
+/// As [`read_commit`].
+pub async fn read_tip(git: &dyn GitSource, origin: &str) -> Result<Snapshot, SourceError> {
+    let tip = git.tip().await.map_err(|source| failed(origin, source))?;
+    read_commit(git, &tip, origin).await
+}
+
+fn failed(origin: &str, source: GitError) -> SourceError {
+    SourceError::Git {
+        name: origin.to_owned(),
+        source,
+    }
+}
+
+/// The digest over names and bytes.
+#[derive(Default)]
+struct Content(Sha256);
+
+impl Content {
+    fn add(&mut self, name: &str, bytes: &[u8]) {
+        for part in [name.as_bytes(), bytes] {
+            // The length first, so that no two lists of files have one digest.
+            self.0.update((part.len() as u64).to_be_bytes());
+            self.0.update(part);
+        }
+    }
+
+    fn revision(self, commit: Option<Commit>) -> Revision {
+        Revision {
+            digest: format!("sha256:{}", hex::encode(self.0.finalize())),
+            commit,
+        }
+    }
 }
 
 struct Found {
@@ -157,7 +238,7 @@ struct Found {
 }
 
 fn read_all(found: Vec<Found>, source: &str) -> Result<Snapshot, SourceError> {
-    let (mut files, mut left, mut hash) = (Vec::new(), MAX_BYTES, Sha256::new());
+    let (mut files, mut left, mut content) = (Vec::new(), MAX_BYTES, Content::default());
     for Found {
         relative,
         path,
@@ -173,18 +254,11 @@ fn read_all(found: Vec<Found>, source: &str) -> Result<Snapshot, SourceError> {
             Err(source) => return Err(SourceError::File { name, source }),
         };
         left = left.saturating_sub(bytes.len() as u64);
-        for part in [relative.as_bytes(), &bytes] {
-            // The length first, so that no two lists of files have one digest.
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
+        content.add(&relative, &bytes);
         files.push(SourceFile::new(name, bytes));
     }
     Ok(Snapshot {
-        revision: Revision {
-            digest: format!("sha256:{}", hex::encode(hash.finalize())),
-            commit: None,
-        },
+        revision: content.revision(None),
         files,
         origin: source.to_owned(),
     })

@@ -13,6 +13,8 @@ pub(super) enum Shown {
     AsItIs,
     /// An address, whose credentials are masked.
     AsAddress,
+    /// Not at all.
+    Masked,
 }
 
 /// Sorted by path.
@@ -28,6 +30,54 @@ pub(super) const KNOWN: &[Known] = &[
         default: Some("development"),
         shown: Shown::AsItIs,
         purpose: "prod, production and staging turn the production policy on",
+    },
+    Known {
+        path: "git.ca_file",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "the authorities trusted for git over HTTPS, instead of the system's",
+    },
+    Known {
+        path: "git.cache",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "where fetched repositories are kept; the user's cache directory unless set",
+    },
+    Known {
+        path: "git.known_hosts",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "the host keys accepted for git over SSH; ~/.ssh/known_hosts unless set",
+    },
+    Known {
+        path: "git.password",
+        default: None,
+        shown: Shown::Masked,
+        purpose: "the password or token for git over HTTPS",
+    },
+    Known {
+        path: "git.password_file",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "a file that holds it",
+    },
+    Known {
+        path: "git.ssh_key",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "the private key for git over SSH, without a passphrase",
+    },
+    Known {
+        path: "git.timeout_seconds",
+        default: Some("60"),
+        shown: Shown::AsItIs,
+        purpose: "how long one question to git may take, 1 to 300",
+    },
+    Known {
+        path: "git.username",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "the user for git over HTTPS; any will do where the password is a token",
     },
     Known {
         path: "kubernetes.in_cluster",

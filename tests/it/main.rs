@@ -13,6 +13,7 @@ mod deadline;
 mod example;
 mod faults;
 mod foreign;
+mod git;
 mod guards;
 mod kills;
 mod layering;

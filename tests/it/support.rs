@@ -4,6 +4,7 @@
 pub mod chain;
 pub mod cluster;
 pub mod dice;
+pub mod git;
 pub mod postgres;
 pub mod proxy;
 pub mod world;

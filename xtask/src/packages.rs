@@ -33,6 +33,36 @@ const C_LIBRARY: Need = Need {
     why: "the C parts of SQLite and ring",
     is_there: || std::path::Path::new("/usr/include/stdlib.h").exists(),
 };
+const OPENSSL: Need = Need {
+    package: "libssl-dev",
+    why: "OpenSSL, which libgit2 and libssh2 are built with",
+    is_there: || std::path::Path::new("/usr/include/openssl/ssl.h").exists(),
+};
+const PKG_CONFIG: Need = Need {
+    package: "pkg-config",
+    why: "finds OpenSSL",
+    is_there: || find_program("pkg-config").is_some(),
+};
+const GIT: Need = Need {
+    package: "git",
+    why: "makes the repositories that tests read",
+    is_there: || find_program("git").is_some(),
+};
+const OPENSSL_PROGRAM: Need = Need {
+    package: "openssl",
+    why: "makes the certificates of test servers",
+    is_there: || find_program("openssl").is_some(),
+};
+const SSH_SERVER: Need = Need {
+    package: "openssh-server",
+    why: "the server that tests fetch from over SSH",
+    is_there: || std::path::Path::new("/usr/sbin/sshd").exists(),
+};
+const SSH_KEYS: Need = Need {
+    package: "openssh-client",
+    why: "ssh-keygen, which makes the keys of tests",
+    is_there: || find_program("ssh-keygen").is_some(),
+};
 const POSTGRES: Need = Need {
     package: postgres::PACKAGE,
     why: "the database server for tests",
@@ -45,7 +75,16 @@ const POSTGRES: Need = Need {
 ///
 /// See [`ensure_all`].
 pub fn ensure_basics() -> Result<()> {
-    ensure_all(&[SETPRIV, COMPILER, C_LIBRARY])
+    ensure_all(&[SETPRIV, COMPILER, C_LIBRARY, OPENSSL, PKG_CONFIG])
+}
+
+/// Installs what tests start besides.
+///
+/// # Errors
+///
+/// See [`ensure_all`].
+pub fn ensure_for_tests() -> Result<()> {
+    ensure_all(&[GIT, OPENSSL_PROGRAM, SSH_SERVER, SSH_KEYS])
 }
 
 /// Installs what a database server needs besides.

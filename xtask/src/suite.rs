@@ -36,6 +36,7 @@ impl Suite<'_> {
     /// Fails when something cannot be built or started.
     pub fn run(self, interrupt: &Interrupt) -> Result<u8> {
         packages::ensure_basics()?;
+        packages::ensure_for_tests()?;
         progress(format!("building {}…", self.name));
         // Before anything else is started: most failures are the compiler's.
         let code = command::run(self.cargo().args(["--no-run", "--quiet"]), interrupt)?;

@@ -121,11 +121,27 @@ pub const PARTS: &[Part] = &[
             "hex",
         ],
     ),
+    doing(
+        "edge::git",
+        &["model"],
+        &[
+            "async_trait",
+            "base64",
+            "git2",
+            "hex",
+            "libc",
+            "rand",
+            "rustix",
+            "sha2",
+            "tokio",
+            "url",
+        ],
+    ),
     // The steps of a pass, in their order.
     pure("reconcile::edit", &["spec"], &["strsim"]),
     doing(
         "reconcile::source",
-        &["model", "spec", "edge::files"],
+        &["model", "spec", "edge::files", "edge::git"],
         &["sha2", "hex"],
     ),
     doing(
@@ -225,6 +241,7 @@ pub const PARTS: &[Part] = &[
             "edge::cluster",
             "edge::database",
             "edge::files",
+            "edge::git",
             "edge::images",
             "reconcile",
             "reconcile::apply",
