@@ -12,6 +12,7 @@ mod git_worker;
 mod history;
 mod progress;
 pub mod purge;
+mod run;
 mod saved;
 mod schema;
 mod session;
@@ -106,6 +107,14 @@ Examples:
     /// Show the plan, ask, carry it out, and wait until everything is ready.
     #[command(after_help = apply::EXAMPLES)]
     Apply(apply::ApplyArgs),
+    /// Follow the source and keep the cluster and the registry as it says, until told to stop.
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::RunArgs),
+    /// Run one role of the program.
+    #[command(after_help = "\
+Examples:
+  platform serve controller https://git.example/subnet.git#main")]
+    Serve(run::ServeArgs),
     /// Show where each challenge stands, on one screen.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
@@ -160,6 +169,8 @@ impl Verb {
             Self::Check(args) => Some(&args.source),
             Self::Diff(args) => Some(&args.source),
             Self::Apply(args) => Some(&args.source),
+            Self::Run(args) => Some(&args.source),
+            Self::Serve(args) => Some(args.source()),
             Self::Status(args) => Some(&args.source),
             Self::Purge(args) => Some(&args.source),
             Self::Set(args) => Some(&args.source),
@@ -235,7 +246,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
             return error.kind().exit();
         }
     };
-    begin_logging(cli.common.verbose, settings.log_json);
+    let stays = matches!(cli.verb, Verb::Run(_) | Verb::Serve(_));
+    begin_logging(cli.common.verbose + u8::from(stays), settings.log_json);
     let context = Context { settings, terminal };
     let ended = Runtime::new()
         .map_err(|error| CliError::dependency("no threads can be started").because(error))
@@ -255,6 +267,7 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
         Verb::Schema(args) => schema::run(&args, context),
         Verb::Diff(args) => diff::run(&args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await,
+        Verb::Run(_) | Verb::Serve(_) => run::run(context).await,
         Verb::Status(args) => status::run(&args, context).await,
         Verb::Purge(args) => purge::run(&args, context).await,
         Verb::History(args) => history::run(&args, context).await,

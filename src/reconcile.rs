@@ -9,6 +9,7 @@
 //! and [`converge::converge`] repeats both until everything is ready.
 
 pub mod apply;
+pub mod controller;
 pub mod converge;
 pub mod desired;
 pub mod edit;
@@ -27,9 +28,9 @@ use tokio::time::Instant;
 
 pub use self::record::Cause;
 
-use self::apply::{Outcome, Progress, Writers};
+use self::apply::{Outcome, Permits, Progress, Writers};
 use self::desired::{Desired, build_desired_of};
-use self::live::{Live, Rows, Why, see_live};
+use self::live::{Depth, Live, Look, Rows, Why, see_live};
 use self::plan::{Plan, Request, plan_pass};
 use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
@@ -67,24 +68,45 @@ pub struct Planned {
     /// What is to be done.
     pub plan: Plan,
     /// What was found out on the way, to be remembered.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
 }
 
 /// Plans one pass: reads, and changes nothing.
 pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) -> Planned {
     let rows = read_rows(&edges.registry).await;
-    let known = known_digests(platform, &request.revision, &edges.registry).await;
-    let mut facts = resolve(platform, edges.images.as_ref(), &known, &assignments(&rows)).await;
+    let facts = find_facts(platform, &request.revision, edges, &rows).await;
+    plan_with(platform, Arc::new(facts), request, Depth::Full, edges, rows).await
+}
+
+/// Finds out what a declaration only points at: the digests of its tags, the places of its challenges.
+pub async fn find_facts(
+    platform: &Platform,
+    revision: &Revision,
+    edges: &Edges,
+    rows: &Rows,
+) -> Facts {
+    let known = known_digests(platform, revision, &edges.registry).await;
+    let mut facts = resolve(platform, edges.images.as_ref(), &known, &assignments(rows)).await;
     withhold_unconnected(&mut facts, edges);
+    facts
+}
+
+/// Plans what a request is about, with facts and rows that are known already.
+pub async fn plan_with(
+    platform: &Platform,
+    facts: Arc<Facts>,
+    request: &Request,
+    depth: Depth,
+    edges: &Edges,
+    rows: Rows,
+) -> Planned {
     let desired = build_desired_of(platform, &facts, &request.scope);
-    let live = see_live(
-        &desired,
-        &platform.namespace,
-        &request.scope,
-        &edges.clusters,
-        rows,
-    )
-    .await;
+    let look = Look {
+        namespace: &platform.namespace,
+        scope: &request.scope,
+        depth,
+    };
+    let live = see_live(&desired, &look, &edges.clusters, rows).await;
     let plan = plan_pass(request, &desired, &live, &platform.safety);
     Planned {
         desired,
@@ -128,6 +150,7 @@ pub async fn run_plan(
         clusters: edges.clusters.clone(),
         database: database.clone(),
         deadline: run.deadline,
+        permits: Permits::default(),
     };
     let plan = &planned.plan;
     let now = (run.clock)();
@@ -154,7 +177,8 @@ fn withhold_unconnected(facts: &mut Facts, edges: &Edges) {
     }
 }
 
-async fn read_rows(registry: &Registry) -> Rows {
+/// Reads the registry's rows, or tells why they are not known.
+pub async fn read_rows(registry: &Registry) -> Rows {
     match registry {
         Registry::Ready(database) => database
             .rows()
@@ -202,7 +226,7 @@ fn assignments(rows: &Rows) -> Assignments {
 }
 
 /// Keeps what tags were resolved to, so that a revision means one digest for as long as it is applied.
-async fn remember_digests(
+pub async fn remember_digests(
     facts: &Facts,
     revision: &Revision,
     database: &dyn Database,

@@ -1,6 +1,7 @@
 //! How this process runs: flags, then environment, then a file, then defaults, checked once at start.
 //! The only reader of the environment. What is to run stands in `platform.yaml`, never here.
 
+mod controller;
 mod file;
 mod git;
 mod known;
@@ -8,6 +9,7 @@ mod known;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use thiserror::Error;
 use crate::edge::files::{self, FileError, Links};
 use crate::model::{Secret, address};
 use crate::spec::outline::OutlineError;
+pub use controller::ControllerSettings;
 use file::{Leaf, Place};
 pub use git::GitSettings;
 use known::{KNOWN, Known, Shown};
@@ -127,6 +130,8 @@ pub struct Settings {
     pub call_limit: Duration,
     /// Where `platform.yaml` is read from.
     pub source: String,
+    /// How the controller runs.
+    pub controller: ControllerSettings,
     /// How git sources are reached.
     pub git: GitSettings,
     /// Whether logs are written as JSON where standard error is no terminal.
@@ -398,6 +403,7 @@ impl Values {
             call_limit: self.seconds("kubernetes.timeout_seconds")?,
             source: self.text("source")?.unwrap_or_default(),
             git: GitSettings::of(&self)?,
+            controller: ControllerSettings::of(&self)?,
             log_json: self.flag("observability.log_json")?,
             database_url: Secret::new(self.raw("database.url")?.unwrap_or_default().to_owned()),
             actor: String::new(),
@@ -425,14 +431,22 @@ impl Values {
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Ok(true),
             "false" | "no" | "off" | "0" => Ok(false),
-            _ => Err(SettingsError::Value {
-                path: path.to_owned(),
-                origin: self
-                    .0
-                    .get(path)
-                    .map_or_else(String::new, |leaf| leaf.place.to_string()),
-                expected: "true or false",
-            }),
+            _ => Err(self.refuse(path, "true or false")),
+        }
+    }
+
+    fn address(&self, path: &str) -> Result<SocketAddr, SettingsError> {
+        let text = self.text(path)?.unwrap_or_default();
+        text.parse()
+            .map_err(|_| self.refuse(path, "an address and port such as 127.0.0.1:8083"))
+    }
+
+    fn refuse(&self, path: &str, expected: &'static str) -> SettingsError {
+        let origin = self.0.get(path).map(|leaf| leaf.place.to_string());
+        SettingsError::Value {
+            path: path.to_owned(),
+            origin: origin.unwrap_or_default(),
+            expected,
         }
     }
 
@@ -444,14 +458,7 @@ impl Values {
             .filter(|seconds| SECONDS.contains(seconds));
         seconds
             .map(Duration::from_secs)
-            .ok_or_else(|| SettingsError::Value {
-                path: path.to_owned(),
-                origin: self
-                    .0
-                    .get(path)
-                    .map_or_else(String::new, |leaf| leaf.place.to_string()),
-                expected: "a number of seconds from 1 to 300",
-            })
+            .ok_or_else(|| self.refuse(path, "a number of seconds from 1 to 300"))
     }
 
     fn entry(&self, known: &Known) -> Entry {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use platform::edge::cluster::{ClusterError, ClusterRead, ClusterWrite, Page};
 use platform::model::{ClusterName, Item, Key, Kind, ObjectKey, Row, RowKey, Scope};
 use platform::reconcile::desired::{Desired, build_desired};
-use platform::reconcile::live::{Live, Seen, see_live};
+use platform::reconcile::live::{Depth, Live, Look, Seen, see_live};
 use platform::reconcile::plan::{Plan, Request, plan_pass};
 use platform::reconcile::resolve::Facts;
 use platform::spec::{self, Problems, SourceFile};
@@ -190,7 +190,17 @@ async fn look(
 ) -> Live {
     let memory: Arc<dyn ClusterWrite> = Arc::new(Memory(Mutex::new(objects)));
     let clusters = BTreeMap::from([(ClusterName::Local, Ok(memory))]);
-    see_live(desired, namespace, &Scope::All, &clusters, Ok(rows)).await
+    see_live(
+        desired,
+        &Look {
+            namespace,
+            scope: &Scope::All,
+            depth: Depth::Full,
+        },
+        &clusters,
+        Ok(rows),
+    )
+    .await
 }
 
 /// Time that this thread had a processor: planning waits for nothing, and what else runs on the machine

@@ -1,8 +1,10 @@
 //! The declaration as every verb gets it: read, parsed, checked, its problems reported.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::edge::git::{Access, GitAddress, RemoteGit, is_address};
+use crate::reconcile::controller::follow::Origin;
 use crate::reconcile::source::{self, Snapshot};
 use crate::settings::Settings;
 use crate::spec::{self, Platform, Policy, Problem, Problems, Severity, SourceFile};
@@ -40,8 +42,19 @@ pub async fn read_from(source: &str, settings: &Settings) -> Result<Declaration,
 /// # Errors
 /// It cannot be read.
 pub async fn read(source: &str, settings: &Settings) -> Result<Snapshot, CliError> {
+    match origin(source, settings)? {
+        Origin::Path(path) => Ok(source::read_source(&path)?),
+        Origin::Git(git, origin) => Ok(source::read_tip(git.as_ref(), &origin).await?),
+    }
+}
+
+/// Returns where a source is.
+///
+/// # Errors
+/// It looks like a git address and is none.
+pub fn origin(source: &str, settings: &Settings) -> Result<Origin, CliError> {
     if !is_address(source) {
-        return Ok(source::read_source(source)?);
+        return Ok(Origin::Path(source.to_owned()));
     }
     let address = GitAddress::parse(source).map_err(|error| {
         let hint = error.remedy();
@@ -54,7 +67,7 @@ pub async fn read(source: &str, settings: &Settings) -> Result<Snapshot, CliErro
         access(settings),
         source::bounds(),
     );
-    Ok(source::read_tip(&git, &origin).await?)
+    Ok(Origin::Git(Arc::new(git), origin))
 }
 
 /// Stays this program when its file is replaced by a newer one.

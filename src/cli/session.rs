@@ -134,7 +134,11 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
+/// Connects to the local cluster that the settings name; sends nothing yet.
+///
+/// # Errors
+/// There is none, or its kubeconfig cannot be used.
+pub async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
     let credentials = match &context.settings.kubeconfig {
         Some(paths) => Credentials::Files(paths.clone()),
         None => Credentials::UsualPlaces {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::history::word;
 use super::session::Session;
 use super::{CliError, Context, Exit, Form, SourceArg};
-use crate::model::Slug;
 use crate::model::pass::PassSummary;
+use crate::model::{Scope, Slug};
 use crate::reconcile::render::{mask, reason, shared_reasons};
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{Planned, Registry};
@@ -42,7 +42,7 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
     };
     session.close().await;
     let planned = planned?;
-    let challenges = status::challenges(&session.declaration.platform, &planned);
+    let challenges = status::challenges(&session.declaration.platform, &planned, &Scope::All);
     let screen = Screen {
         session: &session,
         planned: &planned,
@@ -151,7 +151,7 @@ impl Screen<'_> {
         for (slug, status) in &self.challenges {
             let declared = status.declared.map_or("-", declared_name);
             let there = format!("{}/{}", status.there, status.wanted);
-            let condition = condition_name(status.condition);
+            let condition = status.condition.as_str();
             text += &format!(
                 "{:width$}  {declared:9}  {:>8}  {condition:11}  {there:>7}\n",
                 slug.as_str(),
@@ -181,16 +181,5 @@ fn declared_name(declared: Declared) -> &'static str {
         Declared::Active => "active",
         Declared::Inactive => "inactive",
         Declared::Disabled => "disabled",
-    }
-}
-
-fn condition_name(condition: Condition) -> &'static str {
-    match condition {
-        Condition::Ready => "ready",
-        Condition::Stopped => "stopped",
-        Condition::Progressing => "progressing",
-        Condition::Held => "held",
-        Condition::Unknown => "unknown",
-        Condition::Removed => "removed",
     }
 }

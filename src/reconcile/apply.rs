@@ -7,8 +7,8 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::StreamExt as _;
 use futures::stream;
+use futures::{FutureExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -35,6 +35,23 @@ pub struct Writers {
     pub database: Arc<dyn Database>,
     /// When the time is over: nothing is begun after it, and nothing waited for.
     pub deadline: Option<Instant>,
+    /// How many writes may be under way; shared by plans that are carried out side by side.
+    pub permits: Permits,
+}
+
+/// How many writes may be under way.
+pub struct Permits {
+    objects: Semaphore,
+    rows: Semaphore,
+}
+
+impl Default for Permits {
+    fn default() -> Self {
+        Self {
+            objects: Semaphore::new(CONCURRENT_WRITES),
+            rows: Semaphore::new(CONCURRENT_ROWS),
+        }
+    }
 }
 
 /// What became of one step.
@@ -118,8 +135,6 @@ pub async fn apply(
         writers,
         revision: &plan.revision,
         now,
-        object_permits: Semaphore::new(CONCURRENT_WRITES),
-        row_permits: Semaphore::new(CONCURRENT_ROWS),
     };
     let mut groups: BTreeMap<Option<&Slug>, Vec<&Step>> = BTreeMap::new();
     for step in &plan.steps {
@@ -128,9 +143,10 @@ pub async fn apply(
     let common = groups.remove(&None).unwrap_or_default();
     let mut outcomes = run_group(&writer, &common, None, progress).await;
     let missing = missing_namespace(&outcomes);
-    let challenges = groups
+    let challenges: Vec<_> = groups
         .values()
-        .map(|steps| run_group(&writer, steps, missing.as_ref(), progress));
+        .map(|steps| run_group(&writer, steps, missing.as_ref(), progress).boxed())
+        .collect();
     let mut running = stream::iter(challenges).buffer_unordered(CONCURRENT_CHALLENGES);
     while let Some(group) = running.next().await {
         outcomes.extend(group);

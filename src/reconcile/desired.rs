@@ -66,13 +66,14 @@ pub fn build_desired(platform: &Platform, facts: &Facts) -> Desired {
     build_desired_of(platform, facts, &Scope::All)
 }
 
-/// As [`build_desired`], with the objects and rows of the challenges in scope only. What is declared is told
+/// As [`build_desired`], with the objects and rows of the challenges in scope only, and what belongs to no
+/// challenge where all are. What is declared is told
 /// of all, so that nothing is taken for removed.
 #[must_use]
 pub fn build_desired_of(platform: &Platform, facts: &Facts, scope: &Scope) -> Desired {
     let mut desired = Desired::default();
-    desired.add_namespace(&ClusterName::Local, &platform.namespace);
     if *scope == Scope::All {
+        desired.add_namespace(&ClusterName::Local, &platform.namespace);
         for (id, target) in &platform.targets {
             desired.add_row(RowKey::Target(id.clone()), registry::target_row(target));
         }

@@ -8,6 +8,7 @@ mod question;
 pub mod reduce;
 #[cfg(test)]
 mod tests;
+pub mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,8 +28,7 @@ pub type Rows = Result<BTreeMap<RowKey, Row>, Why>;
 /// kind.
 pub async fn see_live(
     desired: &Desired,
-    namespace: &str,
-    scope: &Scope,
+    look: &Look<'_>,
     clusters: &BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
     rows: Rows,
 ) -> Live {
@@ -39,7 +39,7 @@ pub async fn see_live(
     match rows {
         Ok(rows) => live.seen.extend(
             rows.into_iter()
-                .filter(|(key, _)| is_in(scope, key))
+                .filter(|(key, _)| is_in(look.scope, key))
                 .map(|(key, row)| (Key::Row(key), Seen::Row(row))),
         ),
         Err(why) => live.rows_unknown = Some(why),
@@ -51,16 +51,30 @@ pub async fn see_live(
             None => Err(Why(format!("target {cluster} is not connected"))),
         }
     };
-    for place in observe::places(
-        desired,
-        (&ClusterName::Local, namespace),
-        scope,
-        with_keda,
-        reader,
-    ) {
+    for place in observe::places(desired, &ClusterName::Local, look, with_keda, reader) {
         observe::observe(&place, desired, &mut live).await;
     }
     live
+}
+
+/// What a look is about, and how far it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The namespace of the local cluster.
+    pub namespace: &'a str,
+    /// The challenges.
+    pub scope: &'a Scope,
+    /// How far it goes.
+    pub depth: Depth,
+}
+
+/// How far a look goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Lists alone: which keys differ or are missing, not what the server says to it.
+    Survey,
+    /// The server is asked about every key that differs or is missing.
+    Full,
 }
 
 /// Rows of no challenge are looked at together with all.

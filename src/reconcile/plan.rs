@@ -264,6 +264,39 @@ pub struct Note {
 }
 
 impl Plan {
+    /// Returns a plan of nothing.
+    #[must_use]
+    pub fn empty(revision: Revision) -> Self {
+        Self {
+            revision,
+            steps: Vec::new(),
+            held: Vec::new(),
+            unchanged: 0,
+            guards: Vec::new(),
+            shares: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds the plan of other challenges for the same revision.
+    pub fn absorb(&mut self, other: Self) {
+        let Self {
+            revision: _,
+            steps,
+            held,
+            unchanged,
+            guards,
+            shares,
+            notes,
+        } = other;
+        self.steps.extend(steps);
+        self.held.extend(held);
+        self.unchanged += unchanged;
+        self.guards.extend(guards);
+        self.shares.extend(shares);
+        self.notes.extend(notes);
+    }
+
     /// Leaves out what belongs to challenges not in `only`; an empty set leaves everything. The shares of others
     /// stay: they move with those of the challenges in `only`.
     fn narrow(&mut self, only: &BTreeSet<Slug>) {
@@ -298,15 +331,8 @@ impl Plan {
 #[must_use]
 pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Safety) -> Plan {
     let world = World::new(desired, live);
-    let mut plan = Plan {
-        revision: request.revision.clone(),
-        steps: Vec::new(),
-        held: Vec::new(),
-        unchanged: 0,
-        guards: Vec::new(),
-        shares: guard::shares(desired, live, &request.only),
-        notes: Vec::new(),
-    };
+    let mut plan = Plan::empty(request.revision.clone());
+    plan.shares = guard::shares(desired, live, &request.only);
     for (key, decision) in world.decide() {
         let slug = world.slug(&key).cloned();
         match decision {

@@ -198,8 +198,16 @@ pub async fn read_commit(
 /// # Errors
 /// As [`read_commit`].
 pub async fn read_tip(git: &dyn GitSource, origin: &str) -> Result<Snapshot, SourceError> {
-    let tip = git.tip().await.map_err(|source| failed(origin, source))?;
+    let tip = find_tip(git, origin).await?;
     read_commit(git, &tip, origin).await
+}
+
+/// Asks which commit a git source stands at: one small request.
+///
+/// # Errors
+/// What git says.
+pub async fn find_tip(git: &dyn GitSource, origin: &str) -> Result<CommitId, SourceError> {
+    git.tip().await.map_err(|source| failed(origin, source))
 }
 
 fn failed(origin: &str, source: GitError) -> SourceError {

@@ -8,7 +8,7 @@ use super::Planned;
 use super::desired::Presence;
 use super::live::{Readiness, Seen};
 use super::plan::Held;
-use crate::model::{Item, Key, RowKey, Slug};
+use crate::model::{Item, Key, RowKey, Scope, Slug};
 use crate::spec::Platform;
 use crate::spec::platform::Status as Declared;
 
@@ -49,11 +49,41 @@ pub enum Condition {
     Removed,
 }
 
-/// Returns where each challenge stands: every declared one, and every other of which something is left.
+impl Condition {
+    /// All of them, the best first.
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Stopped,
+        Self::Progressing,
+        Self::Held,
+        Self::Unknown,
+        Self::Removed,
+    ];
+
+    /// Returns its name as people are shown it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Stopped => "stopped",
+            Self::Progressing => "progressing",
+            Self::Held => "held",
+            Self::Unknown => "unknown",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// Returns where each challenge in scope stands, as far as the plan looked at it: every declared one, and every other of which something is left.
 #[must_use]
-pub fn challenges(platform: &Platform, planned: &Planned) -> BTreeMap<Slug, ChallengeStatus> {
+pub fn challenges(
+    platform: &Platform,
+    planned: &Planned,
+    scope: &Scope,
+) -> BTreeMap<Slug, ChallengeStatus> {
     let mut parts: BTreeMap<&Slug, Part<'_>> = BTreeMap::new();
-    for slug in platform.challenges.keys() {
+    let declared = platform.challenges.keys();
+    for slug in declared.filter(|slug| scope.contains(slug)) {
         parts.entry(slug).or_default();
     }
     for (key, seen) in &planned.live.seen {

@@ -20,6 +20,18 @@ pub(super) enum Shown {
 /// Sorted by path.
 pub(super) const KNOWN: &[Known] = &[
     Known {
+        path: "controller.interval_seconds",
+        default: Some("15"),
+        shown: Shown::AsItIs,
+        purpose: "how often the source is read when nothing tells that it changed; 1 to 300",
+    },
+    Known {
+        path: "controller.listen",
+        default: Some("127.0.0.1:8083"),
+        shown: Shown::AsItIs,
+        purpose: "where `run` and `serve controller` serve health, readiness and metrics",
+    },
+    Known {
         path: "database.url",
         default: Some("sqlite:platform.db"),
         shown: Shown::AsAddress,

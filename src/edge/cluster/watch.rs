@@ -62,12 +62,12 @@ fn value(kind: Kind, object: DynamicObject) -> Result<Value, ClusterError> {
 
 /// Sorts what went wrong. A server's words may quote an object; its code and reason do not.
 fn failure(error: &watcher::Error) -> ClusterError {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        _ => return ClusterError::Unreachable("the watch ended".to_owned()),
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)) = error
+    else {
+        return ClusterError::Unreachable("the watch ended".to_owned());
     };
     match status.code {
         401 => ClusterError::Unauthorized,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{ApplyError, Outcome, Writers, generate, retry};
@@ -22,15 +21,13 @@ pub(super) struct Writer<'a> {
     pub(super) writers: &'a Writers,
     pub(super) revision: &'a Revision,
     pub(super) now: jiff::Timestamp,
-    pub(super) object_permits: Semaphore,
-    pub(super) row_permits: Semaphore,
 }
 
 impl Writer<'_> {
     pub(super) async fn run(&self, step: &Step) -> Outcome {
         let permits = match &step.key {
-            Key::Row(_) => &self.row_permits,
-            Key::Object(_) => &self.object_permits,
+            Key::Row(_) => &self.writers.permits.rows,
+            Key::Object(_) => &self.writers.permits.objects,
         };
         let key = step.key.clone();
         // The semaphores are never closed, so a permit always comes.

@@ -11,15 +11,15 @@ use super::owned::{self, Comparison};
 use super::patience::Patience;
 use super::question::{Question, changes, verdict};
 use super::reduce::{is_derived_name, reduce, takes_claims_along};
-use super::{Live, Seen, Verdict, Why};
+use super::{Depth, Live, Look, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::model::{ClusterName, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe, Scope};
 use crate::reconcile::desired::{Desired, Presence};
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
 const CONCURRENT_QUESTIONS: usize = 16;
-/// Pages of one list. 200 pages of 500 are 100 000 objects, ten times the largest installation foreseen.
-const MAX_PAGES: usize = 200;
+/// Pages of one list. 1000 pages of 100 are 100 000 objects, ten times the largest installation foreseen.
+const MAX_PAGES: usize = 1000;
 /// The path of the change that makes an object ours of which we own nothing.
 pub const TAKE_OVER: &str = "metadata.managedFields";
 /// Times a list is begun anew because its page token expired.
@@ -37,6 +37,8 @@ pub struct Place {
     pub kinds: BTreeSet<Kind>,
     /// The challenges that the look is about.
     pub scope: Scope,
+    /// How far the look goes.
+    pub depth: Depth,
 }
 
 /// Looks at a place and adds what is there to `live`.
@@ -74,6 +76,20 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
         }
         return;
     }
+    if place.depth == Depth::Survey {
+        let unasked = |key| {
+            (
+                Key::Object(key),
+                Seen::Absent {
+                    verdict: not_asked(),
+                },
+            )
+        };
+        live.seen.extend(missing.into_iter().map(unasked));
+        live.seen
+            .extend(questions.into_iter().map(Question::unasked));
+        return;
+    }
     let wanted = |key: &ObjectKey| &desired.items[&Key::Object(key.clone())].item;
     let about_missing = missing.into_iter().map(|key| {
         let item = wanted(&key);
@@ -94,6 +110,11 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
         .into_iter()
         .map(|question| async move { question.ask(reader, desired).await });
     live.seen.extend(ask_together(about_changes).await);
+}
+
+/// What a survey knows of the server's mind.
+pub(super) fn not_asked() -> Verdict {
+    Verdict::NotAsked(Why::from("this look only lists"))
 }
 
 async fn ask_together<F: Future>(questions: impl Iterator<Item = F>) -> Vec<F::Output> {
@@ -432,8 +453,8 @@ pub fn always_listed() -> impl Iterator<Item = Kind> {
 #[must_use]
 pub fn places(
     desired: &Desired,
-    home: (&ClusterName, &str),
-    scope: &Scope,
+    home: &ClusterName,
+    look: &Look<'_>,
     with_keda: bool,
     reader: impl Fn(&ClusterName) -> Result<Arc<dyn ClusterRead>, Why>,
 ) -> Vec<Place> {
@@ -441,7 +462,7 @@ pub fn places(
     let listed: BTreeSet<Kind> = always_listed()
         .chain(with_keda.then_some(Kind::ScaledObject))
         .collect();
-    found.insert((home.0.clone(), home.1.to_owned()), listed.clone());
+    found.insert((home.clone(), look.namespace.to_owned()), listed.clone());
     for key in desired
         .items
         .keys()
@@ -459,7 +480,8 @@ pub fn places(
         cluster,
         namespace,
         kinds,
-        scope: scope.clone(),
+        scope: look.scope.clone(),
+        depth: look.depth,
     };
     found.into_iter().map(place).collect()
 }

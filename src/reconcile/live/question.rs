@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::observe::TAKE_OVER;
+use super::observe::{TAKE_OVER, not_asked};
 use super::owned::{self, Comparison, Differences};
 use super::{Change, Observed, Remedy, Repair, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
@@ -51,6 +51,15 @@ impl Question {
         self.releases_replicas = differences.listed().iter().any(is_released);
         self.unblock = owned::unblock(differences.listed(), &self.object);
         self
+    }
+
+    /// Leaves the question open: that something differs is all that is known.
+    pub(super) fn unasked(mut self) -> (Key, Seen) {
+        if self.observed.changes.is_empty() {
+            self.observed.changes.push(ownership(&self.object));
+        }
+        self.observed.verdict = not_asked();
+        (Key::Object(self.key), Seen::Object(self.observed))
     }
 
     pub(super) async fn ask(mut self, reader: &dyn ClusterRead, desired: &Desired) -> (Key, Seen) {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::observe::{observe, places};
-use super::{Live, Seen, Why};
+use super::{Depth, Live, Look, Seen, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead, Page};
 use crate::model::{ClusterName, Component, Key, Kind, ObjectKey, Revision, Scope};
 use crate::reconcile::desired::fixture::{challenge, platform};
@@ -125,13 +125,12 @@ async fn look(cluster: Cluster, desired: &Desired) -> (Live, Arc<Cluster>) {
     let cluster = Arc::new(cluster);
     let mut live = Live::default();
     let reader = |_: &ClusterName| -> Result<Arc<dyn ClusterRead>, Why> { Ok(cluster.clone()) };
-    for place in places(
-        desired,
-        (&ClusterName::Local, "platform"),
-        &Scope::All,
-        false,
-        reader,
-    ) {
+    let look = Look {
+        namespace: "platform",
+        scope: &Scope::All,
+        depth: Depth::Full,
+    };
+    for place in places(desired, &ClusterName::Local, &look, false, reader) {
         observe(&place, desired, &mut live).await;
     }
     (live, cluster)

@@ -1,0 +1,213 @@
+//! `platform run` and `platform serve controller`: follow the source and keep the cluster and the registry
+//! as it says, until told to stop.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::session::{connect, now};
+use super::{CliError, Context, Exit, SourceArg, declaration};
+use crate::edge::cluster::ClusterWrite;
+use crate::edge::database::{self, Database, DatabaseError};
+use crate::edge::images::HttpRegistry;
+use crate::model::ClusterName;
+use crate::reconcile::controller::board::Board;
+use crate::reconcile::controller::follow::{Followed, Follower};
+use crate::reconcile::controller::routes::{Views, routes};
+use crate::reconcile::controller::{Controller, Parts};
+use crate::reconcile::live::watched::Watched;
+use crate::reconcile::{Edges, Registry};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  platform run                                   ./platform.yaml, followed as it changes
+  platform run https://git.example/subnet.git#main
+  curl -s localhost:8083/ready                   is everything seen to?";
+
+/// The pause before the database is tried again.
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Arguments of `platform run`.
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub source: SourceArg,
+}
+
+/// Arguments of `platform serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    #[command(subcommand)]
+    pub role: Role,
+}
+
+/// One role of the program.
+#[derive(Subcommand)]
+pub enum Role {
+    /// Follow the source and keep the cluster and the registry as it says.
+    Controller(RunArgs),
+}
+
+impl ServeArgs {
+    /// Returns the source that the role follows.
+    pub(super) fn source(&self) -> &SourceArg {
+        match &self.role {
+            Role::Controller(args) => &args.source,
+        }
+    }
+}
+
+/// Runs until told to stop by SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// A setting cannot be used, or the address to listen on is taken. What goes wrong later is waited out.
+pub async fn run(context: &Context) -> Result<Exit, CliError> {
+    let stop = CancellationToken::new();
+    let settings = &context.settings;
+    let listener = listen(settings.controller.listen).await?;
+    let cluster = Arc::new(connect(context).await?);
+    let name = cluster.name().to_owned();
+    let watched = Arc::new(Watched::new(cluster));
+    let board = Arc::new(Board::default());
+    let views = Views {
+        board: board.clone(),
+        watched: watched.clone(),
+        clock: now,
+    };
+    let serving =
+        axum::serve(listener, routes(views)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let (told, followed) = watch::channel(Followed::default());
+    let follower = Follower {
+        origin: declaration::origin(&settings.source, settings)?,
+        policy: declaration::policy(settings),
+        interval: settings.controller.interval,
+        hint: Arc::new(Notify::new()),
+        clock: now,
+    };
+    let keeping = keep(context, watched, board, followed, stop.clone());
+    context.terminal.note(&format!(
+        "following {} for cluster {name}; health, readiness and metrics on http://{}",
+        crate::model::address::masked(&settings.source),
+        settings.controller.listen
+    ));
+    let keeping = async {
+        let kept = keeping.await;
+        stop.cancel();
+        kept
+    };
+    let (signalled, served, (), kept) = tokio::join!(
+        stop_on_signals(&stop),
+        serving.into_future(),
+        follower.follow(told),
+        keeping,
+    );
+    kept?;
+    signalled?;
+    served.map_err(|error| {
+        CliError::dependency("health and metrics are served no more").because(error)
+    })?;
+    context
+        .terminal
+        .note("stopped; what was under way has ended");
+    Ok(Exit::Done)
+}
+
+/// Keeps what the first usable declaration says, and every one after it.
+async fn keep(
+    context: &Context,
+    watched: Arc<Watched>,
+    board: Arc<Board>,
+    mut followed: watch::Receiver<Followed>,
+    stop: CancellationToken,
+) -> Result<(), CliError> {
+    let first = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        first = first_good(&mut followed, &board) => first,
+    };
+    let Some(production) = first else {
+        return Ok(());
+    };
+    let database = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        database = open_database(context, production) => database?,
+    };
+    let local: Arc<dyn ClusterWrite> = watched.clone();
+    let edges = Edges {
+        clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
+        registry: Registry::Ready(database.clone()),
+        images: Arc::new(HttpRegistry::new()),
+    };
+    let controller = Controller::new(Parts {
+        edges,
+        watched,
+        database: database.clone(),
+        followed,
+        board,
+        actor: format!("{} (controller)", context.settings.actor),
+        clock: now,
+    });
+    controller.run(stop).await;
+    database.close().await;
+    Ok(())
+}
+
+/// Waits for a declaration that can be used, and tells whether it asks for the production policy.
+async fn first_good(followed: &mut watch::Receiver<Followed>, board: &Board) -> Option<bool> {
+    loop {
+        let known = followed.borrow_and_update().clone();
+        if let Some(good) = &known.good {
+            // The controller takes it from here.
+            followed.mark_changed();
+            return Some(good.platform.environment.enforces_policy());
+        }
+        if let Some(bad) = &known.bad {
+            tracing::warn!(why = %bad.why, "the source cannot be used; nothing is kept before it can");
+        }
+        board.take_source(&known);
+        followed.changed().await.ok()?;
+    }
+}
+
+/// Opens the registry, for as long as it takes.
+async fn open_database(context: &Context, production: bool) -> Result<Arc<dyn Database>, CliError> {
+    let url = context.settings.database_url(production)?;
+    loop {
+        match database::open_and_migrate(url).await {
+            Ok(database) => return Ok(database),
+            Err(error @ DatabaseError::Url { .. }) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the registry database cannot be opened; tried again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        CliError::input(format!("cannot listen on {address}"))
+            .because(error)
+            .hint("choose another address with `controller.listen` or PLATFORM_CONTROLLER__LISTEN")
+    })
+}
+
+/// Waits until the process is told to stop, and passes it on.
+async fn stop_on_signals(stop: &CancellationToken) -> Result<(), CliError> {
+    let failed = |error| CliError::dependency("signals cannot be waited for").because(error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
+    }
+    stop.cancel();
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! When a pass runs: for a new revision, for what changed in the cluster, for what waits; and when not.
+//!
+//! A new revision is surveyed as a whole, from lists alone: the guards of `safety` judge it, and it tells
+//! which challenges have work. From then on each challenge is on its own: a look at it plans and carries
+//! out what belongs to it, as often as something of it changes, and one that is broken, refused or slow
+//! holds up no other. Challenges that are due together share the record of one pass.
+
+pub mod agenda;
+pub mod board;
+pub mod follow;
+mod look;
+mod metrics;
+pub mod routes;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::agenda::Agenda;
+use self::board::Board;
+use self::follow::{Declared, Followed};
+use self::look::{Looked, Looker, Surveyed, World};
+use super::live::Why;
+use super::live::watched::Watched;
+use super::plan::Guard;
+use crate::model::Slug;
+
+/// How often everything is surveyed without an event: rows of the registry have no watch.
+const SURVEY_INTERVAL: Duration = Duration::from_secs(300);
+/// How soon a survey follows one that could not see everything, or whose guards refused.
+const SURVEY_AGAIN: Duration = Duration::from_secs(5);
+/// How long looks under way may take to end once the controller is stopped.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Keeps the cluster and the registry as declared.
+pub struct Controller {
+    looker: Arc<Looker>,
+    watched: Arc<Watched>,
+    followed: watch::Receiver<Followed>,
+    board: Arc<Board>,
+    agenda: Agenda,
+    /// The revision that is kept.
+    world: Option<Arc<World>>,
+    looks: JoinSet<()>,
+    ended: (
+        mpsc::UnboundedSender<Looked>,
+        mpsc::UnboundedReceiver<Looked>,
+    ),
+    survey_due: Option<Instant>,
+}
+
+/// What a controller works with.
+pub struct Parts {
+    /// The outside; the local cluster in it is `watched`.
+    pub edges: super::Edges,
+    /// The local cluster.
+    pub watched: Arc<Watched>,
+    /// The registry.
+    pub database: Arc<dyn crate::edge::database::Database>,
+    /// What is known of the source.
+    pub followed: watch::Receiver<Followed>,
+    /// Where it is told how things stand.
+    pub board: Arc<Board>,
+    /// Who it is, for records.
+    pub actor: String,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Controller {
+    /// Puts a controller together; nothing runs yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            edges,
+            watched,
+            database,
+            followed,
+            board,
+            actor,
+            clock,
+        } = parts;
+        Self {
+            looker: Arc::new(Looker::new(edges, database, actor, clock)),
+            watched,
+            followed,
+            board,
+            agenda: Agenda::default(),
+            world: None,
+            looks: JoinSet::new(),
+            ended: mpsc::unbounded_channel(),
+            survey_due: None,
+        }
+    }
+
+    /// Runs until it is stopped; then lets what is under way end.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let watched = self.watched.clone();
+        let mut survey: BoxFuture<'static, Surveyed> = futures::future::pending().boxed();
+        let mut is_surveying = false;
+        self.take_source();
+        loop {
+            let now = Instant::now();
+            if !is_surveying && let Some(declared) = self.due_survey(now) {
+                (survey, is_surveying) = (self.looker.clone().survey(declared).boxed(), true);
+            }
+            self.begin_looks(now);
+            let wakes = [
+                self.agenda.next(),
+                self.survey_due.filter(|_| !is_surveying),
+            ];
+            let wake = wakes.into_iter().flatten().min();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = self.followed.changed() => match changed {
+                    Ok(()) => self.take_source(),
+                    Err(_) => break,
+                },
+                surveyed = &mut survey => {
+                    (survey, is_surveying) = (futures::future::pending().boxed(), false);
+                    self.take_survey(surveyed).await;
+                }
+                touched = watched.touched() => self.touch(&touched),
+                Some(looked) = self.ended.1.recv() => self.take_look(looked),
+                () = sleep_until(wake), if wake.is_some() => {}
+            }
+            // Ends of tasks carry nothing; what they found came by the channel.
+            while self.looks.try_join_next().is_some() {}
+        }
+        let rest = async { while self.looks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, rest).await.is_err() {
+            tracing::warn!(
+                "what was under way did not end in time; the next start goes on from there"
+            );
+        }
+    }
+
+    /// Takes what is known of the source to the board, and a new revision to the next survey.
+    fn take_source(&mut self) {
+        let followed = self.followed.borrow_and_update().clone();
+        let is_new = match (&followed.good, &self.world) {
+            (Some(good), Some(world)) => !Arc::ptr_eq(good, &world.declared),
+            (good, _) => good.is_some(),
+        };
+        if let Some(bad) = &followed.bad {
+            tracing::warn!(why = %bad.why, "the source cannot be used; the last good revision stays");
+        }
+        self.board.take_source(&followed);
+        if is_new {
+            self.survey_due = Some(Instant::now());
+        }
+    }
+
+    /// Returns the declaration to survey, if a survey is due.
+    fn due_survey(&mut self, now: Instant) -> Option<Arc<Declared>> {
+        if self.survey_due.is_none_or(|due| due > now) {
+            return None;
+        }
+        self.survey_due = None;
+        self.followed.borrow().good.clone()
+    }
+
+    /// Takes a survey: a revision that no guard refuses becomes the one that is kept.
+    async fn take_survey(&mut self, surveyed: Surveyed) {
+        let now = Instant::now();
+        let again = |due: Duration| Some(now + due);
+        let is_newest = self
+            .followed
+            .borrow()
+            .good
+            .as_ref()
+            .is_some_and(|good| Arc::ptr_eq(good, &surveyed.world.declared));
+        if !is_newest {
+            self.survey_due = Some(now);
+            return;
+        }
+        if let Some(why) = surveyed.planned.live.blindness() {
+            tracing::warn!(%why, "not everything can be seen; nothing is changed");
+            self.board.take_blindness(why);
+            self.survey_due = again(SURVEY_AGAIN);
+            return;
+        }
+        let guards: Vec<Guard> = surveyed.planned.plan.guards.clone();
+        let refused: Vec<Guard> = guards
+            .into_iter()
+            .filter(|guard| !matches!(guard, Guard::Freeze { .. }))
+            .collect();
+        let is_new = self
+            .world
+            .as_ref()
+            .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
+        self.board
+            .take_survey(&surveyed, &refused, (self.looker.clock)());
+        if !refused.is_empty() {
+            tracing::warn!(revision = %surveyed.revision(), "a guard of `safety` holds this revision; the one before it is kept");
+            self.survey_due = again(SURVEY_AGAIN);
+            return;
+        }
+        self.survey_due = again(match surveyed.is_whole() {
+            true => SURVEY_INTERVAL,
+            false => SURVEY_AGAIN,
+        });
+        if is_new {
+            tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
+        }
+        self.looker.clone().begin_revision(&surveyed, is_new).await;
+        self.world = Some(surveyed.world.clone());
+        for slug in surveyed.busy() {
+            match is_new {
+                true => self.agenda.renew(&slug, now),
+                false => self.agenda.touch(&slug, now),
+            }
+        }
+    }
+
+    fn touch(&mut self, slugs: &BTreeSet<Slug>) {
+        let now = Instant::now();
+        for slug in slugs {
+            self.agenda.touch(slug, now);
+        }
+        // A revision that waits for a guard may have been let through by hand.
+        if self.world.is_none() || self.board.is_guarded() {
+            let soon = now + SURVEY_AGAIN;
+            self.survey_due = Some(self.survey_due.map_or(soon, |due| due.min(soon)));
+        }
+    }
+
+    /// Begins a look at each challenge that is due.
+    fn begin_looks(&mut self, now: Instant) {
+        let Some(world) = self.world.clone() else {
+            return;
+        };
+        let due = self.agenda.take(now);
+        if !due.is_empty() {
+            let pass = self.looker.clone().pass(world, due, self.ended.0.clone());
+            self.looks.spawn(pass);
+        }
+    }
+
+    fn take_look(&mut self, looked: Looked) {
+        let now = Instant::now();
+        let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
+        let fought = self.agenda.fought_over(&looked.slug).map(|key| {
+            Why(format!(
+                "{key} is changed back each time it is put right; the next try waits"
+            ))
+        });
+        if let Some(why) = &fought {
+            tracing::warn!(slug = %looked.slug, %why, "another writer does not agree");
+        } else if let Some(pause) = pause {
+            tracing::warn!(slug = %looked.slug, seconds = pause.as_secs(), why = looked.status.as_ref().map_or("", |status| status.why.first().map_or("", String::as_str)), "not done; tried again later");
+        }
+        self.board.take_look(looked, fought, (self.looker.clock)());
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

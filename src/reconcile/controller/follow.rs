@@ -1,0 +1,255 @@
+//! Follows a source: reads it when it may have changed, and tells of each revision whether it can be used.
+//! The last good one stays when a newer one is bad.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use notify::{RecursiveMode, Watcher as _};
+use rand::TryRngCore as _;
+use tokio::sync::{Notify, watch};
+
+use crate::edge::git::GitSource;
+use crate::model::{CommitId, Revision};
+use crate::reconcile::source::{self, Snapshot, SourceError};
+use crate::spec::{self, Platform, Policy, Problem};
+
+/// How long files are left to settle: an editor writes in several steps.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Where a declaration is followed.
+pub enum Origin {
+    /// A file or directory.
+    Path(String),
+    /// A git source, and its address as shown.
+    Git(Arc<dyn GitSource>, String),
+}
+
+/// A declaration that passed every check.
+pub struct Declared {
+    /// What was read.
+    pub snapshot: Snapshot,
+    /// What it declares.
+    pub platform: Platform,
+    /// What is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// What is known of a source.
+#[derive(Clone, Default)]
+pub struct Followed {
+    /// The newest declaration that can be used.
+    pub good: Option<Arc<Declared>>,
+    /// What is newer and cannot.
+    pub bad: Option<Bad>,
+    /// When the source was last read to the end.
+    pub read_at: Option<Timestamp>,
+}
+
+/// What cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// The revision, where it could be read at all.
+    pub revision: Option<Revision>,
+    /// Why not, for people.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Follows a source.
+pub struct Follower {
+    /// Where it is.
+    pub origin: Origin,
+    /// The policy it is checked under.
+    pub policy: Policy,
+    /// How often it is read without a hint.
+    pub interval: Duration,
+    /// Where it is told that the source may have changed.
+    pub hint: Arc<Notify>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Follower {
+    /// Follows the source for as long as somebody listens.
+    pub async fn follow(self, told: watch::Sender<Followed>) {
+        let _watcher = self.watch_files();
+        let mut tip = None;
+        while !told.is_closed() {
+            self.look(&mut tip, &told).await;
+            tokio::select! {
+                () = tokio::time::sleep(jittered(self.interval)) => {}
+                () = self.hint.notified() => tokio::time::sleep(SETTLE).await,
+                () = told.closed() => {}
+            }
+        }
+    }
+
+    /// Reads the source if it stands elsewhere than at the last look, and tells what came of it.
+    async fn look(&self, tip: &mut Option<CommitId>, told: &watch::Sender<Followed>) {
+        let read = match &self.origin {
+            Origin::Path(path) => read_path(path.clone()).await.map(Some),
+            Origin::Git(git, origin) => read_git(git.as_ref(), origin, tip).await,
+        };
+        let now = (self.clock)();
+        match read {
+            Ok(None) => {
+                told.send_if_modified(|followed| {
+                    followed.read_at = Some(now);
+                    // The source answers again.
+                    let had_no_answer = followed
+                        .bad
+                        .as_ref()
+                        .is_some_and(|bad| bad.revision.is_none());
+                    if had_no_answer {
+                        followed.bad = None;
+                    }
+                    had_no_answer
+                });
+            }
+            Ok(Some(snapshot)) => self.take(snapshot, now, told),
+            Err(error) => {
+                // The next look reads it again, whatever it stands at.
+                *tip = None;
+                tell_bad(told, None, tell(&error), now);
+            }
+        }
+    }
+
+    fn take(&self, snapshot: Snapshot, now: Timestamp, told: &watch::Sender<Followed>) {
+        let revision = snapshot.revision.clone();
+        let is_known = told
+            .borrow()
+            .good
+            .as_ref()
+            .is_some_and(|good| good.snapshot.revision == revision);
+        let checked = match is_known {
+            true => Ok(None),
+            false => check(&snapshot, self.policy).map(Some),
+        };
+        match checked {
+            Ok(new) => {
+                told.send_if_modified(|followed| {
+                    followed.read_at = Some(now);
+                    let was_bad = followed.bad.take().is_some();
+                    let is_new = new.is_some();
+                    if let Some((platform, warnings)) = new {
+                        followed.good = Some(Arc::new(Declared {
+                            snapshot,
+                            platform,
+                            warnings,
+                        }));
+                    }
+                    was_bad || is_new
+                });
+            }
+            Err(why) => tell_bad(told, Some(revision), why, now),
+        }
+    }
+
+    /// Has the file system tell of changes. Where it cannot, the interval does.
+    fn watch_files(&self) -> Option<notify::RecommendedWatcher> {
+        let Origin::Path(path) = &self.origin else {
+            return None;
+        };
+        let hint = self.hint.clone();
+        let tell = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                hint.notify_one();
+            }
+        };
+        let (directory, mode) = watched(Path::new(path));
+        let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
+            watcher.watch(&directory, mode)?;
+            Ok(watcher)
+        });
+        let failed = |error: &notify::Error| {
+            tracing::warn!(%error, "the file system does not tell of changes; the source is read every so often");
+        };
+        watcher.inspect_err(failed).ok()
+    }
+}
+
+/// A mounted ConfigMap changes by a link beside the file being swapped, and an editor may replace the file:
+/// both happen in the directory that holds it.
+fn watched(path: &Path) -> (PathBuf, RecursiveMode) {
+    if path.is_dir() {
+        return (path.to_owned(), RecursiveMode::Recursive);
+    }
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    (
+        parent.unwrap_or(Path::new(".")).to_owned(),
+        RecursiveMode::NonRecursive,
+    )
+}
+
+async fn read_path(path: String) -> Result<Snapshot, SourceError> {
+    let read = tokio::task::spawn_blocking(move || source::read_source(&path));
+    // Reading ends in an error, never in a panic.
+    read.await
+        .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+}
+
+async fn read_git(
+    git: &dyn GitSource,
+    origin: &str,
+    tip: &mut Option<CommitId>,
+) -> Result<Option<Snapshot>, SourceError> {
+    let stands_at = source::find_tip(git, origin).await?;
+    if tip.as_ref() == Some(&stands_at) {
+        return Ok(None);
+    }
+    let snapshot = source::read_commit(git, &stands_at, origin).await?;
+    *tip = Some(stands_at);
+    Ok(Some(snapshot))
+}
+
+fn check(snapshot: &Snapshot, policy: Policy) -> Result<(Platform, Vec<Problem>), String> {
+    let checked =
+        spec::parse(&snapshot.files).and_then(|written| spec::check_under(&written, policy));
+    match checked {
+        Ok(checked) => Ok((checked.platform, checked.warnings)),
+        Err(problems) => Err(problems.to_string()),
+    }
+}
+
+fn tell(error: &SourceError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let told = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    format!("{told}; {}", error.remedy())
+}
+
+fn tell_bad(
+    told: &watch::Sender<Followed>,
+    revision: Option<Revision>,
+    why: String,
+    now: Timestamp,
+) {
+    told.send_if_modified(|followed| {
+        if revision.is_some() {
+            followed.read_at = Some(now);
+        }
+        let is_known = followed
+            .bad
+            .as_ref()
+            .is_some_and(|bad| bad.revision == revision && bad.why == why);
+        if !is_known {
+            followed.bad = Some(Bad {
+                revision,
+                why,
+                since: now,
+            });
+        }
+        !is_known
+    });
+}
+
+/// Many that follow one host do not all ask at once.
+fn jittered(interval: Duration) -> Duration {
+    let dice = rand::rngs::OsRng.try_next_u32().unwrap_or(u32::MAX / 2);
+    interval.mul_f64(0.9 + 0.2 * f64::from(dice) / f64::from(u32::MAX))
+}

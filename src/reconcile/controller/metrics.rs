@@ -1,0 +1,144 @@
+//! How things stand as Prometheus metrics, in the OpenMetrics text form. Pure.
+
+use std::sync::atomic::AtomicU64;
+
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::board::Standing;
+use crate::reconcile::status::Condition;
+
+/// The content type of [`render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InCondition {
+    condition: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WithAction {
+    action: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfChallenge {
+    slug: String,
+}
+
+/// Returns the metrics. Labels have few values: conditions, actions, and the challenges that are there.
+#[must_use]
+pub fn render(standing: &Standing, objects: usize, now: Timestamp) -> String {
+    let mut registry = Registry::with_prefix("platform");
+    add_challenges(&mut registry, standing);
+    add_done(&mut registry, standing);
+    add_ages(&mut registry, standing, now);
+    gauge(
+        &mut registry,
+        "watched_objects",
+        "Objects that are kept in memory",
+        objects as u64,
+    );
+    gauge(
+        &mut registry,
+        "source_refused",
+        "Whether a newer revision of the source cannot be used",
+        u64::from(standing.bad.is_some()),
+    );
+    gauge(
+        &mut registry,
+        "revision_guarded",
+        "Whether a guard of `safety` holds a newer revision",
+        u64::from(!standing.guards.is_empty()),
+    );
+    gauge(
+        &mut registry,
+        "survey_blind",
+        "Whether not everything could be seen",
+        u64::from(standing.blindness.is_some()),
+    );
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => text,
+        // Writing to a string does not fail.
+        Err(std::fmt::Error) => String::new(),
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Gauge::<u64, AtomicU64>::default();
+    gauge.set(value);
+    registry.register(name, help, gauge);
+}
+
+fn add_challenges(registry: &mut Registry, standing: &Standing) {
+    let counts = standing.conditions();
+    let challenges = Family::<InCondition, Gauge<u64, AtomicU64>>::default();
+    for condition in Condition::ALL {
+        let count = counts.get(&condition).copied().unwrap_or(0);
+        challenges
+            .get_or_create(&InCondition {
+                condition: condition.as_str(),
+            })
+            .set(count as u64);
+    }
+    registry.register("challenges", "Challenges by condition", challenges);
+    let ready = Family::<OfChallenge, Gauge<u64, AtomicU64>>::default();
+    for (slug, stands) in &standing.challenges {
+        let is_ready = stands.status.condition == Condition::Ready;
+        ready
+            .get_or_create(&OfChallenge {
+                slug: slug.to_string(),
+            })
+            .set(u64::from(is_ready));
+    }
+    registry.register(
+        "challenge_ready",
+        "Whether a challenge is as declared and ready",
+        ready,
+    );
+}
+
+fn add_done(registry: &mut Registry, standing: &Standing) {
+    let done = &standing.done;
+    let steps = Family::<WithAction, Counter>::default();
+    for (action, count) in [
+        ("create", done.created),
+        ("update", done.updated),
+        ("delete", done.deleted),
+        ("failed", done.failed),
+    ] {
+        steps.get_or_create(&WithAction { action }).inc_by(count);
+    }
+    registry.register("steps", "Steps carried out since the start", steps);
+    let looks = Counter::<u64>::default();
+    looks.inc_by(done.looks);
+    registry.register("looks", "Looks at single challenges since the start", looks);
+}
+
+fn add_ages(registry: &mut Registry, standing: &Standing, now: Timestamp) {
+    let ages = [
+        (
+            "source_age",
+            "Time since the source was read to the end",
+            standing.source_read_at,
+        ),
+        (
+            "survey_age",
+            "Time since everything was surveyed",
+            standing.surveyed_at,
+        ),
+    ];
+    for (name, help, since) in ages {
+        if let Some(since) = since {
+            let gauge = Gauge::<f64, AtomicU64>::default();
+            gauge.set(now.duration_since(since).as_secs_f64());
+            registry.register_with_unit(name, help, Unit::Seconds, gauge);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Health, readiness and metrics over HTTP. Everything is answered from memory.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::board::{Board, Standing};
+use super::metrics;
+use crate::reconcile::live::watched::{WatchState, Watched};
+
+/// What the routes answer from.
+#[derive(Clone)]
+pub struct Views {
+    /// How things stand.
+    pub board: Arc<Board>,
+    /// The local cluster.
+    pub watched: Arc<Watched>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// Returns the routes `/health`, `/ready` and `/metrics`.
+pub fn routes(views: Views) -> Router {
+    Router::new()
+        .route("/health", get(async || Json(json!({"status": "ok"}))))
+        .route("/ready", get(ready))
+        .route("/metrics", get(tell_metrics))
+        .with_state(views)
+}
+
+async fn ready(State(views): State<Views>) -> Response {
+    let standing = views.board.read();
+    let now = (views.clock)();
+    let failing = failing_watches(&views.watched);
+    let is_ready =
+        standing.surveyed_at.is_some() && standing.blindness.is_none() && failing.is_empty();
+    let (code, status) = match is_ready {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    (
+        code,
+        Json(json!({"status": status, "checks": checks(&standing, &failing, now)})),
+    )
+        .into_response()
+}
+
+/// Returns each dependency with its age; reasons that may quote something are for the log and `status`.
+fn checks(standing: &Standing, failing: &[String], now: Timestamp) -> Value {
+    let age = |since: Option<Timestamp>| since.map(|since| now.duration_since(since).as_secs());
+    json!({
+        "source": {
+            "age_seconds": age(standing.source_read_at),
+            "revision": standing.revision.as_ref().map(ToString::to_string),
+            "refused": standing.bad.is_some(),
+            "guards": standing.guards,
+        },
+        "survey": {"age_seconds": age(standing.surveyed_at), "complete": standing.blindness.is_none()},
+        "watches": {"failing": failing},
+    })
+}
+
+fn failing_watches(watched: &Watched) -> Vec<String> {
+    let failing = watched
+        .states()
+        .into_iter()
+        .filter(|(_, state)| matches!(state, WatchState::Failing(_)));
+    failing.map(|((kind, _), _)| kind.to_string()).collect()
+}
+
+async fn tell_metrics(State(views): State<Views>) -> Response {
+    let text = metrics::render(&views.board.read(), views.watched.len(), (views.clock)());
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}

@@ -1,0 +1,311 @@
+//! A cluster whose lists come from memory: each kind that a pass asks for is watched from then on, so that a
+//! pass over an unchanged world sends no request. All else goes to the server.
+//!
+//! Of each object its JSON text is kept, about 2 kB where the parsed value takes 20, and of a Secret the
+//! digests of its values. What this process writes is kept from the answer at once, so that the next pass
+//! does not see the world before its own writes. While a watch does not work its lists go to the server:
+//! what is remembered then is no answer.
+
+mod shelf;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use self::shelf::{Shelf, Touched};
+use crate::edge::cluster::{
+    ClusterError, ClusterRead, ClusterWatch, ClusterWrite, Page, WatchEvent,
+};
+use crate::model::{Kind, ObjectKey, Scope, Slug};
+
+/// How long a list waits for its watch to come up before the server is asked instead.
+const SYNC_LIMIT: Duration = Duration::from_secs(10);
+/// The pause after a failed watch, doubled from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Short, so that drift is seen soon after an API server is back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A watch that failed and then was quiet for so long works again: longer than any call may hang.
+const QUIET_WORKS: Duration = Duration::from_secs(30);
+
+/// A cluster that can be read, written and watched.
+pub trait Watchable: ClusterWrite + ClusterWatch {}
+
+impl<T: ClusterWrite + ClusterWatch> Watchable for T {}
+
+/// A cluster whose lists come from memory.
+pub struct Watched {
+    cluster: Arc<dyn Watchable>,
+    memory: Arc<Memory>,
+    watches: Mutex<JoinSet<()>>,
+}
+
+/// How the watch of one kind stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchState {
+    /// The first list is on its way.
+    Listing,
+    /// Every change is known as it happens.
+    Current,
+    /// The server does not let it, or does not answer.
+    Failing(String),
+}
+
+type Place = (Kind, String);
+
+#[derive(Default)]
+struct Memory {
+    shelves: RwLock<BTreeMap<Place, Arc<Watch>>>,
+    touched: Mutex<BTreeSet<Slug>>,
+    notify: Notify,
+}
+
+struct Watch {
+    state: watch::Sender<WatchState>,
+    shelf: RwLock<Shelf>,
+}
+
+impl Watched {
+    /// Wraps a cluster; nothing is watched before it is listed.
+    #[must_use]
+    pub fn new(cluster: Arc<dyn Watchable>) -> Self {
+        Self {
+            cluster,
+            memory: Arc::default(),
+            watches: Mutex::default(),
+        }
+    }
+
+    /// Waits until something of ours changed that a pass may have to see to, and returns whose it is. What
+    /// controllers report in the meantime is none of it, as long as readiness stays.
+    pub async fn touched(&self) -> BTreeSet<Slug> {
+        loop {
+            let told = self.memory.notify.notified();
+            let touched = std::mem::take(&mut *lock(&self.memory.touched));
+            if !touched.is_empty() {
+                return touched;
+            }
+            told.await;
+        }
+    }
+
+    /// Returns how each watch stands.
+    #[must_use]
+    pub fn states(&self) -> BTreeMap<(Kind, String), WatchState> {
+        let shelves = self.memory.shelves.read();
+        let shelves = shelves.unwrap_or_else(PoisonError::into_inner);
+        let state =
+            |(place, watch): (&Place, &Arc<Watch>)| (place.clone(), watch.state.borrow().clone());
+        shelves.iter().map(state).collect()
+    }
+
+    /// Returns how many objects are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let shelves = self.memory.shelves.read();
+        let shelves = shelves.unwrap_or_else(PoisonError::into_inner);
+        shelves.values().map(|watch| watch.read().len()).sum()
+    }
+
+    /// Tells whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the watch of a kind, begun now if there is none.
+    fn watch(&self, kind: Kind, namespace: &str) -> Arc<Watch> {
+        let place = (kind, namespace.to_owned());
+        let shelves = &self.memory.shelves;
+        if let Some(watch) = shelves
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&place)
+        {
+            return watch.clone();
+        }
+        let mut shelves = shelves.write().unwrap_or_else(PoisonError::into_inner);
+        let begin = || {
+            let watch = Arc::new(Watch {
+                state: watch::Sender::new(WatchState::Listing),
+                shelf: RwLock::default(),
+            });
+            let follow = follow(
+                self.cluster.clone(),
+                place.clone(),
+                watch.clone(),
+                self.memory.clone(),
+            );
+            lock(&self.watches).spawn(follow);
+            watch
+        };
+        shelves.entry(place.clone()).or_insert_with(begin).clone()
+    }
+
+    /// Returns the watch of an object's kind, if that kind is watched there.
+    fn watch_of(&self, key: &ObjectKey) -> Option<Arc<Watch>> {
+        let shelves = self.memory.shelves.read();
+        let shelves = shelves.unwrap_or_else(PoisonError::into_inner);
+        shelves.get(&(key.kind, key.namespace.clone())).cloned()
+    }
+
+    fn keep_answer(&self, key: &ObjectKey, answer: &Value) {
+        if let Some(watch) = self.watch_of(key) {
+            watch.write().keep(key.kind, answer.clone());
+        }
+    }
+}
+
+/// Follows one kind for as long as the process lives.
+async fn follow(cluster: Arc<dyn Watchable>, place: Place, watch: Arc<Watch>, memory: Arc<Memory>) {
+    let mut events = cluster.watch(place.0, &place.1);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let failing = matches!(*watch.state.borrow(), WatchState::Failing(_));
+        let next = match failing {
+            true => tokio::time::timeout(QUIET_WORKS, events.next()).await,
+            false => Ok(events.next().await),
+        };
+        match next {
+            Ok(Some(Ok(event))) => {
+                pause = FIRST_PAUSE;
+                let touched = watch.take(place.0, event);
+                memory.tell(touched);
+            }
+            Ok(Some(Err(error))) => {
+                tracing::warn!(kind = %place.0, namespace = %place.1, %error, "the watch failed; it is begun again");
+                watch
+                    .state
+                    .send_replace(WatchState::Failing(error.to_string()));
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Ok(None) => events = cluster.watch(place.0, &place.1),
+            Err(_) => watch.works_again(),
+        }
+    }
+}
+
+impl Watch {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Shelf> {
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Shelf> {
+        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, kind: Kind, event: WatchEvent) -> Touched {
+        let is_list = matches!(event, WatchEvent::Begun | WatchEvent::Listed(_));
+        let touched = self.write().take(kind, event);
+        if !is_list {
+            self.works_again();
+        }
+        touched
+    }
+
+    /// A shelf that was never complete is none yet, however well its watch works.
+    fn works_again(&self) {
+        if self.read().is_complete() {
+            self.state.send_replace(WatchState::Current);
+        }
+    }
+
+    /// Waits until the shelf can answer; not longer than for a first list, and not while the watch fails.
+    async fn is_current(&self) -> bool {
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| *state != WatchState::Listing);
+        let settled = tokio::time::timeout(SYNC_LIMIT, settled).await;
+        matches!(settled, Ok(Ok(state)) if *state == WatchState::Current)
+    }
+}
+
+impl Memory {
+    fn tell(&self, touched: Touched) {
+        if touched.is_empty() {
+            return;
+        }
+        lock(&self.touched).extend(touched);
+        self.notify.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl ClusterRead for Watched {
+    async fn list(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        scope: &Scope,
+        from: Option<&str>,
+    ) -> Result<Page, ClusterError> {
+        let watch = self.watch(kind, namespace);
+        // A list that the server began, the server ends.
+        let is_ours = from.is_none_or(shelf::is_token);
+        if is_ours && watch.is_current().await {
+            return Ok(watch.read().page(scope, from));
+        }
+        let from = from.filter(|token| !shelf::is_token(token));
+        self.cluster.list(kind, namespace, scope, from).await
+    }
+
+    async fn list_pods(&self, namespace: &str, scope: &Scope) -> Result<Vec<Value>, ClusterError> {
+        self.cluster.list_pods(namespace, scope).await
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+        self.cluster.get(key).await
+    }
+
+    async fn dry_run(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
+        self.cluster.dry_run(key, manifest).await
+    }
+}
+
+#[async_trait]
+impl ClusterWrite for Watched {
+    async fn apply(
+        &self,
+        key: &ObjectKey,
+        manifest: &Value,
+        force: bool,
+    ) -> Result<Value, ClusterError> {
+        let answer = self.cluster.apply(key, manifest, force).await?;
+        self.keep_answer(key, &answer);
+        Ok(answer)
+    }
+
+    async fn patch_json(
+        &self,
+        key: &ObjectKey,
+        operations: &[Value],
+        version: &str,
+    ) -> Result<Value, ClusterError> {
+        let answer = self.cluster.patch_json(key, operations, version).await?;
+        self.keep_answer(key, &answer);
+        Ok(answer)
+    }
+
+    async fn create(&self, key: &ObjectKey, manifest: &Value) -> Result<Value, ClusterError> {
+        let answer = self.cluster.create(key, manifest).await?;
+        self.keep_answer(key, &answer);
+        Ok(answer)
+    }
+
+    async fn delete(&self, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ClusterError> {
+        self.cluster.delete(key, uid, version).await?;
+        if let Some(watch) = self.watch_of(key) {
+            watch.write().forget(&key.name, uid);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! What is remembered of one kind in one namespace. No clock, no task: events in, pages out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use serde_json::Value;
+
+use crate::edge::cluster::{Page, WatchEvent};
+use crate::model::{Kind, Scope, Slug, token};
+use crate::reconcile::live::owned::{Fingerprint, standing};
+use crate::reconcile::live::reduce::{ownership, reduce};
+use crate::reconcile::live::{Observed, Readiness};
+
+/// Objects of one page. Parsed they take ten times their text, and pages cost nothing here.
+const PAGE_SIZE: usize = 100;
+/// What a page token of memory begins with; a server's is base64.
+const TOKEN: &str = "memory:";
+
+/// Whose objects changed in a way that a pass may have to see to.
+pub(super) type Touched = BTreeSet<Slug>;
+
+/// What is remembered of one kind in one namespace.
+#[derive(Default)]
+pub(super) struct Shelf {
+    objects: BTreeMap<String, Kept>,
+    /// The names that the list under way has shown so far.
+    listing: Option<BTreeSet<String>>,
+    is_complete: bool,
+}
+
+/// One object.
+struct Kept {
+    text: Box<str>,
+    uid: Box<str>,
+    version: u64,
+    slug: Option<Slug>,
+    standing: Fingerprint,
+    readiness: Readiness,
+}
+
+/// Tells whether a page token is of memory.
+pub(super) fn is_token(token: &str) -> bool {
+    token.starts_with(TOKEN)
+}
+
+impl Shelf {
+    /// Tells whether it has ever held everything.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Takes one event in and returns whose objects it touched.
+    pub(super) fn take(&mut self, kind: Kind, event: WatchEvent) -> Touched {
+        match event {
+            WatchEvent::Begun => {
+                self.listing = Some(BTreeSet::new());
+                Touched::new()
+            }
+            WatchEvent::Listed(object) | WatchEvent::Applied(object) => self.keep(kind, object),
+            WatchEvent::Complete => self.complete(),
+            WatchEvent::Deleted(object) => {
+                let (name, version) = (name(&object), version(&object));
+                let is_known = |kept: &Kept| kept.version <= version;
+                match self.objects.get(&name).is_some_and(is_known) {
+                    true => self
+                        .objects
+                        .remove(&name)
+                        .and_then(|kept| kept.slug)
+                        .into_iter()
+                        .collect(),
+                    false => Touched::new(),
+                }
+            }
+        }
+    }
+
+    /// Keeps an object unless a later state of it is kept already.
+    pub(super) fn keep(&mut self, kind: Kind, mut object: Value) -> Touched {
+        if kind == Kind::Secret {
+            token::seal(&mut object);
+        }
+        let name = name(&object);
+        if let Some(listing) = &mut self.listing {
+            listing.insert(name.clone());
+        }
+        let new = Kept::new(kind, &object);
+        let old = self.objects.get(&name);
+        if old.is_some_and(|old| old.version >= new.version && old.version > 0) {
+            return Touched::new();
+        }
+        let is_same = |old: &Kept| old.standing == new.standing && old.readiness == new.readiness;
+        let touched = match old {
+            Some(old) if is_same(old) => Touched::new(),
+            old => old
+                .and_then(|old| old.slug.clone())
+                .into_iter()
+                .chain(new.slug.clone())
+                .collect(),
+        };
+        self.objects.insert(name, new);
+        touched
+    }
+
+    /// Drops an object that was deleted, unless its name has a new one by now.
+    pub(super) fn forget(&mut self, name: &str, uid: &str) {
+        if self.objects.get(name).is_some_and(|kept| *kept.uid == *uid) {
+            self.objects.remove(name);
+        }
+    }
+
+    fn complete(&mut self) -> Touched {
+        self.is_complete = true;
+        let Some(listed) = self.listing.take() else {
+            return Touched::new();
+        };
+        let gone: Vec<String> = self
+            .objects
+            .keys()
+            .filter(|name| !listed.contains(*name))
+            .cloned()
+            .collect();
+        gone.iter()
+            .filter_map(|name| self.objects.remove(name)?.slug)
+            .collect()
+    }
+
+    /// Returns a page of the objects in scope, from where the last page ended.
+    pub(super) fn page(&self, scope: &Scope, from: Option<&str>) -> Page {
+        let after = from.and_then(|token| token.strip_prefix(TOKEN));
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.objects.range::<str, _>((start, Bound::Unbounded));
+        let is_in = |(_, kept): &(&String, &Kept)| {
+            kept.slug.as_ref().is_none_or(|slug| scope.contains(slug))
+        };
+        let mut rest = rest.filter(is_in).peekable();
+        let (mut items, mut last) = (Vec::new(), None);
+        while items.len() < PAGE_SIZE
+            && let Some((name, kept)) = rest.next()
+        {
+            // The text was written from a value.
+            items.extend(serde_json::from_str::<Value>(&kept.text));
+            last = Some(name);
+        }
+        let next = rest.peek().and(last).map(|name| format!("{TOKEN}{name}"));
+        Page { items, next }
+    }
+}
+
+impl Kept {
+    fn new(kind: Kind, object: &Value) -> Self {
+        let Observed { uid, readiness, .. } = reduce(kind, object);
+        Self {
+            text: object.to_string().into_boxed_str(),
+            uid: uid.into_boxed_str(),
+            version: version(object),
+            slug: ownership(object).map(|owner| owner.slug),
+            standing: standing(object),
+            readiness,
+        }
+    }
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Versions of one kind are numbers that grow; zero stands for one that is none, which replaces anything.
+fn version(object: &Value) -> u64 {
+    let version = object["metadata"]["resourceVersion"].as_str();
+    version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(name: &str, version: u64, port: u16) -> Value {
+        json!({
+            "metadata": {
+                "name": name, "uid": format!("uid-{name}"), "resourceVersion": version.to_string(),
+                "labels": {
+                    "app.kubernetes.io/managed-by": "platform-network",
+                    "platform.challenge.slug": name,
+                    "platform.component": "challenge",
+                },
+            },
+            "spec": {"ports": [{"port": port}]},
+            "status": {"seen": version},
+        })
+    }
+
+    fn slugs(names: &[&str]) -> Touched {
+        names
+            .iter()
+            .map(|name| Slug::parse(name).unwrap())
+            .collect()
+    }
+
+    fn take(shelf: &mut Shelf, event: WatchEvent) -> Touched {
+        shelf.take(Kind::Service, event)
+    }
+
+    fn names(page: &Page) -> Vec<String> {
+        page.items.iter().map(name).collect()
+    }
+
+    #[test]
+    fn only_what_a_pass_may_have_to_see_to_touches() {
+        let mut shelf = Shelf::default();
+        assert_eq!(
+            take(&mut shelf, WatchEvent::Applied(service("a", 5, 80))),
+            slugs(&["a"])
+        );
+        assert_eq!(
+            take(&mut shelf, WatchEvent::Applied(service("a", 6, 80))),
+            slugs(&[])
+        );
+        assert_eq!(
+            take(&mut shelf, WatchEvent::Applied(service("a", 7, 81))),
+            slugs(&["a"])
+        );
+    }
+
+    #[test]
+    fn a_late_event_does_not_undo_what_is_known() {
+        let mut shelf = Shelf::default();
+        shelf.keep(Kind::Service, service("a", 9, 80));
+        assert_eq!(
+            take(&mut shelf, WatchEvent::Applied(service("a", 8, 81))),
+            slugs(&[])
+        );
+        assert_eq!(
+            take(&mut shelf, WatchEvent::Deleted(service("a", 8, 80))),
+            slugs(&[])
+        );
+        assert_eq!(
+            shelf.page(&Scope::All, None).items[0]["spec"]["ports"][0]["port"],
+            80
+        );
+        assert_eq!(
+            take(&mut shelf, WatchEvent::Deleted(service("a", 10, 80))),
+            slugs(&["a"])
+        );
+        assert_eq!(shelf.len(), 0);
+    }
+
+    #[test]
+    fn a_new_list_drops_what_it_does_not_hold_and_keeps_what_was_written_meanwhile() {
+        let mut shelf = Shelf::default();
+        for name in ["a", "b"] {
+            take(&mut shelf, WatchEvent::Applied(service(name, 5, 80)));
+        }
+        assert!(!shelf.is_complete());
+        take(&mut shelf, WatchEvent::Begun);
+        take(&mut shelf, WatchEvent::Listed(service("a", 5, 80)));
+        shelf.keep(Kind::Service, service("c", 6, 80));
+        assert_eq!(take(&mut shelf, WatchEvent::Complete), slugs(&["b"]));
+        assert!(shelf.is_complete());
+        assert_eq!(names(&shelf.page(&Scope::All, None)), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_deleted_object_is_forgotten_and_its_successor_is_not() {
+        let mut shelf = Shelf::default();
+        shelf.keep(Kind::Service, service("a", 5, 80));
+        shelf.forget("a", "another");
+        assert_eq!(shelf.len(), 1);
+        shelf.forget("a", "uid-a");
+        assert_eq!(shelf.len(), 0);
+    }
+
+    #[test]
+    fn pages_hold_everything_once_and_only_what_is_in_scope() {
+        let mut shelf = Shelf::default();
+        let all: Vec<String> = (0..250).map(|n| format!("c-{n:03}")).collect();
+        for name in &all {
+            shelf.keep(Kind::Service, service(name, 5, 80));
+        }
+        let (mut seen, mut token) = (Vec::new(), None);
+        loop {
+            let page = shelf.page(&Scope::All, token.as_deref());
+            assert!(page.items.len() <= PAGE_SIZE);
+            seen.extend(names(&page));
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, all);
+        let page = shelf.page(&Scope::Only(slugs(&["c-200", "c-007"])), None);
+        assert_eq!(
+            (names(&page), page.next),
+            (vec!["c-007".to_owned(), "c-200".to_owned()], None)
+        );
+    }
+
+    #[test]
+    fn no_value_of_a_secret_is_kept() {
+        let mut shelf = Shelf::default();
+        let secret = json!({"metadata": {"name": "s"}, "data": {"password": "Y2FuYXJ5"}});
+        shelf.keep(Kind::Secret, secret);
+        let page = shelf.page(&Scope::All, None);
+        let kept = page.items[0]["data"]["password"].as_str().unwrap();
+        assert!(kept.starts_with("sha256:"), "{kept}");
+    }
+}
