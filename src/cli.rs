@@ -18,6 +18,7 @@ mod schema;
 mod session;
 mod set;
 mod settings;
+mod signed;
 pub mod status;
 pub mod terminal;
 
@@ -184,6 +185,16 @@ impl Verb {
     }
 }
 
+impl Verb {
+    fn allows_rewind(&self) -> bool {
+        match self {
+            Self::Diff(args) => args.allow_rewind,
+            Self::Apply(args) => args.allow_rewind,
+            _ => false,
+        }
+    }
+}
+
 /// The SOURCE argument.
 #[derive(Args, Clone)]
 pub struct SourceArg {
@@ -237,6 +248,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         config: cli.common.config,
         database_url: cli.common.database_url,
         source: cli.verb.source().and_then(|source| source.source.clone()),
+        allow_rewind: cli.verb.allows_rewind(),
     };
     let settings = match Settings::gather(&flags, environment) {
         Ok(settings) => settings,

@@ -20,6 +20,7 @@ pub mod render;
 pub mod resolve;
 pub mod source;
 pub mod status;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -71,6 +71,8 @@ pub struct Flags {
     pub database_url: Option<Secret<String>>,
     /// The SOURCE argument.
     pub source: Option<String>,
+    /// `--allow-rewind`.
+    pub allow_rewind: bool,
 }
 
 /// Where a setting's value comes from.
@@ -391,6 +393,10 @@ impl Values {
         }
         if let Some(source) = &flags.source {
             self.put(Leaf::new("source", source, Place::Flag("SOURCE")));
+        }
+        if flags.allow_rewind {
+            let place = Place::Flag("--allow-rewind");
+            self.put(Leaf::new("git.allow_rewind", "true", place));
         }
     }
 

@@ -49,6 +49,9 @@ pub struct ApplyArgs {
     /// Go on inside a window of safety.freeze.
     #[arg(long)]
     pub allow_freeze: bool,
+    /// Take a commit that does not descend from the one applied last.
+    #[arg(long)]
+    pub allow_rewind: bool,
     /// Only this challenge; may be repeated.
     #[arg(long, value_name = "SLUG", value_parser = Slug::parse)]
     pub challenge: Vec<Slug>,

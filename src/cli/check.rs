@@ -22,7 +22,7 @@ pub struct CheckArgs {
 /// Problems are this verb's result, so they go where results go.
 pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
     let settings = &context.settings;
-    let snapshot = declaration::read(&settings.source, settings).await?;
+    let snapshot = declaration::read(&settings.source, settings, None).await?;
     let (origin, revision) = (snapshot.origin.clone(), snapshot.revision.clone());
     match declaration::check(&snapshot.files, declaration::policy(&context.settings)) {
         Ok((platform, warnings)) => {

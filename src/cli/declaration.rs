@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::edge::git::{Access, GitAddress, RemoteGit, is_address};
-use crate::reconcile::controller::follow::Origin;
-use crate::reconcile::source::{self, Snapshot};
+use crate::model::CommitId;
+use crate::reconcile::source::{self, GitOrigin, Origin, Snapshot, Trust};
 use crate::settings::Settings;
 use crate::spec::{self, Platform, Policy, Problem, Problems, Severity, SourceFile};
 
@@ -25,8 +25,12 @@ pub struct Declaration {
 ///
 /// # Errors
 /// It cannot be read, or has problems, which are all in the error.
-pub async fn read_from(source: &str, settings: &Settings) -> Result<Declaration, CliError> {
-    let snapshot = read(source, settings).await?;
+pub async fn read_from(
+    source: &str,
+    settings: &Settings,
+    last: Option<&CommitId>,
+) -> Result<Declaration, CliError> {
+    let snapshot = read(source, settings, last).await?;
     match check(&snapshot.files, policy(settings)) {
         Ok((platform, warnings)) => Ok(Declaration {
             snapshot,
@@ -37,14 +41,22 @@ pub async fn read_from(source: &str, settings: &Settings) -> Result<Declaration,
     }
 }
 
-/// Reads a source without looking at what it says.
+/// Reads a source without looking at what it says. Of a git source whose commits have to be signed, those
+/// since `last` are checked; without one the newest.
 ///
 /// # Errors
-/// It cannot be read.
-pub async fn read(source: &str, settings: &Settings) -> Result<Snapshot, CliError> {
+/// It cannot be read, or a commit is refused.
+pub async fn read(
+    source: &str,
+    settings: &Settings,
+    last: Option<&CommitId>,
+) -> Result<Snapshot, CliError> {
     match origin(source, settings)? {
         Origin::Path(path) => Ok(source::read_source(&path)?),
-        Origin::Git(git, origin) => Ok(source::read_tip(git.as_ref(), &origin).await?),
+        Origin::Git(origin) => {
+            let tip = origin.find_tip().await?;
+            Ok(origin.read(last, &tip).await?)
+        }
     }
 }
 
@@ -67,7 +79,16 @@ pub fn origin(source: &str, settings: &Settings) -> Result<Origin, CliError> {
         access(settings),
         source::bounds(),
     );
-    Ok(Origin::Git(Arc::new(git), origin))
+    let trust = settings.git.verifies.then(|| Trust {
+        allowed_signers: settings.git.allowed_signers.clone(),
+        revoked_keys: settings.git.revoked_keys.clone(),
+        allows_rewind: settings.git.allows_rewind,
+    });
+    Ok(Origin::Git(GitOrigin {
+        git: Arc::new(git),
+        shown: origin,
+        trust,
+    }))
 }
 
 /// Stays this program when its file is replaced by a newer one.
@@ -85,6 +106,7 @@ fn access(settings: &Settings) -> Access {
         cache: git.cache,
         scratch: git.scratch,
         timeout: git.timeout,
+        wants_history: git.verifies,
     }
 }
 

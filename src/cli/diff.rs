@@ -25,6 +25,9 @@ pub struct DiffArgs {
     /// Only this challenge; may be repeated.
     #[arg(long, value_name = "SLUG", value_parser = Slug::parse)]
     pub challenge: Vec<Slug>,
+    /// Take a commit that does not descend from the one applied last.
+    #[arg(long)]
+    pub allow_rewind: bool,
     /// Save the plan for `apply --plan`.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::session::{connect, now};
+use super::session::{connect, last_applied_in, now};
 use super::{CliError, Context, Exit, SourceArg, declaration};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::database::{self, Database, DatabaseError};
@@ -83,31 +83,18 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     };
     let serving =
         axum::serve(listener, routes(views)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let (told, followed) = watch::channel(Followed::default());
-    let follower = Follower {
-        origin: declaration::origin(&settings.source, settings)?,
-        policy: declaration::policy(settings),
-        interval: settings.controller.interval,
-        hint: Arc::new(Notify::new()),
-        clock: now,
+    let keeping = async {
+        let kept = keep(context, watched, board, stop.clone()).await;
+        stop.cancel();
+        kept
     };
-    let keeping = keep(context, watched, board, followed, stop.clone());
     context.terminal.note(&format!(
         "following {} for cluster {name}; health, readiness and metrics on http://{}",
         crate::model::address::masked(&settings.source),
         settings.controller.listen
     ));
-    let keeping = async {
-        let kept = keeping.await;
-        stop.cancel();
-        kept
-    };
-    let (signalled, served, (), kept) = tokio::join!(
-        stop_on_signals(&stop),
-        serving.into_future(),
-        follower.follow(told),
-        keeping,
-    );
+    let (signalled, served, kept) =
+        tokio::join!(stop_on_signals(&stop), serving.into_future(), keeping);
     kept?;
     signalled?;
     served.map_err(|error| {
@@ -119,13 +106,48 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Keeps what the first usable declaration says, and every one after it.
+/// Opens the registry, follows the source, and keeps what it says.
 async fn keep(
     context: &Context,
     watched: Arc<Watched>,
     board: Arc<Board>,
-    mut followed: watch::Receiver<Followed>,
     stop: CancellationToken,
+) -> Result<(), CliError> {
+    let settings = &context.settings;
+    let database = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        database = open_database(context) => database?,
+    };
+    let (told, followed) = watch::channel(Followed::default());
+    let follower = Follower {
+        origin: declaration::origin(&settings.source, settings)?,
+        policy: declaration::policy(settings),
+        interval: settings.controller.interval,
+        hint: Arc::new(Notify::new()),
+        last: match settings.git.verifies {
+            true => last_applied_in(database.as_ref()).await?,
+            false => None,
+        },
+        clock: now,
+    };
+    let controller = async {
+        let controlled = control(context, watched, board, database, followed, &stop).await;
+        stop.cancel();
+        controlled
+    };
+    // The follower ends once nobody listens.
+    let (controlled, ()) = tokio::join!(controller, follower.follow(told));
+    controlled
+}
+
+/// Keeps what the first usable declaration says, and every one after it.
+async fn control(
+    context: &Context,
+    watched: Arc<Watched>,
+    board: Arc<Board>,
+    database: Arc<dyn Database>,
+    mut followed: watch::Receiver<Followed>,
+    stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let first = tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -134,10 +156,7 @@ async fn keep(
     let Some(production) = first else {
         return Ok(());
     };
-    let database = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        database = open_database(context, production) => database?,
-    };
+    context.settings.database_url(production)?;
     let local: Arc<dyn ClusterWrite> = watched.clone();
     let edges = Edges {
         clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
@@ -153,7 +172,7 @@ async fn keep(
         actor: format!("{} (controller)", context.settings.actor),
         clock: now,
     });
-    controller.run(stop).await;
+    controller.run(stop.clone()).await;
     database.close().await;
     Ok(())
 }
@@ -176,8 +195,8 @@ async fn first_good(followed: &mut watch::Receiver<Followed>, board: &Board) -> 
 }
 
 /// Opens the registry, for as long as it takes.
-async fn open_database(context: &Context, production: bool) -> Result<Arc<dyn Database>, CliError> {
-    let url = context.settings.database_url(production)?;
+async fn open_database(context: &Context) -> Result<Arc<dyn Database>, CliError> {
+    let url = context.settings.database_url(false)?;
     loop {
         match database::open_and_migrate(url).await {
             Ok(database) => return Ok(database),

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::declaration::{self, Declaration};
-use super::{CliError, Context, Kind};
+use super::{CliError, Context, Kind, signed};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
-use crate::edge::database::{self, Opened};
+use crate::edge::database::{self, Database, Opened};
+use crate::edge::git::is_address;
 use crate::edge::images::HttpRegistry;
-use crate::model::{ClusterName, Scope, Slug};
+use crate::model::{ClusterName, CommitId, Scope, Slug};
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
@@ -48,7 +49,8 @@ impl Session {
         source: &str,
         only: &[Slug],
     ) -> Result<Self, CliError> {
-        let declaration = declaration::read_from(source, &context.settings).await?;
+        let last = last_applied(context, source).await?;
+        let declaration = declaration::read_from(source, &context.settings, last.as_ref()).await?;
         for warning in &declaration.warnings {
             context.terminal.note(&warning.to_string());
         }
@@ -157,6 +159,40 @@ pub async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
         })
 }
 
+/// Returns the commit applied last, where commits have to be signed from there on. Not knowing it is an error:
+/// taking it for none would let unsigned commits pass.
+async fn last_applied(context: &Context, source: &str) -> Result<Option<CommitId>, CliError> {
+    if !context.settings.git.verifies || !is_address(source) {
+        return Ok(None);
+    }
+    match open_registry(context, false).await? {
+        Registry::Ready(database) => {
+            let last = last_applied_in(database.as_ref()).await;
+            database.close().await;
+            last
+        }
+        Registry::Absent => Ok(None),
+        Registry::Unknown(why) => Err(unknown_commit(&why.to_string())),
+    }
+}
+
+/// Returns the commit that a registry says was applied last.
+///
+/// # Errors
+/// It does not say.
+pub async fn last_applied_in(database: &dyn Database) -> Result<Option<CommitId>, CliError> {
+    /// Passes that are looked through for one from git.
+    const PASSES: u32 = 1_000;
+    let passes = database.passes(PASSES, None).await;
+    let passes = passes.map_err(|error| unknown_commit(&error.to_string()))?;
+    Ok(signed::last_applied(&passes))
+}
+
+fn unknown_commit(why: &str) -> CliError {
+    CliError::dependency(format!("the commit applied last is not known: {why}"))
+        .hint("signatures are checked from there on, so nothing is read without it")
+}
+
 /// Opens the registry for reading: present, absent, or unknown.
 async fn open_registry(context: &Context, production: bool) -> Result<Registry, CliError> {
     let url = context.settings.database_url(production)?;
@@ -185,7 +221,7 @@ pub fn read_saved(path: &Path) -> Result<Vec<u8>, CliError> {
 /// Returns the directory-independent form of a source, so that a saved plan can be applied from elsewhere.
 #[must_use]
 pub fn absolute(source: &str) -> String {
-    if crate::edge::git::is_address(source) {
+    if is_address(source) {
         return source.to_owned();
     }
     std::path::absolute(source)

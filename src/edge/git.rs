@@ -22,7 +22,7 @@ pub use address::{GitAddress, is_address};
 pub use error::GitError;
 pub use remote::RemoteGit;
 
-use crate::model::revision::Commit;
+use crate::model::revision::{Commit, RawCommit};
 use crate::model::{CommitId, Secret};
 
 /// What a process asks of a git source. Every call has a time limit and bounds on what it takes in.
@@ -41,6 +41,17 @@ pub trait GitSource: Send + Sync {
     /// As [`Self::tip`]; also a commit that goes over a bound, or holds a link, a submodule or a name that
     /// could hide part of a declaration. A commit is read whole or not at all.
     async fn snapshot(&self, commit: &CommitId) -> Result<GitSnapshot, GitError>;
+
+    /// Returns the commits that `new` has and `old` has not, for their signatures to be checked. `new` is
+    /// fetched where it is not there yet, and is always among them.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`]; also more commits than are looked at.
+    async fn commits_between(
+        &self,
+        old: Option<&CommitId>,
+        new: &CommitId,
+    ) -> Result<History, GitError>;
 }
 
 /// What a commit holds at the path of a source.
@@ -50,6 +61,15 @@ pub struct GitSnapshot {
     pub commit: Commit,
     /// `platform.yaml` first, then by name.
     pub files: Vec<GitFile>,
+}
+
+/// Commits for their signatures to be checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The commits; the new one alone where the old one is not below it.
+    pub commits: Vec<RawCommit>,
+    /// Whether the old one is below the new one, or is it. True without an old one.
+    pub contains_old: bool,
 }
 
 /// A file of a commit.
@@ -98,4 +118,6 @@ pub struct Access {
     pub scratch: PathBuf,
     /// How long one question may take.
     pub timeout: Duration,
+    /// Whether all history is fetched, as [`GitSource::commits_between`] needs it, or the newest commit alone.
+    pub wants_history: bool,
 }

@@ -62,6 +62,15 @@ impl TryFrom<String> for CommitId {
     }
 }
 
+/// A commit object as git keeps it, for whoever checks signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawCommit {
+    /// Its name.
+    pub id: CommitId,
+    /// Its bytes, without git's own header.
+    pub bytes: Vec<u8>,
+}
+
 impl Revision {
     /// Returns the short form: seven digits of the commit, or of the content digest.
     #[must_use]

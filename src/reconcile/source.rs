@@ -1,11 +1,16 @@
 //! Where a declaration comes from: a file, a directory or a git commit, read whole, within bounds, and given a
 //! revision.
 
+mod signed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+pub use signed::{Distrust, Trust};
 
 use crate::edge::files::{self, FileError, Links};
 use crate::edge::git::{self, Bounds, GitError, GitSource};
@@ -81,6 +86,15 @@ pub enum SourceError {
         #[source]
         source: FileError,
     },
+    /// A commit is not to be trusted.
+    #[error("{name} cannot be trusted")]
+    Distrust {
+        /// The source.
+        name: String,
+        /// Why not.
+        #[source]
+        source: Distrust,
+    },
     /// A directory could not be listed.
     #[error("cannot list {name}")]
     List {
@@ -108,6 +122,7 @@ impl SourceError {
             Self::TooLarge(_) | Self::TooMany(_) | Self::TooDeep(_) => {
                 "name the directory that holds only the declaration, not one above it"
             }
+            Self::Distrust { source, .. } => source.remedy(),
             Self::Name(_) => "rename it",
             Self::File {
                 source: FileError::Link,
@@ -167,12 +182,62 @@ pub fn bounds() -> Bounds {
     }
 }
 
+/// Where a declaration comes from.
+pub enum Origin {
+    /// A file or directory.
+    Path(String),
+    /// A git source.
+    Git(GitOrigin),
+}
+
+/// A git source with what its commits have to prove.
+pub struct GitOrigin {
+    /// The repository.
+    pub git: Arc<dyn GitSource>,
+    /// Its address as shown.
+    pub shown: String,
+    /// Who has to have signed; nobody when absent.
+    pub trust: Option<Trust>,
+}
+
+impl GitOrigin {
+    /// Returns the commit that the source stands at: one small request.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn find_tip(&self) -> Result<CommitId, SourceError> {
+        self.git
+            .tip()
+            .await
+            .map_err(|source| failed(&self.shown, source))
+    }
+
+    /// Reads a commit, once those since `last`, the one applied last, are checked; without one it alone is.
+    ///
+    /// # Errors
+    /// As [`read_commit`]; also a commit that is not to be trusted.
+    pub async fn read(
+        &self,
+        last: Option<&CommitId>,
+        tip: &CommitId,
+    ) -> Result<Snapshot, SourceError> {
+        if let Some(trust) = &self.trust {
+            let checked = signed::check(self.git.as_ref(), trust, (last, tip)).await;
+            checked.map_err(|source| SourceError::Distrust {
+                name: self.shown.clone(),
+                source,
+            })?;
+        }
+        read_commit(self.git.as_ref(), tip, &self.shown).await
+    }
+}
+
 /// Reads one commit of a git source. `origin` is its address as shown. A file is named by its path in the
 /// repository; the content digest is that of a directory with the same files.
 ///
 /// # Errors
 /// What git says; a commit is read whole or not at all.
-pub async fn read_commit(
+async fn read_commit(
     git: &dyn GitSource,
     commit: &CommitId,
     origin: &str,
@@ -191,23 +256,6 @@ pub async fn read_commit(
         files,
         origin: origin.to_owned(),
     })
-}
-
-/// Reads the commit that a git source stands at.
-///
-/// # Errors
-/// As [`read_commit`].
-pub async fn read_tip(git: &dyn GitSource, origin: &str) -> Result<Snapshot, SourceError> {
-    let tip = find_tip(git, origin).await?;
-    read_commit(git, &tip, origin).await
-}
-
-/// Asks which commit a git source stands at: one small request.
-///
-/// # Errors
-/// What git says.
-pub async fn find_tip(git: &dyn GitSource, origin: &str) -> Result<CommitId, SourceError> {
-    git.tip().await.map_err(|source| failed(origin, source))
 }
 
 fn failed(origin: &str, source: GitError) -> SourceError {

@@ -27,6 +27,14 @@ pub struct GitSettings {
     pub scratch: PathBuf,
     /// How long one question may take.
     pub timeout: Duration,
+    /// Whether every commit must be signed.
+    pub verifies: bool,
+    /// Who may sign.
+    pub allowed_signers: Option<PathBuf>,
+    /// Keys that may not.
+    pub revoked_keys: Option<PathBuf>,
+    /// Whether a commit is taken that does not descend from the one applied last.
+    pub allows_rewind: bool,
 }
 
 impl GitSettings {
@@ -42,6 +50,10 @@ impl GitSettings {
             cache: path("git.cache")?,
             scratch: PathBuf::from("/tmp"),
             timeout: values.seconds("git.timeout_seconds")?,
+            verifies: verifies(values)?,
+            allowed_signers: path("git.allowed_signers")?,
+            revoked_keys: path("git.revoked_keys")?,
+            allows_rewind: values.flag("git.allow_rewind")?,
         })
     }
 
@@ -61,5 +73,14 @@ impl GitSettings {
             let hosts = home.map(|home| home.join(".ssh/known_hosts"));
             self.known_hosts = hosts.filter(|hosts| hosts.exists());
         }
+    }
+}
+
+/// Anything but `off` and `signed` is refused: a typing error must not turn the check off.
+fn verifies(values: &Values) -> Result<bool, SettingsError> {
+    match values.text("git.verify")?.unwrap_or_default().as_str() {
+        "off" => Ok(false),
+        "signed" => Ok(true),
+        _ => Err(values.refuse("git.verify", "off or signed")),
     }
 }

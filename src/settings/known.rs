@@ -44,6 +44,18 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "prod, production and staging turn the production policy on",
     },
     Known {
+        path: "git.allow_rewind",
+        default: Some("false"),
+        shown: Shown::AsItIs,
+        purpose: "take a commit that does not descend from the one applied last",
+    },
+    Known {
+        path: "git.allowed_signers",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "who may sign commits: a file as ssh-keygen has it",
+    },
+    Known {
         path: "git.ca_file",
         default: None,
         shown: Shown::AsItIs,
@@ -74,6 +86,12 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "a file that holds it",
     },
     Known {
+        path: "git.revoked_keys",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "public keys that may not sign whatever git.allowed_signers says, one a line",
+    },
+    Known {
         path: "git.ssh_key",
         default: None,
         shown: Shown::AsItIs,
@@ -90,6 +108,12 @@ pub(super) const KNOWN: &[Known] = &[
         default: None,
         shown: Shown::AsItIs,
         purpose: "the user for git over HTTPS; any will do where the password is a token",
+    },
+    Known {
+        path: "git.verify",
+        default: Some("off"),
+        shown: Shown::AsItIs,
+        purpose: "signed: take only commits that somebody in git.allowed_signers has signed",
     },
     Known {
         path: "kubernetes.in_cluster",

@@ -68,6 +68,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
         database_url: Some(Secret::new("postgres://flag/p".to_owned())),
         source: Some("here".to_owned()),
         config: None,
+        allow_rewind: false,
     };
     let flagged = Settings::gather(&flags, &environment(&both)).unwrap();
     assert_eq!(flagged.database_shown(), "postgres://flag/p");

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod servers;
+mod signed;
 mod transports;
 
 use crate::support::git::Repo;

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::address::Reference;
 use super::wire::{Answer, Ask, MAX_ANSWER, Question, Told};
-use super::{Access, Bounds, GitAddress, GitError, GitSnapshot, GitSource};
+use super::{Access, Bounds, GitAddress, GitError, GitSnapshot, GitSource, History};
 use crate::model::CommitId;
 
 /// The verb of this program that is the worker.
@@ -68,6 +68,7 @@ impl RemoteGit {
             known_hosts: access.known_hosts.as_deref().map(absolute),
             folder: folder.path.clone(),
             seconds: access.timeout.as_secs(),
+            wants_history: access.wants_history,
         };
         serde_json::to_vec(&question).map_err(|error| local("the question", &error))
     }
@@ -119,15 +120,30 @@ impl GitSource for RemoteGit {
         }
         match self.ask(Ask::Tip).await? {
             Told::Tip(id) => Ok(id),
-            Told::Snapshot(_) => Err(self.confused()),
+            Told::Snapshot(_) | Told::Between(_) => Err(self.confused()),
         }
     }
 
     async fn snapshot(&self, commit: &CommitId) -> Result<GitSnapshot, GitError> {
-        let (commit, bounds) = (commit.clone(), self.bounds);
-        match self.ask(Ask::Snapshot { commit, bounds }).await? {
-            Told::Snapshot(snapshot) => Ok(snapshot),
-            Told::Tip(_) => Err(self.confused()),
+        let ask = Ask::Snapshot {
+            commit: commit.clone(),
+            bounds: self.bounds,
+        };
+        match self.ask(ask).await? {
+            Told::Snapshot(snapshot) if snapshot.commit.id == commit.as_str() => Ok(snapshot),
+            Told::Snapshot(_) | Told::Tip(_) | Told::Between(_) => Err(self.confused()),
+        }
+    }
+
+    async fn commits_between(
+        &self,
+        old: Option<&CommitId>,
+        new: &CommitId,
+    ) -> Result<History, GitError> {
+        let (old, new) = (old.cloned(), new.clone());
+        match self.ask(Ask::Between { old, new }).await? {
+            Told::Between(history) => Ok(history),
+            Told::Tip(_) | Told::Snapshot(_) => Err(self.confused()),
         }
     }
 }

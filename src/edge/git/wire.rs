@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, GitError, GitSnapshot};
+use super::{Bounds, GitError, GitSnapshot, History};
 use crate::model::CommitId;
 
 /// The most bytes of an answer: the files of a source in base64, and their names.
@@ -31,6 +31,8 @@ pub struct Question {
     pub folder: PathBuf,
     /// How long the answer may take.
     pub seconds: u64,
+    /// Whether all history is fetched.
+    pub wants_history: bool,
 }
 
 /// What is asked.
@@ -45,6 +47,13 @@ pub enum Ask {
         /// The most it may hold.
         bounds: Bounds,
     },
+    /// The commits between two.
+    Between {
+        /// The one below.
+        old: Option<CommitId>,
+        /// The one above.
+        new: CommitId,
+    },
 }
 
 /// What is answered.
@@ -54,6 +63,8 @@ pub enum Told {
     Tip(CommitId),
     /// What the commit holds.
     Snapshot(GitSnapshot),
+    /// The commits.
+    Between(History),
 }
 
 /// The whole answer.

@@ -3,6 +3,7 @@
 //! Whatever a server or a pack does happens here: memory, disk and computing are bounded for the whole
 //! process before the first byte arrives, and the parent ends it when time is over.
 
+mod history;
 mod limits;
 mod store;
 mod transport;
@@ -50,44 +51,77 @@ fn answer_question(question: &Question) -> Answer {
 }
 
 fn ask(question: &Question, address: &GitAddress, transport: &Transport, store: &Store) -> Answer {
-    let repository = store.open()?;
-    let told = match &question.ask {
-        Ask::Tip => transport.tip(&repository).map(Told::Tip),
-        Ask::Snapshot { commit, bounds } => {
-            snapshot(&repository, address, transport, commit, bounds).map(Told::Snapshot)
-        }
-    };
+    let mut repository = store.open()?;
+    if question.wants_history && repository.is_shallow() {
+        drop(repository);
+        store.drop_repository()?;
+        repository = store.open()?;
+    }
+    let told = told(question, address, transport, &repository);
     // The mark of an unfinished question stays behind only when the process is ended.
     store.finish()?;
     told
 }
 
-fn snapshot(
+fn told(
+    question: &Question,
+    address: &GitAddress,
+    transport: &Transport,
+    repository: &Repository,
+) -> Answer {
+    match &question.ask {
+        Ask::Tip => transport.tip(repository).map(Told::Tip),
+        Ask::Snapshot { commit, bounds } => {
+            let id = have(repository, address, transport, commit)?;
+            snapshot(repository, &address.path, id, bounds).map(Told::Snapshot)
+        }
+        Ask::Between { old, new } => {
+            let new = have(repository, address, transport, new)?;
+            let old = old.as_ref().map(parse).transpose()?;
+            history::between(repository, old, new).map(Told::Between)
+        }
+    }
+}
+
+/// Makes sure that a commit is there.
+fn have(
     repository: &Repository,
     address: &GitAddress,
     transport: &Transport,
     commit: &CommitId,
-    bounds: &Bounds,
-) -> Result<GitSnapshot, GitError> {
-    let id = Oid::from_str(commit.as_str()).map_err(|error| damaged(&error))?;
+) -> Result<Oid, GitError> {
+    let id = parse(commit)?;
     if !holds(repository, id)? {
         let is_pinned = matches!(address.reference, Reference::Commit(_));
         transport.fetch(repository, id, is_pinned)?;
     }
-    if !holds(repository, id)? {
-        return Err(GitError::NoCommit {
+    match holds(repository, id)? {
+        true => Ok(id),
+        false => Err(GitError::NoCommit {
             commit: commit.to_string(),
-        });
+        }),
     }
+}
+
+fn parse(commit: &CommitId) -> Result<Oid, GitError> {
+    Oid::from_str(commit.as_str()).map_err(|error| damaged(&error))
+}
+
+fn snapshot(
+    repository: &Repository,
+    path: &str,
+    id: Oid,
+    bounds: &Bounds,
+) -> Result<GitSnapshot, GitError> {
     let found = repository
         .find_commit(id)
         .map_err(|error| damaged(&error))?;
-    let subject = String::from_utf8_lossy(found.summary_bytes().unwrap_or_default()).into_owned();
-    let files = tree::read(repository, found.tree_id(), &address.path, bounds)?;
+    let subject = found.summary_bytes().unwrap_or_default();
+    let files = tree::read(repository, found.tree_id(), path, bounds)?;
     Ok(GitSnapshot {
         commit: Commit {
-            id: commit.to_string(),
-            subject: printable(&subject, MAX_SUBJECT),
+            id: id.to_string(),
+            subject: printable(&String::from_utf8_lossy(subject), MAX_SUBJECT),
         },
         files,
     })

@@ -10,21 +10,12 @@ use notify::{RecursiveMode, Watcher as _};
 use rand::TryRngCore as _;
 use tokio::sync::{Notify, watch};
 
-use crate::edge::git::GitSource;
 use crate::model::{CommitId, Revision};
-use crate::reconcile::source::{self, Snapshot, SourceError};
+use crate::reconcile::source::{self, GitOrigin, Origin, Snapshot, SourceError};
 use crate::spec::{self, Platform, Policy, Problem};
 
 /// How long files are left to settle: an editor writes in several steps.
 const SETTLE: Duration = Duration::from_millis(50);
-
-/// Where a declaration is followed.
-pub enum Origin {
-    /// A file or directory.
-    Path(String),
-    /// A git source, and its address as shown.
-    Git(Arc<dyn GitSource>, String),
-}
 
 /// A declaration that passed every check.
 pub struct Declared {
@@ -68,17 +59,30 @@ pub struct Follower {
     pub interval: Duration,
     /// Where it is told that the source may have changed.
     pub hint: Arc<Notify>,
+    /// The commit applied last, where the check of signatures begins.
+    pub last: Option<CommitId>,
     /// The clock.
     pub clock: fn() -> Timestamp,
+}
+
+/// What was seen of a git source.
+struct Seen {
+    /// The commit it stood at when it was read.
+    tip: Option<CommitId>,
+    /// The newest one that was taken.
+    last: Option<CommitId>,
 }
 
 impl Follower {
     /// Follows the source for as long as somebody listens.
     pub async fn follow(self, told: watch::Sender<Followed>) {
         let _watcher = self.watch_files();
-        let mut tip = None;
+        let mut seen = Seen {
+            tip: None,
+            last: self.last.clone(),
+        };
         while !told.is_closed() {
-            self.look(&mut tip, &told).await;
+            self.look(&mut seen, &told).await;
             tokio::select! {
                 () = tokio::time::sleep(jittered(self.interval)) => {}
                 () = self.hint.notified() => tokio::time::sleep(SETTLE).await,
@@ -88,10 +92,10 @@ impl Follower {
     }
 
     /// Reads the source if it stands elsewhere than at the last look, and tells what came of it.
-    async fn look(&self, tip: &mut Option<CommitId>, told: &watch::Sender<Followed>) {
+    async fn look(&self, seen: &mut Seen, told: &watch::Sender<Followed>) {
         let read = match &self.origin {
             Origin::Path(path) => read_path(path.clone()).await.map(Some),
-            Origin::Git(git, origin) => read_git(git.as_ref(), origin, tip).await,
+            Origin::Git(origin) => read_git(origin, seen).await,
         };
         let now = (self.clock)();
         match read {
@@ -109,10 +113,13 @@ impl Follower {
                     had_no_answer
                 });
             }
-            Ok(Some(snapshot)) => self.take(snapshot, now, told),
+            Ok(Some(snapshot)) => {
+                self.take(snapshot, now, told);
+                seen.take(&told.borrow());
+            }
             Err(error) => {
                 // The next look reads it again, whatever it stands at.
-                *tip = None;
+                seen.tip = None;
                 tell_bad(told, None, tell(&error), now);
             }
         }
@@ -172,6 +179,17 @@ impl Follower {
     }
 }
 
+impl Seen {
+    /// The next check of signatures begins with what was taken.
+    fn take(&mut self, followed: &Followed) {
+        let good = followed.good.as_ref();
+        let commit = good.and_then(|good| good.snapshot.revision.commit.as_ref());
+        if let Some(commit) = commit.and_then(|commit| CommitId::parse(&commit.id)) {
+            self.last = Some(commit);
+        }
+    }
+}
+
 /// A mounted ConfigMap changes by a link beside the file being swapped, and an editor may replace the file:
 /// both happen in the directory that holds it.
 fn watched(path: &Path) -> (PathBuf, RecursiveMode) {
@@ -194,17 +212,13 @@ async fn read_path(path: String) -> Result<Snapshot, SourceError> {
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
-async fn read_git(
-    git: &dyn GitSource,
-    origin: &str,
-    tip: &mut Option<CommitId>,
-) -> Result<Option<Snapshot>, SourceError> {
-    let stands_at = source::find_tip(git, origin).await?;
-    if tip.as_ref() == Some(&stands_at) {
+async fn read_git(origin: &GitOrigin, seen: &mut Seen) -> Result<Option<Snapshot>, SourceError> {
+    let tip = origin.find_tip().await?;
+    if seen.tip.as_ref() == Some(&tip) {
         return Ok(None);
     }
-    let snapshot = source::read_commit(git, &stands_at, origin).await?;
-    *tip = Some(stands_at);
+    let snapshot = origin.read(seen.last.as_ref(), &tip).await?;
+    seen.tip = Some(tip);
     Ok(Some(snapshot))
 }
 

@@ -144,6 +144,11 @@ pub const PARTS: &[Part] = &[
         &["model", "spec", "edge::files", "edge::git"],
         &["sha2", "hex"],
     ),
+    pure(
+        "reconcile::verify",
+        &["model"],
+        &["sha1", "hex", "jiff", "ssh_key"],
+    ),
     doing(
         "reconcile::resolve",
         &["model", "spec", "edge::images"],
@@ -284,6 +289,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::render",
             "reconcile::source",
             "reconcile::status",
+            "reconcile::verify",
             "settings",
         ],
         &[

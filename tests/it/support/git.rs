@@ -307,8 +307,10 @@ fn answer(
         }
         Conduct::Say(bytes, is_endless) => {
             stream.write_all(bytes)?;
-            while *is_endless {
-                stream.write_all(bytes)?;
+            if *is_endless {
+                loop {
+                    stream.write_all(bytes)?;
+                }
             }
         }
         Conduct::Pack(commit, pack) => {
@@ -484,9 +486,10 @@ impl Sshd {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let sshd = Self { port, child };
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { port, child };
+                return sshd;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
@@ -508,7 +511,8 @@ impl Drop for Sshd {
     }
 }
 
-fn make_key(path: &Path) {
+/// Makes an SSH key without a passphrase.
+pub fn make_key(path: &Path) {
     let mut command = Command::new("ssh-keygen");
     command
         .args(["-q", "-t", "ed25519", "-N", "", "-f"])

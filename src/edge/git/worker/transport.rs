@@ -29,6 +29,7 @@ pub(super) struct Transport {
     username: String,
     password: Option<String>,
     ssh_key: Option<PathBuf>,
+    wants_history: bool,
     seen: Seen,
 }
 
@@ -60,6 +61,7 @@ impl Transport {
             username: question.username.clone().unwrap_or("git".to_owned()),
             password: password.filter(|password| !password.is_empty()),
             ssh_key: question.ssh_key.clone(),
+            wants_history: question.wants_history,
             seen: Seen::default(),
         })
     }
@@ -127,7 +129,8 @@ impl Transport {
             .follow_redirects(RemoteRedirect::None)
             .download_tags(AutotagOption::None)
             .update_fetchhead(false);
-        if self.address.transport != address::Transport::File && specs.len() == 1 {
+        let is_local = self.address.transport == address::Transport::File;
+        if !is_local && !self.wants_history && specs.len() == 1 {
             options.depth(1);
         }
         let mut remote = repository

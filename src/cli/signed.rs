@@ -1,0 +1,14 @@
+//! Which commit was applied last: where the check of signatures begins.
+
+use crate::model::CommitId;
+use crate::model::pass::{PassOutcome, PassSummary};
+
+/// Returns the commit applied last: of the newest pass from git that wrote something or had nothing to write.
+pub fn last_applied(passes: &[PassSummary]) -> Option<CommitId> {
+    let is_applied = |pass: &&PassSummary| match pass.outcome {
+        PassOutcome::Converged | PassOutcome::Changed | PassOutcome::Partial => true,
+        PassOutcome::Failed | PassOutcome::Refused => false,
+    };
+    let commit = |pass: &PassSummary| CommitId::parse(&pass.revision.commit.as_ref()?.id);
+    passes.iter().filter(is_applied).find_map(commit)
+}

@@ -1,0 +1,129 @@
+//! Signed commits, through the program: what `git commit -S` makes is taken, all else is not.
+
+use std::path::Path;
+
+use super::{GOOD, declared};
+use crate::support::git::Repo;
+use crate::support::world::World;
+
+/// Makes a key and has git sign with it from now on; returns the file of those who may sign.
+fn signing(repo: &Repo) -> std::path::PathBuf {
+    let key = repo.beside("signer");
+    crate::support::git::make_key(&key);
+    repo.git(&["config", "gpg.format", "ssh"]);
+    repo.git(&["config", "user.signingkey", key.to_str().unwrap()]);
+    repo.git(&["config", "commit.gpgsign", "true"]);
+    let public = std::fs::read_to_string(repo.beside("signer.pub")).unwrap();
+    let allowed = repo.beside("allowed");
+    std::fs::write(
+        &allowed,
+        format!("author@example.org namespaces=\"git\" {public}"),
+    )
+    .unwrap();
+    allowed
+}
+
+fn variables(allowed: &Path) -> [(&'static str, &str); 2] {
+    [
+        ("PLATFORM_GIT__VERIFY", "signed"),
+        ("PLATFORM_GIT__ALLOWED_SIGNERS", allowed.to_str().unwrap()),
+    ]
+}
+
+#[test]
+fn the_newest_commit_has_to_be_signed_by_somebody_who_may() {
+    let repo = declared();
+    let address = repo.address();
+    let unset = [("PLATFORM_GIT__VERIFY", "signed")];
+    repo.check(&address, &unset)
+        .expect(2, "nobody is allowed to sign");
+    repo.check(&address, &[("PLATFORM_GIT__VERIFY", "singed")])
+        .expect(2, "off or signed");
+    let allowed = signing(&repo);
+    repo.check(&address, &variables(&allowed))
+        .expect(2, "it is not signed");
+    repo.commit("a signed one");
+    repo.check(&address, &variables(&allowed))
+        .expect(0, "is valid");
+    // A tag's signature says nothing of the commit.
+    repo.git(&["config", "commit.gpgsign", "false"]);
+    repo.commit("an unsigned one");
+    repo.git(&["tag", "-s", "v1", "-m", "signed"]);
+    repo.check(&format!("{address}#v1"), &variables(&allowed))
+        .expect(2, "it is not signed");
+    std::fs::write(&allowed, "# nobody\n").unwrap();
+    repo.check(&address, &variables(&allowed))
+        .expect(2, "allows nobody");
+    std::fs::write(&allowed, "* cert-authority ssh-ed25519 x\n").unwrap();
+    repo.check(&address, &variables(&allowed))
+        .expect(2, "line 1");
+}
+
+#[test]
+fn a_signed_commit_put_in_the_place_of_an_unsigned_one_changes_nothing() {
+    let repo = declared();
+    let unsigned = repo.commit("unsigned");
+    let allowed = signing(&repo);
+    repo.write("platform.yaml", &GOOD.replace("# ", "#  "));
+    let signed = repo.commit("signed");
+    repo.git(&["reset", "-q", "--hard", &unsigned]);
+    repo.git(&["replace", &unsigned, &signed]);
+    repo.check(&repo.address(), &variables(&allowed))
+        .expect(2, "it is not signed");
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn every_commit_since_the_last_apply_counts_and_none_is_taken_back() {
+    let mut world = World::new().await;
+    let repo = Repo::of(&[("platform.yaml", &world.yaml(&[]))]);
+    let allowed = signing(&repo);
+    let first = repo.commit("the first signed");
+    for (name, value) in variables(&allowed) {
+        world.set(name, value);
+    }
+    world.set("PLATFORM_SOURCE", &repo.address());
+    let apply = ["apply", "--yes", "--no-wait"];
+    world.run(&apply).await.expect(0);
+    let history = world.run(&["history"]).await.expect(0);
+    assert!(history.stdout.contains(&first[..7]), "{history}");
+
+    repo.git(&["config", "commit.gpgsign", "false"]);
+    let unsigned = repo.commit("unsigned, below");
+    repo.git(&["config", "commit.gpgsign", "true"]);
+    repo.commit("signed, above");
+    let refused = world.run(&["diff"]).await.expect(2);
+    assert!(refused.stderr.contains(&unsigned), "{refused}");
+    world.run(&apply).await.expect(2);
+
+    // A side branch that was merged counts as well, however well its merge is signed.
+    repo.git(&["reset", "-q", "--hard", &first]);
+    repo.git(&["checkout", "-q", "-b", "side"]);
+    repo.git(&["config", "commit.gpgsign", "false"]);
+    let unsigned = repo.commit("unsigned, beside");
+    repo.git(&["config", "commit.gpgsign", "true"]);
+    repo.git(&["checkout", "-q", "main"]);
+    repo.commit("signed");
+    repo.git(&["merge", "-q", "--no-ff", "-m", "a signed merge", "side"]);
+    let refused = world.run(&apply).await.expect(2);
+    assert!(refused.stderr.contains(&unsigned), "{refused}");
+
+    // Back at the first, then one further, which is taken; and back again, which is not.
+    repo.git(&["reset", "-q", "--hard", &first]);
+    repo.commit("signed, and applied");
+    world.run(&apply).await.expect(0);
+    repo.git(&["reset", "-q", "--hard", &first]);
+    let refused = world.run(&apply).await.expect(2);
+    assert!(refused.stderr.contains("does not descend"), "{refused}");
+    repo.git(&["checkout", "-q", "--orphan", "new"]);
+    repo.commit("another root");
+    repo.git(&["branch", "-q", "-f", "main", "new"]);
+    repo.git(&["checkout", "-q", "main"]);
+    let refused = world.run(&apply).await.expect(2);
+    assert!(refused.stderr.contains("does not descend"), "{refused}");
+    world
+        .run(&["apply", "--yes", "--no-wait", "--allow-rewind"])
+        .await
+        .expect(0);
+    world.run(&apply).await.expect(0);
+}
