@@ -283,7 +283,7 @@ mod tests {
             "http://h/r",
             "http://127.0.0.1.example/r",
             "git://h/r",
-            "ext::sh -c canary://",
+            "ext::sh -c x://",
             "ftp://h/r",
             "file://h/r",
             "https://h",

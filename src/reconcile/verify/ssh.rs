@@ -1,6 +1,6 @@
 //! Signatures by SSH keys, and who may make them: the `allowed_signers` file of ssh-keygen.
 
-use ssh_key::{Algorithm, PublicKey, SshSig, public::KeyData};
+use ssh_key::{Algorithm, LineEnding, PublicKey, SshSig, public::KeyData};
 use thiserror::Error;
 
 use super::Fault;
@@ -59,7 +59,7 @@ impl AllowedSigners {
     }
 
     pub(super) fn check(&self, signed: &Signed) -> Result<(), Fault> {
-        let signature = SshSig::from_pem(&signed.signature).map_err(|_| Fault::Unreadable)?;
+        let signature = parse_signature(&signed.signature).ok_or(Fault::Unreadable)?;
         let key = signature.public_key();
         // With SHA-1 anybody could make two commits of one signature.
         if matches!(
@@ -89,6 +89,21 @@ impl AllowedSigners {
             .verify(NAMESPACE, &signed.payload, &signature)
             .map_err(|_| Fault::Invalid)
     }
+}
+
+/// Reads a signature. One that would be written otherwise than it is has lengths that do not fit, or bytes
+/// that nothing reads.
+fn parse_signature(armoured: &[u8]) -> Option<SshSig> {
+    let signature = SshSig::from_pem(armoured).ok()?;
+    let written = signature.to_pem(LineEnding::LF).ok()?;
+    let without_ends = |bytes: &[u8]| -> Vec<u8> {
+        bytes
+            .iter()
+            .copied()
+            .filter(|byte| *byte != b'\n')
+            .collect()
+    };
+    (without_ends(written.as_bytes()) == without_ends(armoured)).then_some(signature)
 }
 
 impl Signer {
