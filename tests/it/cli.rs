@@ -183,7 +183,7 @@ fn a_source_that_cannot_be_read_is_an_input_error_with_a_remedy() {
         ("dir", "has no platform.yaml"),
         ("linked", "symbolic link"),
         ("/dev/null", "not a regular file"),
-        ("https://u:canary@example.org/repo", "an address"),
+        ("https://u:canary@example.org/repo", "holds a password"),
     ] {
         let ended = world.run(&["check", source]);
         assert_eq!(ended.code, Some(2), "{source}: {ended:?}");

@@ -203,8 +203,6 @@ pub enum Conduct {
     Redirect(String),
     /// Answers these bytes, and these again without end when told so.
     Say(Vec<u8>, bool),
-    /// Lists this commit as its branch `main`, and hands out this pack for it.
-    Pack(String, Vec<u8>),
     /// Accepts and says nothing.
     Hang,
     /// Hands out references, and of the pack only the first half; then says nothing.
@@ -310,24 +308,6 @@ fn answer(
             if *is_endless {
                 loop {
                     stream.write_all(bytes)?;
-                }
-            }
-        }
-        Conduct::Pack(commit, pack) => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/x-git-upload-pack-")?;
-            match request.line.starts_with("POST") {
-                true => {
-                    let head = format!("result\r\n\r\n0034shallow {commit}00000008NAK\n");
-                    stream.write_all(head.as_bytes())?;
-                    stream.write_all(pack)?;
-                }
-                false => {
-                    let line = |text: String| format!("{:04x}{text}", text.len() + 4);
-                    let service = line("# service=git-upload-pack\n".to_owned());
-                    let head = line(format!("{commit} HEAD\0shallow\n"));
-                    let main = line(format!("{commit} refs/heads/main\n"));
-                    let text = format!("advertisement\r\n\r\n{service}0000{head}{main}0000");
-                    stream.write_all(text.as_bytes())?;
                 }
             }
         }
