@@ -29,6 +29,9 @@ pub enum Distrust {
     /// Nobody is named who may sign.
     #[error("commits have to be signed, and nobody is allowed to sign")]
     Nobody,
+    /// A file that names nobody.
+    #[error("{} allows nobody to sign", .0.display())]
+    Empty(PathBuf),
     /// A file of keys could not be read.
     #[error("cannot read {}", path.display())]
     File {
@@ -65,7 +68,7 @@ impl Distrust {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Nobody => "name a file of signers with git.allowed_signers",
+            Self::Nobody | Self::Empty(_) => "name a file of signers with git.allowed_signers",
             Self::File { .. } | Self::NoText(_) | Self::Signers(_) => {
                 "check git.allowed_signers and git.revoked_keys"
             }
@@ -109,7 +112,7 @@ fn read_signers(trust: &Trust) -> Result<AllowedSigners, Distrust> {
     let signers = AllowedSigners::parse(&read(allowed)?, &revoked.unwrap_or_default());
     let signers = signers.map_err(Distrust::Signers)?;
     match signers.is_empty() {
-        true => Err(Distrust::Nobody),
+        true => Err(Distrust::Empty(allowed.to_owned())),
         false => Ok(signers),
     }
 }

@@ -139,15 +139,21 @@ pub const PARTS: &[Part] = &[
     ),
     // The steps of a pass, in their order.
     pure("reconcile::edit", &["spec"], &["strsim"]),
-    doing(
-        "reconcile::source",
-        &["model", "spec", "edge::files", "edge::git"],
-        &["sha2", "hex"],
-    ),
     pure(
         "reconcile::verify",
         &["model"],
         &["sha1", "hex", "jiff", "ssh_key"],
+    ),
+    doing(
+        "reconcile::source",
+        &[
+            "model",
+            "spec",
+            "edge::files",
+            "edge::git",
+            "reconcile::verify",
+        ],
+        &["sha2", "hex"],
     ),
     doing(
         "reconcile::resolve",

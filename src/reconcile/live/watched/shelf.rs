@@ -219,29 +219,29 @@ mod tests {
     fn only_what_a_pass_may_have_to_see_to_touches() {
         let mut shelf = Shelf::default();
         assert_eq!(
-            take(&mut shelf, WatchEvent::Applied(service("a", 5, 80))),
-            slugs(&["a"])
+            take(&mut shelf, WatchEvent::Applied(service("aa", 5, 80))),
+            slugs(&["aa"])
         );
         assert_eq!(
-            take(&mut shelf, WatchEvent::Applied(service("a", 6, 80))),
+            take(&mut shelf, WatchEvent::Applied(service("aa", 6, 80))),
             slugs(&[])
         );
         assert_eq!(
-            take(&mut shelf, WatchEvent::Applied(service("a", 7, 81))),
-            slugs(&["a"])
+            take(&mut shelf, WatchEvent::Applied(service("aa", 7, 81))),
+            slugs(&["aa"])
         );
     }
 
     #[test]
     fn a_late_event_does_not_undo_what_is_known() {
         let mut shelf = Shelf::default();
-        shelf.keep(Kind::Service, service("a", 9, 80));
+        shelf.keep(Kind::Service, service("aa", 9, 80));
         assert_eq!(
-            take(&mut shelf, WatchEvent::Applied(service("a", 8, 81))),
+            take(&mut shelf, WatchEvent::Applied(service("aa", 8, 81))),
             slugs(&[])
         );
         assert_eq!(
-            take(&mut shelf, WatchEvent::Deleted(service("a", 8, 80))),
+            take(&mut shelf, WatchEvent::Deleted(service("aa", 8, 80))),
             slugs(&[])
         );
         assert_eq!(
@@ -249,8 +249,8 @@ mod tests {
             80
         );
         assert_eq!(
-            take(&mut shelf, WatchEvent::Deleted(service("a", 10, 80))),
-            slugs(&["a"])
+            take(&mut shelf, WatchEvent::Deleted(service("aa", 10, 80))),
+            slugs(&["aa"])
         );
         assert_eq!(shelf.len(), 0);
     }
@@ -258,25 +258,25 @@ mod tests {
     #[test]
     fn a_new_list_drops_what_it_does_not_hold_and_keeps_what_was_written_meanwhile() {
         let mut shelf = Shelf::default();
-        for name in ["a", "b"] {
+        for name in ["aa", "bb"] {
             take(&mut shelf, WatchEvent::Applied(service(name, 5, 80)));
         }
         assert!(!shelf.is_complete());
         take(&mut shelf, WatchEvent::Begun);
-        take(&mut shelf, WatchEvent::Listed(service("a", 5, 80)));
-        shelf.keep(Kind::Service, service("c", 6, 80));
-        assert_eq!(take(&mut shelf, WatchEvent::Complete), slugs(&["b"]));
+        take(&mut shelf, WatchEvent::Listed(service("aa", 5, 80)));
+        shelf.keep(Kind::Service, service("cc", 6, 80));
+        assert_eq!(take(&mut shelf, WatchEvent::Complete), slugs(&["bb"]));
         assert!(shelf.is_complete());
-        assert_eq!(names(&shelf.page(&Scope::All, None)), ["a", "c"]);
+        assert_eq!(names(&shelf.page(&Scope::All, None)), ["aa", "cc"]);
     }
 
     #[test]
     fn a_deleted_object_is_forgotten_and_its_successor_is_not() {
         let mut shelf = Shelf::default();
-        shelf.keep(Kind::Service, service("a", 5, 80));
-        shelf.forget("a", "another");
+        shelf.keep(Kind::Service, service("aa", 5, 80));
+        shelf.forget("aa", "another");
         assert_eq!(shelf.len(), 1);
-        shelf.forget("a", "uid-a");
+        shelf.forget("aa", "uid-a");
         assert_eq!(shelf.len(), 0);
     }
 
