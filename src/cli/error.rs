@@ -198,7 +198,12 @@ impl From<SourceError> for CliError {
             _ => Kind::Input,
         };
         let hint = error.remedy();
-        Self::of(kind, error).hint(hint)
+        let told = match error {
+            // Which commit, and what is wrong with it, is what people look for.
+            SourceError::Distrust { source, .. } => Self::of(kind, source),
+            error => Self::of(kind, error),
+        };
+        told.hint(hint)
     }
 }
 

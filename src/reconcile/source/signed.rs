@@ -51,8 +51,8 @@ pub enum Distrust {
     #[error("the commits since the one applied last cannot be read")]
     Git(#[source] GitError),
     /// A commit is not signed as it has to be.
-    #[error("a commit is not signed by somebody who may")]
-    Refused(#[source] Refusal),
+    #[error(transparent)]
+    Refused(Refusal),
     /// The history was rewritten.
     #[error("it stands at {tip}, which does not descend from {last}, the commit applied last")]
     Rewound {

@@ -276,7 +276,7 @@ mod tests {
         shelf.keep(Kind::Service, service("aa", 5, 80));
         shelf.forget("aa", "another");
         assert_eq!(shelf.len(), 1);
-        shelf.forget("aa", "uid-a");
+        shelf.forget("aa", "uid-aa");
         assert_eq!(shelf.len(), 0);
     }
 
