@@ -21,6 +21,7 @@ mod settings;
 mod signed;
 pub mod status;
 pub mod terminal;
+mod turn;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;

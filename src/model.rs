@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod emission;
+pub mod fence;
 pub mod image;
 pub mod item;
 pub mod key;
@@ -18,6 +19,7 @@ pub mod target;
 pub mod token;
 
 pub use emission::{Emission, Share};
+pub use fence::FenceToken;
 pub use image::{Digest, ImageRef};
 pub use item::{Component, Generated, Item, Object, Ownership, Recipe, Row};
 pub use key::{ClusterName, Key, Kind, ObjectKey, RowKey};

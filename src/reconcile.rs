@@ -13,6 +13,7 @@ pub mod controller;
 pub mod converge;
 pub mod desired;
 pub mod edit;
+pub mod lease;
 pub mod live;
 pub mod plan;
 pub mod record;
@@ -31,16 +32,18 @@ pub use self::record::Cause;
 
 use self::apply::{Outcome, Permits, Progress, Writers};
 use self::desired::{Desired, build_desired_of};
+use self::lease::turn::Fence;
 use self::live::{Depth, Live, Look, Rows, Why, see_live};
 use self::plan::{Plan, Request, plan_pass};
 use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::database::Database;
 use crate::edge::images::ImageRegistry;
-use crate::model::{ClusterName, Digest, ImageRef, Revision, Row, RowKey, TargetId};
+use crate::model::{ClusterName, Digest, FenceToken, ImageRef, Revision, Row, RowKey, TargetId};
 use crate::spec::Platform;
 
 /// The outside as one pass meets it.
+#[derive(Clone)]
 pub struct Edges {
     /// Each cluster's connection, or why there is none.
     pub clusters: BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
@@ -48,9 +51,12 @@ pub struct Edges {
     pub registry: Registry,
     /// Where tags are resolved.
     pub images: Arc<dyn ImageRegistry>,
+    /// The turn to write; none while there is only looking.
+    pub fence: Option<Fence>,
 }
 
 /// The registry database as a pass finds it: present, absent, or unknown.
+#[derive(Clone)]
 pub enum Registry {
     /// It can be read.
     Ready(Arc<dyn Database>),
@@ -132,8 +138,8 @@ pub struct Run<'a> {
 /// Carries out a plan and records what came of each step.
 ///
 /// # Errors
-/// The registry is not there to write to, or the plan was made without seeing it or the cluster; nothing
-/// was done.
+/// The registry is not there to write to, no turn to write was taken, or the plan was made without seeing the
+/// registry or the cluster; nothing was done.
 pub async fn run_plan(
     planned: &Planned,
     edges: &Edges,
@@ -147,18 +153,23 @@ pub async fn run_plan(
         Registry::Absent => return Err(Why::from("the registry database is not there")),
         Registry::Unknown(why) => return Err(why.clone()),
     };
+    let Some(fence) = edges.fence.clone() else {
+        return Err(Why::from("no turn to write was taken"));
+    };
+    let token = fence.token();
     let writers = Writers {
         clusters: edges.clusters.clone(),
         database: database.clone(),
+        fence,
         deadline: run.deadline,
         permits: Permits::default(),
     };
     let plan = &planned.plan;
     let now = (run.clock)();
-    remember_digests(&planned.facts, &plan.revision, database.as_ref(), now).await;
+    remember_digests(&planned.facts, &plan.revision, token, database.as_ref(), now).await;
     let outcomes = apply::apply(plan, &writers, now, run.progress).await;
     let record = record::record(plan, &outcomes, run.cause, (now, (run.clock)()));
-    if let Err(error) = database.record_pass(&record).await {
+    if let Err(error) = database.record_pass(token, &record).await {
         tracing::warn!(%error, "the pass was carried out and not recorded");
     }
     Ok(outcomes)
@@ -230,13 +241,14 @@ fn assignments(rows: &Rows) -> Assignments {
 pub async fn remember_digests(
     facts: &Facts,
     revision: &Revision,
+    token: FenceToken,
     database: &dyn Database,
     now: jiff::Timestamp,
 ) {
     for (image, digest) in facts.known_digests() {
         // A digest that could not be kept is only asked for once more.
         if let Err(error) = database
-            .remember_digest(&image, &digest, revision, now)
+            .remember_digest(token, &image, &digest, revision, now)
             .await
         {
             tracing::warn!(%image, %error, "the resolved digest was not kept");

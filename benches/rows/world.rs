@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use platform::edge::cluster::ClusterWrite;
 use platform::edge::cluster::client::{Credentials, KubeCluster};
+use platform::edge::cluster::leases::Leases;
 use platform::edge::database;
 use platform::edge::images::HttpRegistry;
 use platform::model::{ClusterName, Kind, ObjectKey, Scope, Secret};
 use platform::reconcile::converge::{Converged, Patience, State, Told, converge};
+use platform::reconcile::lease::turn::Turn;
+use platform::reconcile::lease::{Clock, Lease, PASS};
 use platform::reconcile::live::Readiness;
 use platform::reconcile::live::reduce::reduce;
 use platform::reconcile::plan::Request;
@@ -33,6 +36,7 @@ pub struct World {
     pub kubeconfig: String,
     /// A connection as its admin.
     pub cluster: Arc<dyn ClusterWrite>,
+    leases: Arc<dyn Leases>,
     folder: tempfile::TempDir,
     namespaces: Vec<String>,
     built: BTreeMap<usize, Installation>,
@@ -47,6 +51,7 @@ pub struct Installation {
     pub declared: PathBuf,
     /// The database's URL.
     pub database: String,
+    leases: Arc<dyn Leases>,
 }
 
 impl World {
@@ -58,6 +63,7 @@ impl World {
         let cluster = Arc::new(KubeCluster::connect(&credentials, CALL_LIMIT).await?);
         Ok(Self {
             kubeconfig,
+            leases: cluster.clone(),
             cluster,
             folder: tempfile::tempdir().context("make a folder")?,
             namespaces: Vec::new(),
@@ -80,6 +86,7 @@ impl World {
             declared: path("yaml"),
             database: format!("sqlite:{}", path("db").display()),
             namespace,
+            leases: self.leases.clone(),
         };
         std::fs::write(
             &installation.declared,
@@ -166,6 +173,7 @@ pub struct Session {
     /// The connection, watched.
     pub cluster: Arc<Watched>,
     edges: Edges,
+    lease: Lease,
 }
 
 impl Session {
@@ -189,7 +197,15 @@ impl Session {
                 clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
                 registry: Registry::Ready(database::open_and_migrate(&url).await?),
                 images: Arc::new(HttpRegistry::new()),
+                fence: None,
             },
+            lease: Lease::new(
+                installation.leases.clone(),
+                &installation.namespace,
+                PASS,
+                "bench",
+                Clock::of_machine(jiff::Timestamp::now),
+            ),
         })
     }
 
@@ -200,6 +216,11 @@ impl Session {
 
     /// Carries a plan out and goes on until everything is ready.
     pub async fn carry_out(&mut self, planned: Planned) -> Result<Converged> {
+        let Registry::Ready(database) = &self.edges.registry else {
+            bail!("the database is not open");
+        };
+        let turn = Turn::take(&self.lease, database.as_ref(), PATIENCE, &|_| {}).await?;
+        self.edges.fence = Some(turn.fence());
         let cause = Cause {
             source: "bench",
             actor: "bench",
@@ -223,7 +244,9 @@ impl Session {
             &told,
         )
         .await
-        .map_err(|why| anyhow!("{why}"))?;
+        .map_err(|why| anyhow!("{why}"));
+        turn.end().await;
+        let converged = converged?;
         if converged.state != State::Converged {
             bail!("it ended {:?}", converged.state);
         }

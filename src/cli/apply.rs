@@ -10,10 +10,12 @@ use serde_json::json;
 use super::progress::Board;
 use super::saved::SavedPlan;
 use super::session::{Session, now};
+use super::turn::{self, Signals};
 use super::{CliError, Context, Exit, Form, SourceArg, parse_duration};
 use crate::model::Slug;
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::converge::{Converged, Patience, State, Told, converge, unready};
+use crate::reconcile::lease::turn::Fence;
 use crate::reconcile::plan::digest::plan_digest;
 use crate::reconcile::plan::{Guard, Held, Plan};
 use crate::reconcile::render::{Options, Palette, Totals, flag, mask, reason, render_text};
@@ -88,6 +90,7 @@ async fn carry_out(
     session: &mut Session,
     saved: Option<&SavedPlan>,
 ) -> Result<Exit, CliError> {
+    let newest = session.newest_turn().await;
     let planned = session.plan().await?;
     if let Some(saved) = saved {
         saved.check(&planned.plan, &session.header.cluster)?;
@@ -100,20 +103,68 @@ async fn carry_out(
     }
     session.open_for_writing(context).await?;
     let began = tokio::time::Instant::now();
+    if !turn::may_write(&planned.plan) {
+        return go_on(args, context, session, planned, began).await;
+    }
+    let mut signals = Signals::watch()?;
+    let of_plan = ("apply", &planned.plan);
+    let turn = tokio::select! {
+        turn = turn::take(context, session, of_plan, args.timeout) => turn?,
+        error = signals.interrupted() => return Err(error),
+    };
+    session.edges.fence = Some(turn.fence());
+    let is_current = turn.is_first_since(newest);
+    let work = async {
+        let planned = match is_current {
+            true => planned,
+            false => plan_again(session, &planned).await?,
+        };
+        go_on(args, context, session, planned, began).await
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        error = signals.interrupted() => Err(error),
+    };
+    turn.end().await;
+    ended
+}
+
+/// Plans again where another wrote since the plan was shown; what is carried out is what was shown, or nothing.
+async fn plan_again(session: &Session, shown: &Planned) -> Result<Planned, CliError> {
+    let planned = session.plan().await?;
+    if plan_digest(&planned.plan) == plan_digest(&shown.plan) {
+        return Ok(planned);
+    }
+    let message = "another writer changed the cluster or the database since this plan was shown; nothing was done";
+    Err(CliError::stale(message).hint("look at the new plan, and run it again"))
+}
+
+async fn go_on(
+    args: &ApplyArgs,
+    context: &Context,
+    session: &Session,
+    planned: Planned,
+    began: tokio::time::Instant,
+) -> Result<Exit, CliError> {
     let digest = plan_digest(&planned.plan);
     let converged = run_passes(args, context, session, planned, began).await?;
     let waiting: Vec<String> = unready(&converged.last, &session.request().only)
         .iter()
         .map(|(key, state)| format!("{key} {state}"))
         .collect();
-    report(
+    let ended = report(
         args,
         context,
         &converged,
         &waiting,
         &digest,
         began.elapsed(),
-    )
+    );
+    let fence = session.edges.fence.as_ref();
+    match (converged.state, fence.map(Fence::check)) {
+        (State::Deposed, Some(Err(lost))) => Err(turn::deposed(&lost)),
+        _ => ended,
+    }
 }
 
 /// Shows the plan. Where the result is for programs, people who are asked, or refused, see it beside that.
@@ -271,7 +322,9 @@ fn render_end(state: State, done: usize, failed: usize, held: usize, seconds: f6
     let end = match state {
         State::Converged => ". Everything is as declared and ready.",
         State::NotWaited => ". Nobody waited; `platform status` tells what is ready.",
-        State::TimedOut | State::Stuck | State::Unknown => ". Not everything is as declared.",
+        State::TimedOut | State::Stuck | State::Unknown | State::Deposed => {
+            ". Not everything is as declared."
+        }
     };
     match counts.is_empty() {
         true => format!("Nothing to do{end}\n"),
@@ -300,6 +353,7 @@ fn state_name(state: State) -> &'static str {
         State::TimedOut => "timed_out",
         State::Stuck => "stuck",
         State::Unknown => "unknown",
+        State::Deposed => "deposed",
     }
 }
 
@@ -329,6 +383,7 @@ fn exit(
     let hint = "`platform status` tells what is left, and `platform history show` what was done";
     match converged.state {
         State::Converged => Ok(Exit::Done),
+        State::Deposed => Ok(Exit::Stale),
         State::NotWaited if failed.is_empty() => Ok(Exit::Done),
         State::NotWaited | State::Stuck => {
             let failed = failed

@@ -1,14 +1,20 @@
 //! `platform purge`: deletes what the removal of a challenge kept.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::session::{Session, now};
+use super::turn::{self, Signals};
 use super::{CliError, Context, Exit, SourceArg};
 use crate::model::{Key, Kind, ObjectKey, Slug};
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::plan::{Action, Held, Step};
 use crate::reconcile::render::reason;
 use crate::reconcile::{Cause, Planned, Run, run_plan};
+
+/// How long it waits for another writer.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// Arguments of `purge`.
 #[derive(Args)]
@@ -46,6 +52,7 @@ async fn carry_out(
     session: &mut Session,
 ) -> Result<Exit, CliError> {
     let slug = &args.slug;
+    let newest = session.newest_turn().await;
     let mut planned = session.plan().await?;
     planned.plan.steps = purge_steps(&planned, slug)?;
     planned.plan.held.clear();
@@ -58,6 +65,34 @@ async fn carry_out(
     context.terminal.print(&listing(&planned, slug))?;
     confirm(args, context)?;
     session.open_for_writing(context).await?;
+    let mut signals = Signals::watch()?;
+    let of_plan = ("purge", &planned.plan);
+    let turn = tokio::select! {
+        turn = turn::take(context, session, of_plan, WAIT) => turn?,
+        error = signals.interrupted() => return Err(error),
+    };
+    session.edges.fence = Some(turn.fence());
+    let ended = match turn.is_first_since(newest) {
+        true => tokio::select! {
+            ended = delete(args, context, session, &planned) => ended,
+            error = signals.interrupted() => Err(error),
+        },
+        false => Err(CliError::stale(
+            "another writer was at work since this was listed; nothing was deleted",
+        )
+        .hint("run it again")),
+    };
+    turn.end().await;
+    ended
+}
+
+async fn delete(
+    args: &PurgeArgs,
+    context: &Context,
+    session: &Session,
+    planned: &Planned,
+) -> Result<Exit, CliError> {
+    let slug = &args.slug;
     let actor = format!("{} (purge)", context.settings.actor);
     let cause = Cause {
         source: &session.header.source,
@@ -69,7 +104,7 @@ async fn carry_out(
         deadline: None,
         progress: &|_, _| {},
     };
-    let outcomes = run_plan(&planned, &session.edges, &run).await;
+    let outcomes = run_plan(planned, &session.edges, &run).await;
     let outcomes = outcomes.map_err(|why| CliError::dependency(why.to_string()))?;
     for outcome in &outcomes {
         match outcome {

@@ -10,10 +10,11 @@ use super::declaration::{self, Declaration};
 use super::{CliError, Context, Kind, signed};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
+use crate::edge::cluster::leases::Leases;
 use crate::edge::database::{self, Database, Opened};
 use crate::edge::git::is_address;
 use crate::edge::images::HttpRegistry;
-use crate::model::{ClusterName, CommitId, Scope, Slug};
+use crate::model::{ClusterName, CommitId, FenceToken, Scope, Slug};
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
@@ -27,6 +28,8 @@ pub struct Session {
     pub edges: Edges,
     /// Source, cluster and database as shown above a plan.
     pub header: Header,
+    /// The Leases of the local cluster.
+    pub leases: Arc<dyn Leases>,
     only: BTreeSet<Slug>,
 }
 
@@ -63,17 +66,21 @@ impl Session {
             database: context.settings.database_shown(),
             held_for: BTreeMap::new(),
         };
-        let cluster: Arc<dyn ClusterWrite> = Arc::new(cluster);
+        let cluster = Arc::new(cluster);
+        let leases: Arc<dyn Leases> = cluster.clone();
+        let cluster: Arc<dyn ClusterWrite> = cluster;
         let edges = Edges {
             clusters: BTreeMap::from([(ClusterName::Local, Ok(cluster))]),
             registry,
             images: Arc::new(HttpRegistry::new()),
+            fence: None,
         };
         let only = only.iter().cloned().collect();
         Ok(Self {
             declaration,
             edges,
             header,
+            leases,
             only,
         })
     }
@@ -108,6 +115,15 @@ impl Session {
             only: self.only.clone(),
             scope: Scope::All,
             now: now(),
+        }
+    }
+
+    /// Returns whose turn to write was the newest, as far as the database can be read. Asked before a plan is
+    /// made, it tells afterwards whether somebody wrote since.
+    pub async fn newest_turn(&self) -> Option<FenceToken> {
+        match &self.edges.registry {
+            Registry::Ready(database) => database.fence().await.ok(),
+            Registry::Absent | Registry::Unknown(_) => None,
         }
     }
 

@@ -1,6 +1,7 @@
-//! Kubernetes: lists, dry runs, applies and deletes over one cluster. Sole user of `kube`.
+//! Kubernetes: lists, dry runs, applies and deletes over one cluster, and its Leases. Sole user of `kube`.
 
 pub mod client;
+pub mod leases;
 mod watch;
 
 use async_trait::async_trait;
@@ -155,6 +156,9 @@ pub enum ClusterError {
         /// Its reason, shortened.
         reason: String,
     },
+    /// Not asked: who writes may no longer do so.
+    #[error("nothing was sent: {0}")]
+    NotSent(String),
     /// No answer: connection, TLS, cut or unreadable body.
     #[error("the API server could not be reached: {0}")]
     Unreachable(String),

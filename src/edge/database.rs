@@ -2,7 +2,8 @@
 //!
 //! [`open`] reads what is there and changes nothing; [`open_and_migrate`] brings the schema up to date
 //! first. Both give a [`Database`]. What is declared comes in as rows, what was done as passes; times
-//! are arguments, kept to the microsecond. The two engines differ in their SQL and in how they connect,
+//! are arguments, kept to the microsecond. Every write of a pass carries the token of its turn, and is refused
+//! once a later turn was taken. The two engines differ in their SQL and in how they connect,
 //! in nothing else: [`store`] holds the logic once, and one conformance suite runs on both.
 
 mod error;
@@ -29,7 +30,7 @@ pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMig
 pub use passes::MAX_KEYS;
 
 use crate::model::pass::{PassRecord, PassSummary};
-use crate::model::{Digest, ImageRef, Revision, Row, RowKey, Secret};
+use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Secret};
 use location::Location;
 use store::{Engine, Store};
 
@@ -45,9 +46,11 @@ pub trait Database: Send + Sync {
     /// Makes or replaces a row; the time it was made is kept, `now` becomes the time of the change.
     ///
     /// # Errors
-    /// `Row` when the row has not exactly the columns of its table or an impossible value; nothing is written.
+    /// `Row` when the row has not exactly the columns of its table or an impossible value, `Fenced` when
+    /// another turn was taken since; nothing is written.
     async fn write_row(
         &self,
+        token: FenceToken,
         key: &RowKey,
         row: &Row,
         revision: &Revision,
@@ -57,15 +60,16 @@ pub trait Database: Send + Sync {
     /// Deletes a row; one that is not there is no error.
     ///
     /// # Errors
-    /// The database did not answer.
-    async fn delete_row(&self, key: &RowKey) -> Result<(), DatabaseError>;
+    /// `Fenced`, or the database did not answer.
+    async fn delete_row(&self, token: FenceToken, key: &RowKey) -> Result<(), DatabaseError>;
 
     /// Records a pass with its outcomes, all or nothing, and returns its number. Long texts are cut, at
     /// most [`MAX_KEYS`] keys are kept (those not done first), and the oldest passes make room.
     ///
     /// # Errors
-    /// The database did not answer.
-    async fn record_pass(&self, pass: &PassRecord) -> Result<i64, DatabaseError>;
+    /// `Fenced`, or the database did not answer.
+    async fn record_pass(&self, token: FenceToken, pass: &PassRecord)
+    -> Result<i64, DatabaseError>;
 
     /// Returns up to `limit` (at most 1000) passes before the number `before`, newest first.
     ///
@@ -95,14 +99,28 @@ pub trait Database: Send + Sync {
     /// Remembers the digest that an image was resolved to for a revision; 10 000 images are kept.
     ///
     /// # Errors
-    /// The database did not answer.
+    /// `Fenced`, or the database did not answer.
     async fn remember_digest(
         &self,
+        token: FenceToken,
         image: &ImageRef,
         digest: &Digest,
         revision: &Revision,
         now: Timestamp,
     ) -> Result<(), DatabaseError>;
+
+    /// Returns the token of the newest turn.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn fence(&self) -> Result<FenceToken, DatabaseError>;
+
+    /// Takes the turn to write and returns its token, which is higher than all before it. Every write under an
+    /// earlier one is refused from now on; one that had begun is over.
+    ///
+    /// # Errors
+    /// The database did not answer, or did not come to the end of an earlier write.
+    async fn take_fence(&self) -> Result<FenceToken, DatabaseError>;
 
     /// Returns which database this is and which migrations it has.
     ///

@@ -1,5 +1,6 @@
 //! Carries out a plan: steps in order, challenges side by side, every step reported. No decision is made here.
 
+mod fenced;
 mod generate;
 mod retry;
 mod write;
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::write::Writer;
+use super::lease::turn::Fence;
 use super::live::Why;
 use super::plan::{Plan, Step};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
@@ -33,6 +35,8 @@ pub struct Writers {
     pub clusters: BTreeMap<ClusterName, Result<Arc<dyn ClusterWrite>, Why>>,
     /// The registry.
     pub database: Arc<dyn Database>,
+    /// The turn that is written under.
+    pub fence: Fence,
     /// When the time is over: nothing is begun after it, and nothing waited for.
     pub deadline: Option<Instant>,
     /// How many writes may be under way; shared by plans that are carried out side by side.

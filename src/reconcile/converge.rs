@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::apply::{ApplyError, Outcome, Progress};
 use super::desired::Wanted;
+use super::lease::turn::Fence;
 use super::live::{Readiness, Seen};
 use super::plan::{Held, Plan, Request, Step};
 use super::{Cause, Edges, Planned, Run, Why, plan_source, run_plan};
@@ -33,6 +34,8 @@ pub enum State {
     Stuck,
     /// Something could not be read to the end.
     Unknown,
+    /// It is no longer its turn to write.
+    Deposed,
 }
 
 /// What came of it.
@@ -119,6 +122,13 @@ pub async fn converge(
             }
             outcomes.insert(outcome.key().clone(), outcome);
         }
+        if is_deposed(&planned.plan, edges) {
+            return Ok(Converged {
+                state: State::Deposed,
+                outcomes,
+                last: planned,
+            });
+        }
         if !patience.waits {
             let is_cut = outcomes.values().any(|outcome| {
                 matches!(
@@ -176,6 +186,12 @@ pub async fn converge(
             });
         }
     }
+}
+
+/// Tells whether a plan that writes was carried out without the turn to.
+fn is_deposed(plan: &Plan, edges: &Edges) -> bool {
+    let is_lost = |fence: &Fence| fence.check().is_err();
+    !plan.steps.is_empty() && edges.fence.as_ref().is_some_and(is_lost)
 }
 
 fn shown_keys(plan: &Plan) -> BTreeSet<Key> {

@@ -126,6 +126,8 @@ pub struct Observed {
     pub uid: String,
     /// The version seen, for preconditions.
     pub version: String,
+    /// The object but for its status, where something of it is to be changed.
+    pub standing: Option<Fingerprint>,
     /// Whose it is by its labels; `None` when they are not ours.
     pub owner: Option<Ownership>,
     /// Whether it is ready, for kinds that become ready.
@@ -142,6 +144,29 @@ pub struct Observed {
     pub foreign: Vec<String>,
     /// What is known of a Secret's content without its values.
     pub contents: Option<Contents>,
+}
+
+impl Observed {
+    /// Returns what a write is meant for: this object, as it was seen.
+    #[must_use]
+    pub fn sighting(&self) -> Sighting {
+        Sighting {
+            uid: self.uid.clone(),
+            version: self.version.clone(),
+            standing: self.standing,
+        }
+    }
+}
+
+/// An object as it was seen: what a write is meant for, and for no other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    /// The object's identity.
+    pub uid: String,
+    /// Its version.
+    pub version: String,
+    /// What stays while controllers report on it, where that is known.
+    pub standing: Option<Fingerprint>,
 }
 
 /// A JSON patch that has to come before an apply which could not do its work alone.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use self::decide::{Decision, World};
 use self::order::Direction;
 use super::desired::Desired;
-use super::live::{Change, Live, Repair, Why};
+use super::live::{Change, Live, Repair, Sighting, Why};
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Scope, Slug};
 use crate::spec::platform::Safety;
 
@@ -76,8 +76,8 @@ pub enum Action {
     Update {
         /// What it should hold.
         new: Item,
-        /// The object's identity as seen; `None` for a row.
-        uid: Option<String>,
+        /// The object as seen; `None` for a row.
+        seen: Option<Sighting>,
         /// What has to be put right first, if anything.
         before: Option<Repair>,
         /// The fields that change.

@@ -93,7 +93,7 @@ impl KubeCluster {
         self.watching.clone()
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         path: String,
@@ -220,7 +220,7 @@ fn refuse(path: &str, why: &str) -> ConnectError {
 }
 
 /// An unsuccessful call, before it is known which kind of object it was about.
-enum Failure {
+pub(super) enum Failure {
     Plain(ClusterError),
     Answer {
         status: StatusCode,
@@ -235,7 +235,7 @@ impl Failure {
     }
 
     /// Sorts the answer. Of a Secret only field names are told: the server's message may quote values.
-    fn about(self, kind: Kind) -> ClusterError {
+    pub(super) fn about(self, kind: Kind) -> ClusterError {
         let (status, retry_after, body) = match self {
             Self::Plain(error) => return error,
             Self::Answer {
@@ -311,7 +311,7 @@ fn path(kind: Kind, namespace: &str, name: Option<&str>, query: &BTreeMap<&str, 
     path_of(&group, namespace, kind.plural(), name, query)
 }
 
-fn path_of(
+pub(super) fn path_of(
     group: &str,
     namespace: Option<&str>,
     plural: &str,
@@ -359,7 +359,7 @@ fn object_path(key: &ObjectKey, query: &BTreeMap<&str, String>) -> String {
     path(key.kind, &key.namespace, Some(&key.name), query)
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
+pub(super) fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 

@@ -8,6 +8,7 @@
     reason = "tests find their server and their second process by variables, and keep every handle"
 )]
 
+mod fence_cases;
 mod only_postgres;
 mod only_sqlite;
 mod pass_cases;
@@ -26,6 +27,7 @@ use super::*;
 use crate::model::pass::*;
 use crate::model::revision::Commit;
 use crate::model::{Slug, TargetId};
+use fence_cases::*;
 use pass_cases::*;
 use row_cases::*;
 use schema_cases::*;
@@ -74,10 +76,17 @@ on_both!(
     a_changed_migration_is_refused,
     a_schema_that_lacks_the_newest_migration_is_brought_up_to_date,
     digests_are_remembered_with_their_revision,
+    each_turn_has_a_higher_token,
+    what_a_deposed_writer_sends_is_refused_and_changes_nothing,
+    turns_taken_at_the_same_time_are_all_different,
+    a_write_that_has_begun_is_over_before_the_next_turn,
     every_statement_prepares,
     no_error_repeats_a_value,
     a_closed_database_says_so,
 );
+
+/// For cases in which nobody takes a turn.
+const UNTAKEN: FenceToken = FenceToken::UNTAKEN;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_microsecond(1_767_225_600_000_001 + second * 1_000_000).unwrap()

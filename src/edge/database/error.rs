@@ -74,6 +74,12 @@ pub enum DatabaseError {
         /// Which database.
         place: String,
     },
+    /// Another writer has taken its turn; nothing was written.
+    #[error("{place}: another writer's turn began, so that this write is refused")]
+    Fenced {
+        /// Which database.
+        place: String,
+    },
     /// A row to be written is not of its table's form.
     #[error("{} {}: {why}", key.table(), key.id())]
     Row {

@@ -14,7 +14,7 @@ use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 2] = [
+const MIGRATIONS: [Source; 3] = [
     (
         1,
         "registry",
@@ -24,6 +24,11 @@ const MIGRATIONS: [Source; 2] = [
         2,
         "passes",
         include_str!("migrations/postgres/0002_passes.sql"),
+    ),
+    (
+        3,
+        "fence",
+        include_str!("migrations/postgres/0003_fence.sql"),
     ),
 ];
 
@@ -55,7 +60,9 @@ impl Postgres {
         let limited = options.clone().options([
             ("statement_timeout", "15000"),
             ("lock_timeout", "5000"),
-            ("idle_in_transaction_session_timeout", "30000"),
+            // No transaction waits for anything but its own statements; one that does belongs to a process
+            // that was stopped, and must not keep the next one from its turn.
+            ("idle_in_transaction_session_timeout", "2000"),
         ]);
         let limited = match mode {
             Mode::ReadOnly => limited.options([("default_transaction_read_only", "on")]),
@@ -314,4 +321,8 @@ static STATEMENTS: Statements = Statements {
         delete from image_digests where image in (
             select image from image_digests order by resolved_at desc, image
             offset $1::text::bigint)",
+    read_fence: "select token::text from fence",
+    take_fence: "update fence set token = token + 1 returning token::text",
+    // Locked until the end of the write: a turn is taken before it or after it.
+    hold_fence: "select token::text from fence where token = $1::text::bigint for share",
 };

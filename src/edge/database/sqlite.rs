@@ -19,7 +19,7 @@ use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 2] = [
+const MIGRATIONS: [Source; 3] = [
     (
         1,
         "registry",
@@ -30,6 +30,7 @@ const MIGRATIONS: [Source; 2] = [
         "passes",
         include_str!("migrations/sqlite/0002_passes.sql"),
     ),
+    (3, "fence", include_str!("migrations/sqlite/0003_fence.sql")),
 ];
 
 /// How long a statement waits for another process that writes.
@@ -358,4 +359,7 @@ static STATEMENTS: Statements = Statements {
         delete from image_digests where image in (
             select image from image_digests order by resolved_at desc, image
             limit -1 offset cast(?1 as integer))",
+    read_fence: "select cast(token as text) from fence",
+    take_fence: "update fence set token = token + 1 returning cast(token as text)",
+    hold_fence: "select cast(token as text) from fence where token = cast(?1 as integer)",
 };

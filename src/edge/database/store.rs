@@ -17,7 +17,7 @@ use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{head_document, keys_document, stamp};
 use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, revision_id, rows};
 use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
-use crate::model::{Digest, ImageRef, Revision, Row, RowKey, Slug, TargetId};
+use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Slug, TargetId};
 
 /// How long one call may take with everything it waits for; the server's own limits are shorter.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -35,6 +35,19 @@ const MAX_PAGE: u32 = 1000;
 pub(super) struct Call {
     pub(super) sql: &'static str,
     pub(super) arguments: Vec<String>,
+    /// Whether the transaction ends here, without effect, when this gives no row.
+    pub(super) is_guard: bool,
+}
+
+impl Call {
+    /// Makes a statement of a transaction that goes on whatever it gives.
+    pub(super) fn new(sql: &'static str, arguments: Vec<String>) -> Self {
+        Self {
+            sql,
+            arguments,
+            is_guard: false,
+        }
+    }
 }
 
 /// What a transaction does.
@@ -61,7 +74,7 @@ pub(super) trait Engine: Send + Sync {
     /// Returns its migrations.
     fn migrations(&self) -> Migrator;
 
-    /// Runs statements in one transaction; returns the rows of each.
+    /// Runs statements in one transaction; returns the rows of each, up to a guard that gave none.
     async fn run(&self, access: Access, calls: Vec<Call>) -> Result<Vec<Vec<String>>, sqlx::Error>;
 
     /// Applies what is pending, safely beside other processes that do the same.
@@ -90,6 +103,12 @@ pub(super) struct Statements {
     pub(super) get_digests: &'static str,
     pub(super) write_digest: &'static str,
     pub(super) prune_digests: &'static str,
+    /// No argument; gives the token.
+    pub(super) read_fence: &'static str,
+    /// No argument; gives the new token.
+    pub(super) take_fence: &'static str,
+    /// Token; gives a row when it is the newest, and keeps it so until the end of the transaction.
+    pub(super) hold_fence: &'static str,
 }
 
 /// The SQL of one table of rows.
@@ -166,8 +185,36 @@ impl<E: Engine> Store<E> {
         sql: &'static str,
         arguments: Vec<String>,
     ) -> Result<Vec<String>, DatabaseError> {
-        let answers = self.run(access, doing, vec![Call { sql, arguments }]);
+        let answers = self.run(access, doing, vec![Call::new(sql, arguments)]);
         Ok(answers.await?.pop().unwrap_or_default())
+    }
+
+    /// Runs the statements of a write in one transaction, if no turn after this one was taken.
+    async fn write(
+        &self,
+        token: FenceToken,
+        doing: &'static str,
+        calls: Vec<Call>,
+    ) -> Result<Vec<Vec<String>>, DatabaseError> {
+        let guard = Call {
+            is_guard: true,
+            ..Call::new(self.engine.statements().hold_fence, vec![token.to_string()])
+        };
+        let calls = std::iter::once(guard).chain(calls).collect();
+        let mut answers = self.run(Access::Write, doing, calls).await?;
+        if answers.first().is_none_or(Vec::is_empty) {
+            return Err(DatabaseError::Fenced {
+                place: self.engine.place().to_owned(),
+            });
+        }
+        answers.remove(0);
+        Ok(answers)
+    }
+
+    fn parse_token(&self, rows: &[String]) -> Result<FenceToken, DatabaseError> {
+        let number = rows.first().and_then(|text| text.parse().ok());
+        let token = number.map(FenceToken::new);
+        token.ok_or_else(|| self.unreadable("the token of table fence".to_owned()))
     }
 
     fn unreadable(&self, what: String) -> DatabaseError {
@@ -223,10 +270,9 @@ impl<E: Engine> Database for Store<E> {
             ("challenge_tokens", tokens, &all.tokens),
             ("target_assignments", assignment, &all.assignments),
         ];
-        let calls = tables.iter().map(|(_, _, statements)| Call {
-            sql: statements.read,
-            arguments: Vec::new(),
-        });
+        let calls = tables
+            .iter()
+            .map(|(_, _, statements)| Call::new(statements.read, Vec::new()));
         let doing = "reading the registry rows";
         let answers = self.run(Access::Read, doing, calls.collect()).await?;
         let mut rows = BTreeMap::new();
@@ -238,6 +284,7 @@ impl<E: Engine> Database for Store<E> {
 
     async fn write_row(
         &self,
+        token: FenceToken,
         key: &RowKey,
         row: &Row,
         revision: &Revision,
@@ -250,29 +297,31 @@ impl<E: Engine> Database for Store<E> {
             stamp(now),
         ];
         let sql = self.engine.statements().of(key).write;
-        self.one(Access::Write, "writing a registry row", sql, arguments)
-            .await?;
+        let calls = vec![Call::new(sql, arguments)];
+        self.write(token, "writing a registry row", calls).await?;
         Ok(())
     }
 
-    async fn delete_row(&self, key: &RowKey) -> Result<(), DatabaseError> {
+    async fn delete_row(&self, token: FenceToken, key: &RowKey) -> Result<(), DatabaseError> {
         let sql = self.engine.statements().of(key).delete;
-        let arguments = vec![key.id().to_owned()];
-        self.one(Access::Write, "deleting a registry row", sql, arguments)
-            .await?;
+        let calls = vec![Call::new(sql, vec![key.id().to_owned()])];
+        self.write(token, "deleting a registry row", calls).await?;
         Ok(())
     }
 
-    async fn record_pass(&self, pass: &PassRecord) -> Result<i64, DatabaseError> {
+    async fn record_pass(
+        &self,
+        token: FenceToken,
+        pass: &PassRecord,
+    ) -> Result<i64, DatabaseError> {
         let all = self.engine.statements();
         let retention = [self.retention.passes, self.retention.keys];
-        let call = |sql, arguments| Call { sql, arguments };
         let calls = vec![
-            call(all.insert_pass, vec![head_document(pass)]),
-            call(all.insert_pass_keys, vec![keys_document(&pass.keys)]),
-            call(all.prune_passes, retention.map(|n| n.to_string()).into()),
+            Call::new(all.insert_pass, vec![head_document(pass)]),
+            Call::new(all.insert_pass_keys, vec![keys_document(&pass.keys)]),
+            Call::new(all.prune_passes, retention.map(|n| n.to_string()).into()),
         ];
-        let answers = self.run(Access::Write, "recording a pass", calls).await?;
+        let answers = self.write(token, "recording a pass", calls).await?;
         let id = answers.first().and_then(|rows| rows.first());
         id.and_then(|id| id.parse().ok())
             .ok_or_else(|| self.unreadable("the number of a new pass".to_owned()))
@@ -296,10 +345,8 @@ impl<E: Engine> Database for Store<E> {
 
     async fn pass(&self, id: i64) -> Result<Option<PassRecord>, DatabaseError> {
         let all = self.engine.statements();
-        let calls = [all.get_pass, all.get_pass_keys].map(|sql| Call {
-            sql,
-            arguments: vec![id.to_string()],
-        });
+        let calls =
+            [all.get_pass, all.get_pass_keys].map(|sql| Call::new(sql, vec![id.to_string()]));
         let answers = self
             .run(Access::Read, "reading a pass", calls.into())
             .await?;
@@ -345,6 +392,7 @@ impl<E: Engine> Database for Store<E> {
 
     async fn remember_digest(
         &self,
+        token: FenceToken,
         image: &ImageRef,
         digest: &Digest,
         revision: &Revision,
@@ -357,26 +405,31 @@ impl<E: Engine> Database for Store<E> {
             revision_id(revision).to_owned(),
             stamp(now),
         ];
-        let write = Call {
-            sql: all.write_digest,
-            arguments,
-        };
-        let prune = Call {
-            sql: all.prune_digests,
-            arguments: vec![MAX_ROWS.to_string()],
-        };
+        let write = Call::new(all.write_digest, arguments);
+        let prune = Call::new(all.prune_digests, vec![MAX_ROWS.to_string()]);
         let doing = "remembering an image digest";
-        self.run(Access::Write, doing, vec![write, prune]).await?;
+        self.write(token, doing, vec![write, prune]).await?;
         Ok(())
+    }
+
+    async fn fence(&self) -> Result<FenceToken, DatabaseError> {
+        let sql = self.engine.statements().read_fence;
+        let doing = "reading whose turn it is";
+        let rows = self.one(Access::Read, doing, sql, Vec::new()).await?;
+        self.parse_token(&rows)
+    }
+
+    async fn take_fence(&self) -> Result<FenceToken, DatabaseError> {
+        let sql = self.engine.statements().take_fence;
+        let doing = "taking the turn to write";
+        let rows = self.one(Access::Write, doing, sql, Vec::new()).await?;
+        self.parse_token(&rows)
     }
 
     async fn status(&self) -> Result<MigrationStatus, DatabaseError> {
         let all = self.engine.statements();
         let doing = "reading the schema version";
-        let call = |sql| Call {
-            sql,
-            arguments: Vec::new(),
-        };
+        let call = |sql| Call::new(sql, Vec::new());
         let first = vec![call(all.server_version), call(all.has_migrations)];
         let answers = self.run(Access::Read, doing, first).await?.concat();
         let place = self.engine.place();
@@ -434,6 +487,9 @@ impl Statements {
             get_digests,
             write_digest,
             prune_digests,
+            read_fence,
+            take_fence,
+            hold_fence,
         } = self;
         let tables = [challenges, targets, tokens, assignments];
         let of_tables = tables.into_iter().flat_map(|table| {
@@ -457,6 +513,9 @@ impl Statements {
             get_digests,
             write_digest,
             prune_digests,
+            read_fence,
+            take_fence,
+            hold_fence,
         ];
         of_tables.chain(others.into_iter().copied()).collect()
     }

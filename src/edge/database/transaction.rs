@@ -7,7 +7,8 @@ use sqlx::{
 
 use super::store::Call;
 
-/// Runs statements between `begin` and a commit, and returns the rows of each.
+/// Runs statements between `begin` and a commit, and returns the rows of each. A guard that gives
+/// no row ends it without effect.
 pub(super) async fn run<DB>(
     pool: &Pool<DB>,
     begin: &'static str,
@@ -25,12 +26,18 @@ where
         let mut transaction = connection.begin_with(begin.into_sql_str()).await?;
         let mut answers = Vec::with_capacity(calls.len());
         for call in calls {
+            let is_guard = call.is_guard;
             let mut query = sqlx::query_as::<DB, (String,)>(call.sql.into_sql_str());
             for argument in call.arguments {
                 query = query.bind(argument);
             }
             let rows = query.fetch_all(&mut *transaction).await?;
+            let is_refused = is_guard && rows.is_empty();
             answers.push(rows.into_iter().map(|(text,)| text).collect());
+            if is_refused {
+                transaction.rollback().await?;
+                return Ok(answers);
+            }
         }
         transaction.commit().await?;
         Ok(answers)

@@ -29,6 +29,7 @@ pub fn pause(error: &ClusterError, tried: u32) -> Option<Duration> {
         | ClusterError::AlreadyExists
         | ClusterError::Gone
         | ClusterError::Invalid(_)
+        | ClusterError::NotSent(_)
         | ClusterError::Server { .. } => return None,
     };
     (tried < TRIES).then_some(pause.min(LONGEST))

@@ -1,20 +1,21 @@
 //! One step to one write, with the identity seen as its precondition.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::fenced::Fenced;
 use super::{ApplyError, Outcome, Writers, generate, retry};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::model::{FIELD_MANAGER, Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
-use crate::reconcile::live::owned::{standing, without_updates};
+use crate::reconcile::live::owned::{Comparison, compare, standing, without_updates};
 use crate::reconcile::live::reduce::{ownership, reduce, takes_claims_along};
-use crate::reconcile::live::{Repair, Why};
+use crate::reconcile::live::{Repair, Sighting, Why};
 use crate::reconcile::plan::{Action, Step};
 
 /// Times that a write for one version follows an object whose status moved on.
 const TRIES: u32 = 4;
+/// A version that no object has: an apply for it makes an object, and changes none that is there.
+const NO_VERSION: &str = "1";
 
 /// Writes steps.
 pub(super) struct Writer<'a> {
@@ -54,9 +55,12 @@ impl Writer<'_> {
         }
     }
 
-    fn cluster(&self, key: &ObjectKey) -> Result<&Arc<dyn ClusterWrite>, ApplyError> {
+    fn cluster(&self, key: &ObjectKey) -> Result<Fenced<'_>, ApplyError> {
         match self.writers.clusters.get(&key.cluster) {
-            Some(Ok(cluster)) => Ok(cluster),
+            Some(Ok(cluster)) => Ok(Fenced {
+                cluster: cluster.as_ref(),
+                fence: &self.writers.fence,
+            }),
             Some(Err(why)) => Err(ApplyError::NotConnected(why.clone())),
             None => Err(ApplyError::NotConnected(Why::from(
                 "no such cluster is declared",
@@ -65,12 +69,10 @@ impl Writer<'_> {
     }
 
     async fn write_object(&self, key: &ObjectKey, action: &Action) -> Result<(), ApplyError> {
-        let cluster = self.cluster(key)?.as_ref();
+        let fenced = self.cluster(key)?;
+        let cluster = &fenced;
         match action {
-            Action::Create(Item::Object(object)) => {
-                // Not forced: an object that appeared since the plan was made is not overwritten.
-                apply(cluster, key, &object.manifest, false).await
-            }
+            Action::Create(Item::Object(object)) => make(cluster, key, &object.manifest).await,
             Action::Create(Item::Generated(generated)) => {
                 create_generated(cluster, key, generated).await
             }
@@ -79,22 +81,21 @@ impl Writer<'_> {
                 create(cluster, key, manifest).await
             }
             Action::Update {
-                new, uid, before, ..
+                new,
+                seen: Some(seen),
+                before,
+                ..
             } => {
-                if let Some(repair) = before {
-                    put_right(cluster, key, repair).await?;
-                }
-                let mut manifest = new.manifest().cloned().unwrap_or_default();
-                if let Some(uid) = uid {
-                    // Guards against making anew, under this plan, what was deleted since.
-                    manifest["metadata"]["uid"] = Value::String(uid.clone());
-                }
-                apply(cluster, key, &manifest, true).await
+                let seen = match before {
+                    Some(repair) => put_right(cluster, key, repair).await?,
+                    None => seen.clone(),
+                };
+                update(cluster, key, new.manifest().unwrap_or(&Value::Null), seen).await
             }
             Action::Delete {
                 seen: Some((uid, version)),
             } => delete(cluster, key, uid, version).await,
-            Action::Delete { seen: None } => {
+            Action::Update { seen: None, .. } | Action::Delete { seen: None } => {
                 Err(ApplyError::Moved("its identity was not seen".to_owned()))
             }
         }
@@ -107,9 +108,11 @@ impl Writer<'_> {
         step: &Step,
     ) -> Result<(), ApplyError> {
         let database = &self.writers.database;
+        let token = self.writers.fence.token();
         let content = match action {
             Action::Delete { .. } => {
-                return database.delete_row(row).await.map_err(ApplyError::Database);
+                let deleted = database.delete_row(token, row).await;
+                return deleted.map_err(ApplyError::Database);
             }
             Action::Create(Item::Row(content))
             | Action::Update {
@@ -119,7 +122,7 @@ impl Writer<'_> {
             Action::Create(_) | Action::Update { .. } => self.read_tokens(step).await?,
         };
         database
-            .write_row(row, &content, self.revision, self.now)
+            .write_row(token, row, &content, self.revision, self.now)
             .await
             .map_err(ApplyError::Database)
     }
@@ -136,10 +139,7 @@ impl Writer<'_> {
             .find(|key| Some(&key.name) == expected.as_ref())
             .ok_or_else(missing)?;
         let cluster = self.cluster(secret)?;
-        let object = repeat(|| cluster.get(secret))
-            .await
-            .map_err(ApplyError::Cluster)?
-            .ok_or_else(missing)?;
+        let object = look(&cluster, secret).await?.ok_or_else(missing)?;
         reduce(secret.kind, &object)
             .contents
             .and_then(|contents| contents.tokens)
@@ -175,35 +175,96 @@ where
     }
 }
 
-async fn apply(
+async fn look(cluster: &dyn ClusterWrite, key: &ObjectKey) -> Result<Option<Value>, ApplyError> {
+    let object = repeat(|| cluster.get(key)).await;
+    object.map_err(ApplyError::Cluster)
+}
+
+/// Makes an object that the plan saw nowhere. One that appeared since, whoever made it, is not overwritten.
+async fn make(
     cluster: &dyn ClusterWrite,
     key: &ObjectKey,
     manifest: &Value,
-    force: bool,
 ) -> Result<(), ApplyError> {
-    let answer = repeat(|| cluster.apply(key, manifest, force)).await;
-    answer.map(|_| ()).map_err(ApplyError::Cluster)
+    let mut new = manifest.clone();
+    new["metadata"]["resourceVersion"] = NO_VERSION.into();
+    match repeat(|| cluster.apply(key, &new, false)).await {
+        Ok(_) => return Ok(()),
+        Err(ClusterError::Conflict(_)) => {}
+        Err(error) => return Err(ApplyError::Cluster(error)),
+    }
+    match look(cluster, key).await? {
+        Some(object) if is_as_wanted(manifest, &object) => Ok(()),
+        Some(_) => Err(ApplyError::Moved(
+            "an object of this name was made since the plan was made".to_owned(),
+        )),
+        None => Err(ApplyError::Moved(
+            "it came and went while it was made".to_owned(),
+        )),
+    }
 }
 
-/// Sends a repair for the object that the plan saw. A status write in between only moves its version; when
-/// anything else moved nothing is changed, and the next pass looks again.
+/// Tells whether there is nothing left to apply: a request whose answer was lost may have been carried out.
+fn is_as_wanted(manifest: &Value, object: &Value) -> bool {
+    compare(manifest, object, FIELD_MANAGER) == Comparison::Equal
+}
+
+/// Applies to the object that the plan saw, and to no other of its name. A status write in between only moves its
+/// version; when anything else moved nothing is changed, and the next pass looks again.
+async fn update(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    manifest: &Value,
+    mut seen: Sighting,
+) -> Result<(), ApplyError> {
+    let mut new = manifest.clone();
+    new["metadata"]["uid"] = seen.uid.as_str().into();
+    for _ in 0..TRIES {
+        new["metadata"]["resourceVersion"] = seen.version.as_str().into();
+        match repeat(|| cluster.apply(key, &new, true)).await {
+            Ok(_) => return Ok(()),
+            Err(ClusterError::Conflict(_)) => {}
+            Err(error) => return Err(ApplyError::Cluster(error)),
+        }
+        let object = look(cluster, key).await?;
+        let same = object.map(|object| (reduce(key.kind, &object), object));
+        match same.filter(|(observed, _)| observed.uid == seen.uid) {
+            Some((_, object)) if is_as_wanted(manifest, &object) => return Ok(()),
+            Some((observed, object)) if Some(standing(&object)) == seen.standing => {
+                seen.version = observed.version;
+            }
+            _ => {
+                return Err(ApplyError::Moved(
+                    "it changed since the plan was made".to_owned(),
+                ));
+            }
+        }
+    }
+    Err(ApplyError::Moved(
+        "it changed each time it was about to be changed".to_owned(),
+    ))
+}
+
+/// Sends a repair for the object that the plan saw, as [`update`] does, and returns it as it is then.
 async fn put_right(
     cluster: &dyn ClusterWrite,
     key: &ObjectKey,
     repair: &Repair,
-) -> Result<(), ApplyError> {
+) -> Result<Sighting, ApplyError> {
     let mut version = repair.version.clone();
     for _ in 0..TRIES {
         let sent = repeat(|| cluster.patch_json(key, &repair.operations, &version)).await;
         match sent {
-            Ok(object) => return drop_record(cluster, key, &object).await,
+            Ok(object) => {
+                let object = drop_record(cluster, key, object).await?;
+                let mut seen = reduce(key.kind, &object);
+                seen.standing = Some(standing(&object));
+                return Ok(seen.sighting());
+            }
             Err(ClusterError::Conflict(_)) => {}
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
-        let object = repeat(|| cluster.get(key))
-            .await
-            .map_err(ApplyError::Cluster)?;
-        match object {
+        match look(cluster, key).await? {
             Some(object) if standing(&object) == repair.standing => {
                 version = reduce(key.kind, &object).version;
             }
@@ -224,31 +285,31 @@ async fn put_right(
 async fn drop_record(
     cluster: &dyn ClusterWrite,
     key: &ObjectKey,
-    patched: &Value,
-) -> Result<(), ApplyError> {
-    let mut object = patched.clone();
+    patched: Value,
+) -> Result<Value, ApplyError> {
+    let stands = standing(&patched);
+    let mut object = patched;
     for _ in 0..TRIES {
         let Some(records) = without_updates(&object, FIELD_MANAGER) else {
-            return Ok(());
+            return Ok(object);
         };
         let operation = json!({"op": "add", "path": "/metadata/managedFields", "value": records});
         let version = reduce(key.kind, &object).version;
         match cluster.patch_json(key, &[operation], &version).await {
             Err(ClusterError::Conflict(_)) => {}
-            Ok(_) => return Ok(()),
+            Ok(object) => return Ok(object),
             Err(error) => {
                 tracing::warn!(%key, %error, "the record of a repair stays");
-                return Ok(());
+                return Ok(object);
             }
         }
-        // Controllers report on the object at once.
-        let seen = repeat(|| cluster.get(key)).await;
-        match seen.map_err(ApplyError::Cluster)? {
-            Some(seen) => object = seen,
-            None => return Ok(()),
+        // Controllers report on the object at once. What else moved it the apply meets, for its version is old.
+        match look(cluster, key).await? {
+            Some(seen) if standing(&seen) == stands => object = seen,
+            Some(_) | None => return Ok(object),
         }
     }
-    Ok(())
+    Ok(object)
 }
 
 /// Creates an object that others may create too: a namespace, or a claim that a StatefulSet made meanwhile.
@@ -285,9 +346,7 @@ async fn keep_existing(
     key: &ObjectKey,
     generated: &Generated,
 ) -> Result<(), ApplyError> {
-    let object = repeat(|| cluster.get(key))
-        .await
-        .map_err(ApplyError::Cluster)?;
+    let object = look(cluster, key).await?;
     let object =
         object.ok_or_else(|| ApplyError::Moved("it came and went while it was made".to_owned()))?;
     let observed = reduce(key.kind, &object);
@@ -323,10 +382,7 @@ async fn delete(
             Err(ClusterError::Conflict(_)) => {}
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
-        let Some(object) = repeat(|| cluster.get(key))
-            .await
-            .map_err(ApplyError::Cluster)?
-        else {
+        let Some(object) = look(cluster, key).await? else {
             return Ok(());
         };
         let observed = reduce(key.kind, &object);

@@ -66,7 +66,12 @@ impl Question {
         let key = Key::Object(self.key.clone());
         let want = desired.items[&key].item.manifest().unwrap_or(&Value::Null);
         match self.answer(reader, want).await {
-            Ok(()) => (key, Seen::Object(self.observed)),
+            Ok(()) => {
+                if !self.observed.changes.is_empty() {
+                    self.observed.standing = Some(owned::standing(&self.object));
+                }
+                (key, Seen::Object(self.observed))
+            }
             Err(why) => (key, Seen::Unknown(why)),
         }
     }

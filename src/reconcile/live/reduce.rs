@@ -15,6 +15,7 @@ pub fn reduce(kind: Kind, object: &Value) -> Observed {
     Observed {
         uid: text("uid"),
         version: text("resourceVersion"),
+        standing: None,
         owner: ownership(object),
         readiness: readiness(kind, object),
         terminating: !metadata["deletionTimestamp"].is_null(),

@@ -334,7 +334,7 @@ impl<'a> World<'a> {
             Verdict::Accepted | Verdict::Deferred(_) | Verdict::NotAsked(_) => Decision::Do {
                 action: Action::Update {
                     new: item.clone(),
-                    uid: Some(observed.uid.clone()),
+                    seen: Some(observed.sighting()),
                     before: observed.repair.clone(),
                     changes: observed.changes.clone(),
                 },
@@ -375,7 +375,7 @@ impl<'a> World<'a> {
                 Decision::Do {
                     action: Action::Update {
                         new: Item::Row(new.clone()),
-                        uid: None,
+                        seen: None,
                         before: None,
                         changes,
                     },
@@ -417,7 +417,7 @@ impl<'a> World<'a> {
             let action = match old {
                 Some(_) => Action::Update {
                     new: Item::TokenRow,
-                    uid: None,
+                    seen: None,
                     before: None,
                     changes,
                 },

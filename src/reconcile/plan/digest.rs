@@ -59,11 +59,13 @@ fn action(action: &Action) -> Value {
         Action::Create(new) => json!({"create": item(new)}),
         Action::Update {
             new,
-            uid,
+            seen,
             before,
             changes,
         } => {
             let changes: Vec<_> = changes.iter().map(change).collect();
+            // The version moves by itself.
+            let uid = seen.as_ref().map(|seen| &seen.uid);
             let mut update = json!({"update": item(new), "uid": uid, "changes": changes});
             // The operations follow from the changes, and hold times that move by themselves.
             if let Some(Repair { reasons, .. }) = before {

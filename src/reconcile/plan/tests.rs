@@ -60,6 +60,7 @@ fn observed(owner: Option<crate::model::Ownership>) -> Observed {
     Observed {
         uid: "u".to_owned(),
         version: "1".to_owned(),
+        standing: None,
         owner,
         readiness: Readiness::Ready,
         terminating: false,

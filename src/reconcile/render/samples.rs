@@ -11,7 +11,7 @@ use crate::{
         Revision, Row, RowKey, Slug, TargetId, names, revision::Commit,
     },
     reconcile::{
-        live::{Change, Why},
+        live::{Change, Sighting, Why},
         plan::{Action, Guard, Held, Note, Plan, Step},
     },
 };
@@ -93,7 +93,11 @@ pub fn workload(owner: &str, env: Value) -> Item {
 pub fn update(new: Item, changes: Vec<Change>) -> Action {
     Action::Update {
         new,
-        uid: Some("u-1".to_owned()),
+        seen: Some(Sighting {
+            uid: "u-1".to_owned(),
+            version: "7".to_owned(),
+            standing: None,
+        }),
         before: None,
         changes,
     }
@@ -103,7 +107,7 @@ pub fn row(changes: Vec<Change>) -> Action {
     let new = Item::Row(Row(json!({"emission_percent": 35, "version": "1.4.2"})));
     Action::Update {
         new,
-        uid: None,
+        seen: None,
         before: None,
         changes,
     }

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use platform::edge::cluster::ClusterWrite;
 use platform::edge::cluster::client::{Credentials, KubeCluster};
+use platform::edge::cluster::leases::Leases;
 use platform::edge::database;
 use platform::edge::images::HttpRegistry;
 use platform::model::{ClusterName, Key, Kind, Revision, Scope, Secret};
 use platform::reconcile::apply::Outcome;
+use platform::reconcile::lease::turn::Turn;
+use platform::reconcile::lease::{Clock, Lease, PASS};
 use platform::reconcile::live::Change;
 use platform::reconcile::plan::{Action, Held, Plan, Request, Step};
 use platform::reconcile::{Cause, Edges, Planned, Registry, Run, plan_source, run_plan};
@@ -31,6 +34,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(20);
 pub struct Passes {
     pub world: World,
     pub edges: Edges,
+    leases: Arc<dyn Leases>,
 }
 
 impl Passes {
@@ -38,19 +42,36 @@ impl Passes {
         install_tls();
         let world = World::new().await;
         let file = world.path("kubeconfig").display().to_string();
-        let cluster: Arc<dyn ClusterWrite> = Arc::new(
-            KubeCluster::connect(&Credentials::Files(file), CALL_LIMIT)
-                .await
-                .unwrap(),
-        );
+        let credentials = Credentials::Files(file);
+        let cluster = KubeCluster::connect(&credentials, CALL_LIMIT).await;
+        let cluster = Arc::new(cluster.unwrap());
+        let leases: Arc<dyn Leases> = cluster.clone();
+        let cluster: Arc<dyn ClusterWrite> = cluster;
         let url = format!("sqlite:{}", world.path("registry.db").display());
         let database = database::open_and_migrate(&Secret::new(url)).await.unwrap();
         let edges = Edges {
             clusters: BTreeMap::from([(ClusterName::Local, Ok(cluster))]),
             registry: Registry::Ready(database),
             images: Arc::new(HttpRegistry::new()),
+            fence: None,
         };
-        Self { world, edges }
+        Self {
+            world,
+            edges,
+            leases,
+        }
+    }
+
+    /// Takes the turn to write.
+    pub async fn take_turn(&self) -> Turn {
+        let Registry::Ready(database) = &self.edges.registry else {
+            panic!("the registry is open");
+        };
+        let clock = Clock::of_machine(jiff::Timestamp::now);
+        let namespace = &self.world.namespace;
+        let lease = Lease::new(self.leases.clone(), namespace, PASS, "test", clock);
+        let turn = Turn::take(&lease, database.as_ref(), CALL_LIMIT, &|_| {}).await;
+        turn.unwrap()
     }
 
     /// Returns passes over a world where this one challenge is applied and settled.
@@ -104,7 +125,14 @@ impl Passes {
             deadline: None,
             progress: &|_, _| {},
         };
-        run_plan(planned, &self.edges, &run).await.unwrap()
+        let turn = self.take_turn().await;
+        let edges = Edges {
+            fence: Some(turn.fence()),
+            ..self.edges.clone()
+        };
+        let outcomes = run_plan(planned, &edges, &run).await;
+        turn.end().await;
+        outcomes.unwrap()
     }
 
     /// Repeats passes until nothing is to be done and nothing waits, and returns the last.

@@ -112,7 +112,7 @@ async fn lost_connections_are_made_again() {
         let database = world.open().await;
         for (key, row) in rows() {
             database
-                .write_row(&key, &row, &revision(1), at(0))
+                .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
                 .await
                 .unwrap();
         }
@@ -183,7 +183,7 @@ async fn a_user_without_the_right_to_make_tables_can_still_start() {
         });
         let started = open_and_migrate(&url).await;
         let recorded = match &started {
-            Ok(database) => database.record_pass(&pass(1, 2)).await.map(drop),
+            Ok(database) => database.record_pass(UNTAKEN, &pass(1, 2)).await.map(drop),
             Err(error) => Err(error.clone()),
         };
         if let Ok(database) = started {

@@ -26,7 +26,7 @@ fn url_of(path: &Path) -> Secret<String> {
 async fn files_are_their_owners_only() {
     on_sqlite(async |world| {
         let database = world.open().await;
-        database.record_pass(&pass(1, 3)).await.unwrap();
+        database.record_pass(UNTAKEN, &pass(1, 3)).await.unwrap();
         let folder = world.folder.as_ref().unwrap().path();
         let all = names(folder);
         let expected = ["platform.db", "platform.db-shm", "platform.db-wal"];
@@ -89,13 +89,13 @@ async fn a_reader_beside_a_writer_sees_what_is_committed() {
         };
         for (key, row) in rows() {
             writer
-                .write_row(&key, &row, &revision(1), at(0))
+                .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
                 .await
                 .unwrap();
         }
         assert_eq!(reader.rows().await.unwrap(), rows());
         reader.close().await;
-        writer.record_pass(&pass(1, 1)).await.unwrap();
+        writer.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
     })
     .await;
 }
@@ -165,7 +165,10 @@ async fn a_file_is_migrated_and_written() {
     let path = given.unwrap_or_else(|| folder.path().join("platform.db"));
     let database = open_and_migrate(&url_of(&path)).await.unwrap();
     for number in 0..5 {
-        database.record_pass(&pass(number, 10)).await.unwrap();
+        database
+            .record_pass(UNTAKEN, &pass(number, 10))
+            .await
+            .unwrap();
     }
     database.close().await;
 }
@@ -181,7 +184,7 @@ async fn processes_that_start_at_once_migrate_once_and_all_write() {
             }
             let database = world.open().await;
             assert_eq!(database.passes(100, None).await.unwrap().len(), 30);
-            assert_eq!(database.status().await.unwrap().applied.len(), 2);
+            assert_eq!(database.status().await.unwrap().applied.len(), 3);
         })
         .await;
     }
@@ -196,7 +199,10 @@ async fn passes_are_written_one_after_the_other() {
     let path = given.unwrap_or_else(|| folder.path().join("platform.db"));
     let database = open_and_migrate(&url_of(&path)).await.unwrap();
     for number in 0..count {
-        database.record_pass(&pass(number, 200)).await.unwrap();
+        database
+            .record_pass(UNTAKEN, &pass(number, 200))
+            .await
+            .unwrap();
     }
 }
 
@@ -214,7 +220,7 @@ async fn a_killed_process_leaves_whole_passes_and_no_lock() {
             let database = world.open().await;
             assert_eq!(world.ask(torn).await, ["0"]);
             assert_eq!(world.ask("pragma integrity_check").await, ["ok"]);
-            database.record_pass(&pass(1, 1)).await.unwrap();
+            database.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
             database.close().await;
         }
         let written = world.ask("select cast(count(*) as text) from passes").await;
@@ -233,7 +239,7 @@ async fn a_database_in_memory_keeps_its_rows_while_it_is_open() {
         .unwrap();
     for (key, row) in rows() {
         database
-            .write_row(&key, &row, &revision(1), at(0))
+            .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
             .await
             .unwrap();
     }

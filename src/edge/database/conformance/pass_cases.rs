@@ -10,7 +10,7 @@ pub(super) async fn passes_are_recorded_and_read_back(world: World) {
     local.revision.commit = None;
     local.outcome = PassOutcome::Converged;
     for mut written in [pass(1, 5), local, pass(3, 1000)] {
-        let id = database.record_pass(&written).await.unwrap();
+        let id = database.record_pass(UNTAKEN, &written).await.unwrap();
         written.id = Some(id);
         assert_eq!(database.pass(id).await.unwrap().as_ref(), Some(&written));
         let listed = database.passes(1, None).await.unwrap().remove(0);
@@ -23,7 +23,12 @@ pub(super) async fn passes_are_listed_newest_first_in_pages(world: World) {
     let database = world.open().await;
     let mut ids = Vec::new();
     for number in 0..7 {
-        ids.push(database.record_pass(&pass(number, 1)).await.unwrap());
+        ids.push(
+            database
+                .record_pass(UNTAKEN, &pass(number, 1))
+                .await
+                .unwrap(),
+        );
     }
     assert!(ids.is_sorted());
     ids.reverse();
@@ -52,7 +57,10 @@ pub(super) async fn the_oldest_passes_make_room(world: World) {
     let store = keep(&world, 3, 1000).await;
     let mut ids = Vec::new();
     for number in 0..5 {
-        ids.insert(0, store.record_pass(&pass(number, 2)).await.unwrap());
+        ids.insert(
+            0,
+            store.record_pass(UNTAKEN, &pass(number, 2)).await.unwrap(),
+        );
     }
     let kept: Vec<i64> = store
         .passes(10, None)
@@ -73,10 +81,10 @@ pub(super) async fn the_oldest_passes_make_room(world: World) {
 pub(super) async fn passes_with_many_keys_make_room_sooner(world: World) {
     let store = keep(&world, 100, 25).await;
     for number in 0..5 {
-        store.record_pass(&pass(number, 10)).await.unwrap();
+        store.record_pass(UNTAKEN, &pass(number, 10)).await.unwrap();
     }
     assert_eq!(store.passes(10, None).await.unwrap().len(), 2);
-    let large = store.record_pass(&pass(9, 60)).await.unwrap();
+    let large = store.record_pass(UNTAKEN, &pass(9, 60)).await.unwrap();
     let kept = store.passes(10, None).await.unwrap();
     assert_eq!(
         kept.iter().map(|p| p.id).collect::<Vec<_>>(),
@@ -91,7 +99,7 @@ pub(super) async fn a_pass_with_too_much_in_it_is_cut_and_never_refused(world: W
     large.actor = "é".repeat(100_000);
     large.source = "with \0 in it".to_owned();
     large.keys[1].why = Some("x".repeat(100_000));
-    let id = database.record_pass(&large).await.unwrap();
+    let id = database.record_pass(UNTAKEN, &large).await.unwrap();
     let kept = database.pass(id).await.unwrap().unwrap();
     assert_eq!(kept.keys.len(), MAX_KEYS);
     let failed = |keys: &[KeyOutcome]| {
@@ -114,11 +122,12 @@ pub(super) async fn an_interrupted_recording_leaves_a_whole_pass_or_none(world: 
     let database = world.open().await;
     for step in 0..40 {
         let recording = database.clone();
-        let task = tokio::spawn(async move { recording.record_pass(&pass(step, 300)).await });
+        let task =
+            tokio::spawn(async move { recording.record_pass(UNTAKEN, &pass(step, 300)).await });
         tokio::time::sleep(Duration::from_micros(u64::from(step) * 150)).await;
         task.abort();
         let interrupted = task.await.is_err();
-        database.record_pass(&pass(step, 1)).await.unwrap();
+        database.record_pass(UNTAKEN, &pass(step, 1)).await.unwrap();
         let kept = database.passes(2, None).await.unwrap();
         for summary in &kept {
             let whole = database.pass(summary.id).await.unwrap().unwrap();
@@ -146,9 +155,9 @@ pub(super) async fn writers_at_the_same_time_all_succeed(world: World) {
         tokio::spawn(async move {
             let key = RowKey::Challenge(slug(&format!("c{}", n % 6)));
             database
-                .write_row(&key, &Row(challenge()), &revision(n), at(0))
+                .write_row(UNTAKEN, &key, &Row(challenge()), &revision(n), at(0))
                 .await?;
-            database.record_pass(&pass(n, 20)).await?;
+            database.record_pass(UNTAKEN, &pass(n, 20)).await?;
             database.rows().await
         })
     });

@@ -8,14 +8,14 @@ pub(super) async fn every_kind_of_row_reads_back_as_written(world: World) {
     let written = rows();
     for (key, row) in &written {
         database
-            .write_row(key, row, &revision(1), at(0))
+            .write_row(UNTAKEN, key, row, &revision(1), at(0))
             .await
             .unwrap();
     }
     assert_eq!(database.rows().await.unwrap(), written);
     for (key, row) in &written {
         database
-            .write_row(key, row, &revision(2), at(1))
+            .write_row(UNTAKEN, key, row, &revision(2), at(1))
             .await
             .unwrap();
     }
@@ -30,7 +30,7 @@ pub(super) async fn a_second_write_keeps_the_time_the_row_was_made(world: World)
     let row = Row(challenge());
     let times = "select cast(created_at = updated_at as text) || id || revision from challenges";
     database
-        .write_row(&key, &row, &revision(1), at(0))
+        .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
         .await
         .unwrap();
     let first = world.ask(times).await;
@@ -38,7 +38,7 @@ pub(super) async fn a_second_write_keeps_the_time_the_row_was_made(world: World)
     assert_eq!(world.ask(times).await, first);
     let changed = with(challenge(), "status", json!("disabled"));
     database
-        .write_row(&key, &changed, &revision(2), at(60))
+        .write_row(UNTAKEN, &key, &changed, &revision(2), at(60))
         .await
         .unwrap();
     let count = "select cast(count(*) as text) from challenges where created_at < updated_at";
@@ -68,7 +68,9 @@ pub(super) async fn a_row_of_the_wrong_form_is_refused_and_nothing_is_written(wo
         with(challenge(), "spec", nested(63)),
     ];
     for row in wrong {
-        let refused = database.write_row(&key, &row, &revision(1), at(0)).await;
+        let refused = database
+            .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
+            .await;
         assert!(
             matches!(refused, Err(DatabaseError::Row { .. })),
             "{refused:?}"
@@ -80,7 +82,7 @@ pub(super) async fn a_row_of_the_wrong_form_is_refused_and_nothing_is_written(wo
     }));
     let tokens = RowKey::Tokens(slug("prism"));
     let refused = database
-        .write_row(&tokens, &clear, &revision(1), at(0))
+        .write_row(UNTAKEN, &tokens, &clear, &revision(1), at(0))
         .await
         .unwrap_err();
     assert_eq!(
@@ -95,13 +97,13 @@ pub(super) async fn a_deleted_row_is_gone_and_deleting_it_again_is_no_error(worl
     let mut left = rows();
     for (key, row) in &left {
         database
-            .write_row(key, row, &revision(1), at(0))
+            .write_row(UNTAKEN, key, row, &revision(1), at(0))
             .await
             .unwrap();
     }
     for key in rows().keys() {
-        database.delete_row(key).await.unwrap();
-        database.delete_row(key).await.unwrap();
+        database.delete_row(UNTAKEN, key).await.unwrap();
+        database.delete_row(UNTAKEN, key).await.unwrap();
         left.remove(key);
         assert_eq!(database.rows().await.unwrap(), left);
     }
@@ -111,7 +113,7 @@ pub(super) async fn a_row_that_cannot_be_named_is_an_error_and_no_partial_answer
     let database = world.open().await;
     for (key, row) in rows() {
         database
-            .write_row(&key, &row, &revision(1), at(0))
+            .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
             .await
             .unwrap();
     }
@@ -138,15 +140,15 @@ pub(super) async fn digests_are_remembered_with_their_revision(world: World) {
     let asked = [one.clone(), two.clone()];
     assert_eq!(database.digests(&asked).await.unwrap(), BTreeMap::new());
     database
-        .remember_digest(&one, &digest(1), &revision(1), at(0))
+        .remember_digest(UNTAKEN, &one, &digest(1), &revision(1), at(0))
         .await
         .unwrap();
     database
-        .remember_digest(&two, &digest(2), &revision(1), at(0))
+        .remember_digest(UNTAKEN, &two, &digest(2), &revision(1), at(0))
         .await
         .unwrap();
     database
-        .remember_digest(&one, &digest(3), &revision(2), at(9))
+        .remember_digest(UNTAKEN, &one, &digest(3), &revision(2), at(9))
         .await
         .unwrap();
     let known = database.digests(&asked).await.unwrap();

@@ -13,7 +13,7 @@ pub(super) async fn several_that_start_at_once_migrate_once(world: World) {
     let status = world.open().await.status().await.unwrap();
     assert_eq!(status.pending, []);
     let versions: Vec<i64> = status.applied.iter().map(|m| m.version).collect();
-    assert_eq!(versions, [1, 2]);
+    assert_eq!(versions, [1, 2, 3]);
     assert!(status.server_version.contains('.'), "{status:?}");
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn opening_for_reading_migrates_nothing_and_takes_no_write(worl
         .collect();
     assert_eq!(
         (status.applied.len(), pending),
-        (0, vec!["registry", "passes"])
+        (0, vec!["registry", "passes", "fence"])
     );
     assert!(matches!(
         open(&world.url).await.unwrap(),
@@ -43,7 +43,7 @@ pub(super) async fn opening_for_reading_migrates_nothing_and_takes_no_write(worl
     assert_eq!(database.rows().await.unwrap(), BTreeMap::new());
     let key = RowKey::Challenge(slug("prism"));
     let refused = database
-        .write_row(&key, &Row(challenge()), &revision(1), at(0))
+        .write_row(UNTAKEN, &key, &Row(challenge()), &revision(1), at(0))
         .await;
     assert!(
         matches!(refused, Err(DatabaseError::Denied { .. })),
@@ -92,32 +92,30 @@ pub(super) async fn a_schema_that_lacks_the_newest_migration_is_brought_up_to_da
     let database = world.open().await;
     for (key, row) in rows() {
         database
-            .write_row(&key, &row, &revision(1), at(0))
+            .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
             .await
             .unwrap();
     }
     database.close().await;
     for undo in [
-        "drop table pass_keys",
-        "drop table passes",
-        "drop table image_digests",
-        "delete from _sqlx_migrations where version = 2",
+        "drop table fence",
+        "delete from _sqlx_migrations where version = 3",
     ] {
         world.ask(undo).await;
     }
     let Opened::NotMigrated(status) = open(&world.url).await.unwrap() else {
         panic!("one migration is missing");
     };
-    assert_eq!((status.applied.len(), status.pending.len()), (1, 1));
+    assert_eq!((status.applied.len(), status.pending.len()), (2, 1));
     let database = world.open().await;
     assert_eq!(database.rows().await.unwrap(), rows(), "no row is lost");
-    database.record_pass(&pass(1, 1)).await.unwrap();
+    database.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
 }
 
 pub(super) async fn every_statement_prepares(world: World) {
     drop(world.open().await);
     let statements = world.engine().await.statements().all();
-    assert_eq!(statements.len(), 24);
+    assert_eq!(statements.len(), 27);
     for sql in statements {
         world
             .prepare(sql)
@@ -131,7 +129,7 @@ pub(super) async fn no_error_repeats_a_value(world: World) {
     let row = with(challenge(), "name", json!("canary"));
     let key = RowKey::Challenge(slug("prism"));
     database
-        .write_row(&key, &row, &revision(1), at(0))
+        .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
         .await
         .unwrap();
     let engine = world.engine().await;
@@ -143,17 +141,14 @@ pub(super) async fn no_error_repeats_a_value(world: World) {
         "insert into challenge_tokens select 'canary', 'canary', 'canary', 'canary', 'canary',
             'canary', created_at, updated_at from challenges",
     ] {
-        let call = store::Call {
-            sql,
-            arguments: Vec::new(),
-        };
+        let call = store::Call::new(sql, Vec::new());
         let raw = engine.run(Access::Write, vec![call]).await.unwrap_err();
         let shown = error::translate(engine.place(), "testing", &raw);
         assert!(!format!("{shown} {shown:?}").contains("canary"), "{shown}");
     }
     world.ask("drop table challenges").await;
     let error = database
-        .write_row(&key, &row, &revision(1), at(0))
+        .write_row(UNTAKEN, &key, &row, &revision(1), at(0))
         .await
         .unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error}");

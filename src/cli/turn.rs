@@ -1,0 +1,149 @@
+//! The turn to write, for the verbs that write: waited for, told about, and given back on every way out.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::session::{Session, now};
+use super::{CliError, Context};
+use crate::edge::cluster::ClusterError;
+use crate::model::{Key, Kind};
+use crate::reconcile::Registry;
+use crate::reconcile::lease::turn::{Turn, TurnError};
+use crate::reconcile::lease::{AcquireError, Clock, Lease, Lost, PASS};
+use crate::reconcile::plan::{Action, Held, Plan};
+use crate::reconcile::render::mask;
+
+/// Tells whether carrying out this plan may write: at once, or when what something waits for is there.
+pub fn may_write(plan: &Plan) -> bool {
+    let waits = |held: &Held| matches!(held, Held::Waits { .. });
+    !plan.steps.is_empty() || plan.held.iter().any(waits)
+}
+
+/// Takes the turn, waiting for another writer up to `limit`. The database has to be open for writing.
+///
+/// # Errors
+/// Another writer kept it, or the cluster or the database did not give it; nothing was done.
+pub async fn take(
+    context: &Context,
+    session: &Session,
+    (verb, plan): (&str, &Plan),
+    limit: Duration,
+) -> Result<Turn, CliError> {
+    let Registry::Ready(database) = &session.edges.registry else {
+        return Err(CliError::bug("the database is not open for writing"));
+    };
+    make_namespace(session, plan).await?;
+    let namespace = &session.declaration.platform.namespace;
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    let identity = format!("{} ({verb}) on {host}", context.settings.actor);
+    let clock = Clock::of_machine(now);
+    let lease = Lease::new(session.leases.clone(), namespace, PASS, &identity, clock);
+    let waiting = |holder: &str| {
+        let line = format!("waiting for another writer: {holder}");
+        context.terminal.note(&mask::line(&line));
+    };
+    let taken = Turn::take(&lease, database.as_ref(), limit, &waiting).await;
+    taken.map_err(|error| refusal(error, namespace))
+}
+
+/// A Lease needs its namespace, which is made first where the plan makes it. Two who do so at once do the same.
+async fn make_namespace(session: &Session, plan: &Plan) -> Result<(), CliError> {
+    let is_namespace = |key: &Key| key.object().is_some_and(|key| key.kind == Kind::Namespace);
+    let step = plan.steps.iter().find(|step| is_namespace(&step.key));
+    let Some((key, Action::Create(item))) =
+        step.and_then(|step| Some((step.key.object()?, &step.action)))
+    else {
+        return Ok(());
+    };
+    let cluster = session.edges.clusters.get(&key.cluster);
+    let Some((Ok(cluster), manifest)) = cluster.zip(item.manifest()) else {
+        return Ok(());
+    };
+    match cluster.create(key, manifest).await {
+        Ok(_) | Err(ClusterError::AlreadyExists) => Ok(()),
+        Err(error) => Err(CliError::dependency(format!("{key} could not be made"))
+            .because(error)
+            .hint("make it first, or apply with credentials that may")),
+    }
+}
+
+fn refusal(error: TurnError, namespace: &str) -> CliError {
+    match error {
+        TurnError::Lease(AcquireError::Held { holder, name }) => {
+            let message =
+                format!("another writer holds the lease {name}: {holder}; nothing was done");
+            CliError::stale(mask::line(&message))
+                .hint("run it again when that is done, or wait longer with --timeout")
+        }
+        TurnError::Lease(error @ AcquireError::Cluster { .. }) => {
+            let is_forbidden = matches!(
+                &error,
+                AcquireError::Cluster {
+                    source: ClusterError::Forbidden(_),
+                    ..
+                }
+            );
+            let told = CliError::dependency("the turn to write was not taken; nothing was done");
+            match is_forbidden {
+                true => told.because(error).hint(format!(
+                    "who writes needs get, create and update on leases in namespace {namespace}; the chart's Role there gives that right"
+                )),
+                false => told.because(error),
+            }
+        }
+        TurnError::Lease(error @ AcquireError::NoRandomness) => {
+            CliError::dependency("the turn to write was not taken; nothing was done").because(error)
+        }
+        TurnError::Database(error) => error.into(),
+    }
+}
+
+/// The error of a verb whose turn was over before its work.
+pub fn deposed(lost: &Lost) -> CliError {
+    let message = format!(
+        "the turn to write was lost before everything was done: {lost}; what was done stays"
+    );
+    let message = mask::line(&message);
+    let error = match lost {
+        Lost::NotRenewed { .. } => CliError::dependency(message),
+        Lost::Taken { .. } | Lost::Deleted { .. } | Lost::Released { .. } => {
+            CliError::stale(message)
+        }
+    };
+    error.hint("look at `platform diff`, and run it again")
+}
+
+/// The signals that end a verb. From when they are watched, they no longer end the process.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn watch() -> Result<Self, CliError> {
+        let watch = |kind| {
+            signal(kind)
+                .map_err(|error| CliError::dependency("signals cannot be watched").because(error))
+        };
+        Ok(Self {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one, and returns the error that the verb ends with.
+    pub async fn interrupted(&mut self) -> CliError {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        CliError::not_converged(format!("ended by {name} before everything was done"))
+            .hint("run it again; it goes on where it stopped")
+    }
+}
