@@ -173,7 +173,9 @@ async fn no_fault_of_the_api_server_loses_or_invents_anything() {
     let verbs = undisturbed.requests.iter().map(|(verb, _)| verb.as_str());
     assert_eq!(
         verbs.collect::<BTreeSet<_>>(),
-        BTreeSet::from(["delete", "dry-run", "get", "list", "patch", "post"]),
+        BTreeSet::from([
+            "delete", "dry-run", "get", "list", "patch", "post", "update"
+        ]),
     );
     let trials = trials(&undisturbed.requests);
     run_trials(trials, move |mut chain, trial| {

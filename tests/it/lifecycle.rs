@@ -17,7 +17,7 @@ const EVERY_KIND: [(&str, &str); 4] = [
 ];
 
 fn is_write(seen: &Seen) -> bool {
-    matches!(seen.verb.as_str(), "patch" | "post" | "delete" | "other")
+    matches!(seen.verb.as_str(), "patch" | "post" | "delete" | "update" | "other")
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod git;
 mod guards;
 mod kills;
 mod layering;
+mod lease;
 mod lifecycle;
 mod on_postgres;
 mod owned;

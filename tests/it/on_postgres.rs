@@ -7,7 +7,7 @@ use crate::support::postgres::create_database;
 use crate::support::world::World;
 
 /// Returns the text of every row of every table.
-async fn everything(url: &str) -> String {
+pub async fn everything(url: &str) -> String {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect(url)

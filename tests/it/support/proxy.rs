@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 /// What the proxy does instead of passing a request on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub enum Fault {
     Cut,
     /// Passes the request on and sends the first half of the answer.
     Truncate,
+    /// Passes the request on once [`Proxy::release`] says so, whatever has become of who sent it.
+    Late,
     /// Passes the request on, and kills this process instead of answering it.
     KillAfter(u32),
 }
@@ -33,7 +36,7 @@ pub enum Fault {
 /// Which requests a fault hits.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
-    /// `list`, `get`, `dry-run`, `patch`, `json-patch`, `post`, `delete`, `delete-anything`; any when empty.
+    /// `list`, `get`, `dry-run`, `patch`, `json-patch`, `post`, `update`, `delete`, `delete-anything`; any when empty.
     pub verb: String,
     /// The plural of a kind, such as `secrets`; any when empty.
     pub resource: String,
@@ -56,6 +59,8 @@ struct Inner {
     hits: usize,
     /// Ends the process of this id after so many requests were passed on.
     kill: Option<(usize, u32)>,
+    /// Requests that are kept back.
+    late: Vec<oneshot::Sender<oneshot::Sender<u16>>>,
 }
 
 /// A running proxy.
@@ -119,6 +124,44 @@ impl Proxy {
     /// Returns how many requests were failed since the last call.
     pub fn take_hits(&self) -> usize {
         std::mem::take(&mut self.inner.lock().unwrap().hits)
+    }
+
+    /// Waits until a request was failed.
+    pub async fn until_hit(&self) {
+        for _ in 0..3000 {
+            if self.inner.lock().unwrap().hits > 0 {
+                self.take_hits();
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the request was not sent");
+    }
+
+    /// Lets late requests go to the server, and returns what it answered.
+    pub async fn release(&self) -> Vec<u16> {
+        let late = std::mem::take(&mut self.inner.lock().unwrap().late);
+        let mut answers = Vec::new();
+        for gate in late {
+            let (tell, told) = oneshot::channel();
+            gate.send(tell).unwrap();
+            answers.push(told.await.unwrap());
+        }
+        answers
+    }
+
+    /// Keeps a request back. That its sender goes away does not end it.
+    async fn pass_late(&self, parts: Parts, body: Bytes) -> Response {
+        let (gate, opened) = oneshot::channel::<oneshot::Sender<u16>>();
+        self.inner.lock().unwrap().late.push(gate);
+        let upstream = self.upstream.clone();
+        let late = tokio::spawn(async move {
+            let tell = opened.await.unwrap();
+            let answer = upstream.forward(parts, body).await;
+            tell.send(answer.0.as_u16()).unwrap();
+            answer
+        });
+        late.await.unwrap().into_response()
     }
 
     /// Ends a process by SIGKILL once this many requests from now have been passed on; the server carries out
@@ -214,6 +257,7 @@ fn describe(parts: &Parts, body: &[u8]) -> Seen {
         "POST" => "post",
         "DELETE" if is_guarded => "delete",
         "DELETE" => "delete-anything",
+        "PUT" => "update",
         _ => "other",
     };
     // What is made is named in its body.
@@ -232,6 +276,7 @@ async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
     match fault {
         Some(Fault::Answer(code)) => return refusal(code),
         Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Late) => return proxy.pass_late(parts, body).await,
         Some(Fault::Cut) => return cut(),
         Some(Fault::CutAfter | Fault::HangAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {
         }
