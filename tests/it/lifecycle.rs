@@ -17,7 +17,10 @@ const EVERY_KIND: [(&str, &str); 4] = [
 ];
 
 fn is_write(seen: &Seen) -> bool {
-    matches!(seen.verb.as_str(), "patch" | "post" | "delete" | "update" | "other")
+    matches!(
+        seen.verb.as_str(),
+        "patch" | "post" | "delete" | "update" | "other"
+    )
 }
 
 #[tokio::test]

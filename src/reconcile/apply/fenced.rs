@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::edge::cluster::{ClusterError, ClusterRead, ClusterWrite, Page};
-use crate::model::{Kind, ObjectKey};
+use crate::model::{Kind, ObjectKey, Scope};
 use crate::reconcile::lease::turn::Fence;
 
 /// A connection under a fence.
@@ -26,14 +26,14 @@ impl ClusterRead for Fenced<'_> {
         &self,
         kind: Kind,
         namespace: &str,
-        selector: &str,
+        scope: &Scope,
         from: Option<&str>,
     ) -> Result<Page, ClusterError> {
-        self.cluster.list(kind, namespace, selector, from).await
+        self.cluster.list(kind, namespace, scope, from).await
     }
 
-    async fn list_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ClusterError> {
-        self.cluster.list_pods(namespace, selector).await
+    async fn list_pods(&self, namespace: &str, scope: &Scope) -> Result<Vec<Value>, ClusterError> {
+        self.cluster.list_pods(namespace, scope).await
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
