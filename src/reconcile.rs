@@ -166,7 +166,14 @@ pub async fn run_plan(
     };
     let plan = &planned.plan;
     let now = (run.clock)();
-    remember_digests(&planned.facts, &plan.revision, token, database.as_ref(), now).await;
+    remember_digests(
+        &planned.facts,
+        &plan.revision,
+        token,
+        database.as_ref(),
+        now,
+    )
+    .await;
     let outcomes = apply::apply(plan, &writers, now, run.progress).await;
     let record = record::record(plan, &outcomes, run.cause, (now, (run.clock)()));
     if let Err(error) = database.record_pass(token, &record).await {

@@ -219,7 +219,7 @@ impl Session {
         let Registry::Ready(database) = &self.edges.registry else {
             bail!("the database is not open");
         };
-        let turn = Turn::take(&self.lease, database.as_ref(), PATIENCE, &|_| {}).await?;
+        let turn = Turn::take(&self.lease, database, PATIENCE, &|_| {}).await?;
         self.edges.fence = Some(turn.fence());
         let cause = Cause {
             source: "bench",

@@ -44,7 +44,7 @@ pub async fn take(
         let line = format!("waiting for another writer: {holder}");
         context.terminal.note(&mask::line(&line));
     };
-    let taken = Turn::take(&lease, database.as_ref(), limit, &waiting).await;
+    let taken = Turn::take(&lease, database, limit, &waiting).await;
     taken.map_err(|error| refusal(error, namespace))
 }
 

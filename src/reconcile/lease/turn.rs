@@ -1,5 +1,7 @@
 //! One turn of writing: the lease of passes, and its token in the database.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -36,6 +38,8 @@ impl Fence {
 pub struct Turn {
     held: Held,
     fence: Fence,
+    database: Arc<dyn Database>,
+    has_waited: bool,
 }
 
 /// Why no turn was taken.
@@ -57,17 +61,27 @@ impl Turn {
     /// Either of the two could not be had; the lease is given back.
     pub async fn take(
         lease: &Lease,
-        database: &dyn Database,
+        database: &Arc<dyn Database>,
         limit: Duration,
         waiting: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, TurnError> {
-        let held = lease.acquire(limit, waiting).await;
+        let has_waited = AtomicBool::new(false);
+        let noted = |holder: &str| {
+            has_waited.store(true, Ordering::Relaxed);
+            waiting(holder);
+        };
+        let held = lease.acquire(limit, &noted).await;
         let held = held.map_err(TurnError::Lease)?;
         match database.take_fence().await {
             Ok(token) => {
                 let pulse = held.pulse();
                 let fence = Fence { pulse, token };
-                Ok(Self { held, fence })
+                Ok(Self {
+                    held,
+                    fence,
+                    database: database.clone(),
+                    has_waited: has_waited.into_inner(),
+                })
             }
             Err(error) => {
                 held.release().await;
@@ -86,13 +100,18 @@ impl Turn {
     /// no longer be so. `None` is a database that nobody had made yet.
     #[must_use]
     pub fn is_first_since(&self, seen: Option<FenceToken>) -> bool {
-        self.fence
-            .token
-            .follows(seen.unwrap_or(FenceToken::UNTAKEN))
+        let seen = seen.unwrap_or(FenceToken::UNTAKEN);
+        !self.has_waited && self.fence.token.follows(seen)
     }
 
-    /// Gives the lease back.
+    /// Gives the lease back. A token is left behind, so that who planned meanwhile sees that somebody wrote; who
+    /// planned under a turn that ended without has to wait for its lease, and sees it by that.
     pub async fn end(self) {
+        if self.fence.check().is_ok()
+            && let Err(error) = self.database.take_fence().await
+        {
+            tracing::warn!(%error, "the end of a turn was not noted");
+        }
         self.held.release().await;
     }
 }

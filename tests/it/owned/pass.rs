@@ -70,7 +70,7 @@ impl Passes {
         let clock = Clock::of_machine(jiff::Timestamp::now);
         let namespace = &self.world.namespace;
         let lease = Lease::new(self.leases.clone(), namespace, PASS, "test", clock);
-        let turn = Turn::take(&lease, database.as_ref(), CALL_LIMIT, &|_| {}).await;
+        let turn = Turn::take(&lease, database, CALL_LIMIT, &|_| {}).await;
         turn.unwrap()
     }
 
