@@ -162,7 +162,7 @@ pub async fn run_plan(
         database: database.clone(),
         fence,
         deadline: run.deadline,
-        permits: Permits::default(),
+        permits: Arc::new(Permits::default()),
     };
     let plan = &planned.plan;
     let now = (run.clock)();

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::session::{connect, last_applied_in, now};
-use super::{CliError, Context, Exit, SourceArg, declaration};
-use crate::edge::cluster::ClusterWrite;
+use super::{CliError, Context, Exit, SourceArg, declaration, turn};
+use crate::edge::cluster::client::KubeCluster;
+use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::{self, Database, DatabaseError};
 use crate::edge::images::HttpRegistry;
 use crate::model::ClusterName;
@@ -22,6 +24,8 @@ use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::{Followed, Follower};
 use crate::reconcile::controller::routes::{Views, routes};
 use crate::reconcile::controller::{Controller, Parts};
+use crate::reconcile::desired::build_namespace;
+use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS};
 use crate::reconcile::live::watched::Watched;
 use crate::reconcile::{Edges, Registry};
 
@@ -33,6 +37,11 @@ Examples:
 
 /// The pause before the database is tried again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+
+/// The pause after the cluster did not give the lead.
+const LEAD_PAUSE: Duration = Duration::from_secs(1);
+/// How long another leader is waited for before it is looked at anew.
+const STAND_BY: Duration = Duration::from_secs(3600);
 
 /// Arguments of `platform run`.
 #[derive(Args)]
@@ -74,7 +83,7 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let listener = listen(settings.controller.listen).await?;
     let cluster = Arc::new(connect(context).await?);
     let name = cluster.name().to_owned();
-    let watched = Arc::new(Watched::new(cluster));
+    let watched = Arc::new(Watched::new(cluster.clone()));
     let board = Arc::new(Board::default());
     let views = Views {
         board: board.clone(),
@@ -84,7 +93,7 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let serving =
         axum::serve(listener, routes(views)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let keeping = async {
-        let kept = keep(context, watched, board, stop.clone()).await;
+        let kept = keep(context, cluster, watched, board, stop.clone()).await;
         stop.cancel();
         kept
     };
@@ -109,6 +118,7 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
 /// Opens the registry, follows the source, and keeps what it says.
 async fn keep(
     context: &Context,
+    cluster: Arc<KubeCluster>,
     watched: Arc<Watched>,
     board: Arc<Board>,
     stop: CancellationToken,
@@ -131,7 +141,15 @@ async fn keep(
         clock: now,
     };
     let controller = async {
-        let controlled = control(context, watched, board, database, followed, &stop).await;
+        let controlled = control(
+            context,
+            (cluster, watched),
+            board,
+            database,
+            followed,
+            &stop,
+        )
+        .await;
         stop.cancel();
         controlled
     };
@@ -143,7 +161,7 @@ async fn keep(
 /// Keeps what the first usable declaration says, and every one after it.
 async fn control(
     context: &Context,
-    watched: Arc<Watched>,
+    (cluster, watched): (Arc<KubeCluster>, Arc<Watched>),
     board: Arc<Board>,
     database: Arc<dyn Database>,
     mut followed: watch::Receiver<Followed>,
@@ -157,24 +175,101 @@ async fn control(
         return Ok(());
     };
     context.settings.database_url(production)?;
-    let local: Arc<dyn ClusterWrite> = watched.clone();
-    let edges = Edges {
-        clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
-        registry: Registry::Ready(database.clone()),
-        images: Arc::new(HttpRegistry::new()),
+    let namespace = first_namespace(&followed);
+    let lease = |name: &str| {
+        let identity = turn::identity(context, "controller");
+        let clock = Clock::of_machine(now);
+        Lease::new(cluster.clone(), &namespace, name, &identity, clock)
     };
-    let controller = Controller::new(Parts {
-        edges,
-        watched,
-        database: database.clone(),
-        followed,
-        board,
-        actor: format!("{} (controller)", context.settings.actor),
-        clock: now,
-    });
-    controller.run(stop.clone()).await;
+    let leader = lease(LEADER);
+    let make_namespace = async || {
+        let (key, item) = build_namespace(&ClusterName::Local, &namespace);
+        let manifest = item.manifest().unwrap_or(&Value::Null);
+        turn::create_namespace(cluster.as_ref(), &key, manifest).await
+    };
+    while let Some(held) = lead(&leader, &board, stop, &make_namespace).await {
+        let local: Arc<dyn ClusterWrite> = watched.clone();
+        let edges = Edges {
+            clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
+            registry: Registry::Ready(database.clone()),
+            images: Arc::new(HttpRegistry::new()),
+            fence: None,
+        };
+        let controller = Controller::new(Parts {
+            edges,
+            watched: watched.clone(),
+            database: database.clone(),
+            lease: lease(PASS),
+            followed: followed.clone(),
+            board: board.clone(),
+            actor: format!("{} (controller)", context.settings.actor),
+            clock: now,
+        });
+        let (stop_it, pulse) = (stop.child_token(), held.pulse());
+        let lost = async {
+            tokio::select! {
+                lost = pulse.lost() => {
+                    tracing::warn!(why = %lost, "no longer the leader");
+                    stop_it.cancel();
+                }
+                () = stop_it.cancelled() => {}
+            }
+        };
+        tokio::join!(lost, async {
+            controller.run(stop_it.clone()).await;
+            stop_it.cancel();
+        });
+        held.release().await;
+    }
     database.close().await;
     Ok(())
+}
+
+/// Waits until this process is the one that runs the loop; `None` when it is stopped before.
+async fn lead(
+    leader: &Lease,
+    board: &Board,
+    stop: &CancellationToken,
+    make_namespace: &impl AsyncFn() -> Result<(), CliError>,
+) -> Option<Held> {
+    let standing_by = |holder: &str| {
+        tracing::info!(holder, "standing by");
+        board.take_leader(Some(holder.to_owned()));
+    };
+    loop {
+        let acquired = tokio::select! {
+            () = stop.cancelled() => return None,
+            acquired = leader.acquire(STAND_BY, &standing_by) => acquired,
+        };
+        match acquired {
+            Ok(held) => {
+                board.take_leader(None);
+                return Some(held);
+            }
+            Err(AcquireError::Held { .. }) => {}
+            // A Lease needs its namespace.
+            Err(AcquireError::Cluster {
+                source: ClusterError::NotFound,
+                ..
+            }) if make_namespace().await.is_ok() => {}
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "the lead is not to be had; tried again");
+                tokio::select! {
+                    () = stop.cancelled() => return None,
+                    () = tokio::time::sleep(LEAD_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// The namespace that the first declaration names holds the leases.
+fn first_namespace(followed: &watch::Receiver<Followed>) -> String {
+    let known = followed.borrow();
+    let good = known.good.as_ref();
+    good.map(|good| good.platform.namespace.clone())
+        .unwrap_or_default()
 }
 
 /// Waits for a declaration that can be used, and tells whether it asks for the production policy.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::session::{Session, now};
 use super::{CliError, Context};
-use crate::edge::cluster::ClusterError;
-use crate::model::{Key, Kind};
+use crate::edge::cluster::{ClusterError, ClusterWrite};
+use crate::model::{Key, Kind, ObjectKey};
 use crate::reconcile::Registry;
 use crate::reconcile::lease::turn::{Turn, TurnError};
 use crate::reconcile::lease::{AcquireError, Clock, Lease, Lost, PASS};
@@ -35,9 +36,7 @@ pub async fn take(
     };
     make_namespace(session, plan).await?;
     let namespace = &session.declaration.platform.namespace;
-    let host = rustix::system::uname();
-    let host = host.nodename().to_string_lossy().into_owned();
-    let identity = format!("{} ({verb}) on {host}", context.settings.actor);
+    let identity = identity(context, verb);
     let clock = Clock::of_machine(now);
     let lease = Lease::new(session.leases.clone(), namespace, PASS, &identity, clock);
     let waiting = |holder: &str| {
@@ -46,6 +45,13 @@ pub async fn take(
     };
     let taken = Turn::take(&lease, database, limit, &waiting).await;
     taken.map_err(|error| refusal(error, namespace))
+}
+
+/// Returns who this process is, as other writers are told.
+pub fn identity(context: &Context, verb: &str) -> String {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    format!("{} ({verb}) on {host}", context.settings.actor)
 }
 
 /// A Lease needs its namespace, which is made first where the plan makes it. Two who do so at once do the same.
@@ -61,6 +67,18 @@ async fn make_namespace(session: &Session, plan: &Plan) -> Result<(), CliError> 
     let Some((Ok(cluster), manifest)) = cluster.zip(item.manifest()) else {
         return Ok(());
     };
+    create_namespace(cluster.as_ref(), key, manifest).await
+}
+
+/// Makes a namespace that may be there by now.
+///
+/// # Errors
+/// The cluster does not let us.
+pub async fn create_namespace(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+    manifest: &Value,
+) -> Result<(), CliError> {
     match cluster.create(key, manifest).await {
         Ok(_) | Err(ClusterError::AlreadyExists) => Ok(()),
         Err(error) => Err(CliError::dependency(format!("{key} could not be made"))

@@ -40,7 +40,7 @@ pub struct Writers {
     /// When the time is over: nothing is begun after it, and nothing waited for.
     pub deadline: Option<Instant>,
     /// How many writes may be under way; shared by plans that are carried out side by side.
-    pub permits: Permits,
+    pub permits: Arc<Permits>,
 }
 
 /// How many writes may be under way.

@@ -11,6 +11,7 @@ pub mod follow;
 mod look;
 mod metrics;
 pub mod routes;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ use self::agenda::Agenda;
 use self::board::Board;
 use self::follow::{Declared, Followed};
 use self::look::{Looked, Looker, Surveyed, World};
+use self::turns::{LINGER, Turns};
+use super::lease::Lease;
 use super::live::Why;
 use super::live::watched::Watched;
 use super::plan::Guard;
@@ -55,6 +58,8 @@ pub struct Controller {
         mpsc::UnboundedReceiver<Looked>,
     ),
     survey_due: Option<Instant>,
+    /// When it is asked whether the turn to write may be given back.
+    turn_due: Option<Instant>,
 }
 
 /// What a controller works with.
@@ -65,6 +70,8 @@ pub struct Parts {
     pub watched: Arc<Watched>,
     /// The registry.
     pub database: Arc<dyn crate::edge::database::Database>,
+    /// The lease of passes, which each writer takes in turn.
+    pub lease: Lease,
     /// What is known of the source.
     pub followed: watch::Receiver<Followed>,
     /// Where it is told how things stand.
@@ -83,13 +90,20 @@ impl Controller {
             edges,
             watched,
             database,
+            lease,
             followed,
             board,
             actor,
             clock,
         } = parts;
         Self {
-            looker: Arc::new(Looker::new(edges, database, actor, clock)),
+            looker: Arc::new(Looker::new(
+                edges,
+                database.clone(),
+                Turns::new(lease, database),
+                actor,
+                clock,
+            )),
             watched,
             followed,
             board,
@@ -98,6 +112,7 @@ impl Controller {
             looks: JoinSet::new(),
             ended: mpsc::unbounded_channel(),
             survey_due: None,
+            turn_due: None,
         }
     }
 
@@ -113,11 +128,12 @@ impl Controller {
                 (survey, is_surveying) = (self.looker.clone().survey(declared).boxed(), true);
             }
             self.begin_looks(now);
+            self.end_turn(now);
             let wakes = [
                 self.agenda.next(),
                 self.survey_due.filter(|_| !is_surveying),
             ];
-            let wake = wakes.into_iter().flatten().min();
+            let wake = wakes.into_iter().flatten().chain(self.turn_due).min();
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = self.followed.changed() => match changed {
@@ -141,6 +157,7 @@ impl Controller {
                 "what was under way did not end in time; the next start goes on from there"
             );
         }
+        self.looker.turns.end().await;
     }
 
     /// Takes what is known of the source to the board, and a new revision to the next survey.
@@ -211,7 +228,12 @@ impl Controller {
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
-        self.looker.clone().begin_revision(&surveyed, is_new).await;
+        if let Err(why) = self.looker.begin_revision(&surveyed, is_new).await {
+            tracing::warn!(%why, "the revision is not begun yet");
+            self.survey_due = again(SURVEY_AGAIN);
+            return;
+        }
+        self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
         for slug in surveyed.busy() {
             match is_new {
@@ -245,8 +267,19 @@ impl Controller {
         }
     }
 
+    /// Asks whether the turn may be given back, once nobody has written for a moment.
+    fn end_turn(&mut self, now: Instant) {
+        if self.turn_due.is_some_and(|due| due <= now) {
+            self.turn_due = None;
+            let looker = self.looker.clone();
+            self.looks
+                .spawn(async move { looker.turns.end_idle().await });
+        }
+    }
+
     fn take_look(&mut self, looked: Looked) {
         let now = Instant::now();
+        self.turn_due = Some(now + LINGER);
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
         let fought = self.agenda.fought_over(&looked.slug).map(|key| {
             Why(format!(

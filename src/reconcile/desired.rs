@@ -59,6 +59,12 @@ pub enum Presence {
     IfPresent,
 }
 
+/// Returns a namespace as a pass makes it where it is missing.
+#[must_use]
+pub fn build_namespace(cluster: &ClusterName, name: &str) -> (ObjectKey, Item) {
+    (namespace::key(cluster, name), namespace::namespace(name))
+}
+
 /// Returns everything that should be there. The same input gives the same value; a challenge of which
 /// something is not known is withheld whole and stops no other.
 #[must_use]

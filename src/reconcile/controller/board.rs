@@ -31,6 +31,8 @@ pub struct Standing {
     pub guards: Vec<Guard>,
     /// Why not everything can be seen.
     pub blindness: Option<Why>,
+    /// Who else runs the loop, where this process waits to do so.
+    pub led_by: Option<String>,
     /// When everything was last surveyed.
     pub surveyed_at: Option<Timestamp>,
     /// Each challenge.
@@ -97,6 +99,11 @@ impl Board {
         standing.bad.clone_from(&followed.bad);
     }
 
+    /// Takes who else runs the loop; nobody else where this process does.
+    pub fn take_leader(&self, other: Option<String>) {
+        self.write().led_by = other;
+    }
+
     pub(super) fn take_blindness(&self, why: Why) {
         self.write().blindness = Some(why);
     }
@@ -127,7 +134,8 @@ impl Board {
         let mut standing = self.write();
         standing.done.add(looked.done);
         match looked.status {
-            Some(status) => {
+            Some(mut status) => {
+                status.why.splice(..0, looked.hindrance.map(|why| why.0));
                 let stands = standing.put(looked.slug, status, now);
                 (stands.fight, stands.is_frozen) = (fight, looked.is_frozen);
             }

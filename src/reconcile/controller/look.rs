@@ -10,10 +10,12 @@ use tokio::sync::mpsc;
 use super::agenda::Ended;
 use super::board::Done;
 use super::follow::Declared;
+use super::turns::Turns;
 use crate::edge::database::Database;
-use crate::model::{Key, Revision, RowKey, Scope, Slug};
+use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
-use crate::reconcile::live::{Depth, Rows};
+use crate::reconcile::lease::turn::{Fence, TurnError};
+use crate::reconcile::live::{Depth, Rows, Why};
 use crate::reconcile::plan::{Held, Plan, Request};
 use crate::reconcile::resolve::Facts;
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
@@ -31,6 +33,8 @@ pub(super) struct World {
 pub(super) struct Surveyed {
     pub(super) world: Arc<World>,
     pub(super) planned: Planned,
+    /// The token that the database showed before anything was read.
+    seen: Option<FenceToken>,
 }
 
 /// What a look at one challenge found and did.
@@ -43,15 +47,28 @@ pub struct Looked {
     pub status: Option<ChallengeStatus>,
     /// Whether a freeze window held its steps.
     pub is_frozen: bool,
+    /// Why nothing could be begun, if there was something to do.
+    pub hindrance: Option<Why>,
     /// What was done.
     pub done: Done,
+}
+
+/// What a look did, for the record of its pass.
+#[derive(Default)]
+struct Worked {
+    outcomes: Vec<Outcome>,
+    /// The token it wrote under.
+    token: Option<FenceToken>,
+    /// Why nothing could be begun.
+    why: Option<Why>,
 }
 
 /// Looks at challenges.
 pub(super) struct Looker {
     edges: Edges,
     database: Arc<dyn Database>,
-    writers: Writers,
+    permits: Arc<Permits>,
+    pub(super) turns: Turns,
     actor: String,
     pub(super) clock: fn() -> Timestamp,
 }
@@ -60,21 +77,27 @@ impl Looker {
     pub(super) fn new(
         edges: Edges,
         database: Arc<dyn Database>,
+        turns: Turns,
         actor: String,
         clock: fn() -> Timestamp,
     ) -> Self {
-        let writers = Writers {
-            clusters: edges.clusters.clone(),
-            database: database.clone(),
-            deadline: None,
-            permits: Permits::default(),
-        };
         Self {
             edges,
             database,
-            writers,
+            permits: Arc::default(),
+            turns,
             actor,
             clock,
+        }
+    }
+
+    fn writers(&self, fence: Fence) -> Writers {
+        Writers {
+            clusters: self.edges.clusters.clone(),
+            database: self.database.clone(),
+            fence,
+            deadline: None,
+            permits: self.permits.clone(),
         }
     }
 
@@ -82,6 +105,7 @@ impl Looker {
     pub(super) async fn survey(self: Arc<Self>, declared: Arc<Declared>) -> Surveyed {
         let platform = &declared.platform;
         let revision = &declared.snapshot.revision;
+        let seen = self.database.fence().await.ok();
         let rows = read_rows(&self.edges.registry).await;
         let facts = Arc::new(find_facts(platform, revision, &self.edges, &rows).await);
         let request = self.request(revision, Scope::All);
@@ -97,34 +121,58 @@ impl Looker {
         Surveyed {
             world: Arc::new(World { declared, facts }),
             planned,
+            seen,
         }
     }
 
-    /// Does what belongs to no challenge, and keeps what was found out about a new revision.
-    pub(super) async fn begin_revision(self: Arc<Self>, surveyed: &Surveyed, is_new: bool) {
+    /// Does what belongs to no challenge, keeps what was found out about a new revision, and records it.
+    /// A revision that changes nothing is recorded without a turn, by the token that was seen.
+    ///
+    /// # Errors
+    /// The turn to write was not to be had, or somebody else wrote since the survey.
+    pub(super) async fn begin_revision(
+        &self,
+        surveyed: &Surveyed,
+        is_new: bool,
+    ) -> Result<(), Why> {
         let began = (self.clock)();
         let mut plan = surveyed.planned.plan.clone();
+        let has_nothing_else = plan.steps.iter().all(|step| step.slug.is_none());
         plan.steps.retain(|step| step.slug.is_none());
         plan.held.retain(|held| held.slug().is_none());
-        if is_new {
-            let revision = &surveyed.world.declared.snapshot.revision;
-            remember_digests(
-                &surveyed.world.facts,
-                revision,
-                self.database.as_ref(),
-                began,
-            )
-            .await;
+        let finds = is_new && !surveyed.world.facts.known_digests().is_empty();
+        if plan.steps.is_empty() && !finds {
+            if let (true, true, Some(token)) = (is_new, has_nothing_else, surveyed.seen) {
+                self.record(&surveyed.world, &plan, &[], (began, token))
+                    .await;
+            }
+            return Ok(());
         }
-        let outcomes = apply::apply(&plan, &self.writers, began, &|_, _| {}).await;
-        let has_nothing_else = surveyed
-            .planned
-            .plan
-            .steps
-            .iter()
-            .all(|step| step.slug.is_none());
-        if !plan.steps.is_empty() || (is_new && has_nothing_else) {
-            self.record(&surveyed.world, &plan, &outcomes, began).await;
+        let ticket = self
+            .turns
+            .enter(surveyed.seen)
+            .await
+            .map_err(|error| tell(&error))?;
+        let done = match ticket.is_current {
+            true => {
+                self.do_common(surveyed, &plan, ticket.fence, began).await;
+                Ok(())
+            }
+            false => Err(Why::from("another writer was at work meanwhile")),
+        };
+        self.turns.leave().await;
+        done
+    }
+
+    async fn do_common(&self, surveyed: &Surveyed, plan: &Plan, fence: Fence, began: Timestamp) {
+        let token = fence.token();
+        let world = &surveyed.world;
+        let revision = &world.declared.snapshot.revision;
+        let database = self.database.as_ref();
+        remember_digests(&world.facts, revision, token, database, began).await;
+        let outcomes = apply::apply(plan, &self.writers(fence), began, &|_, _| {}).await;
+        if !outcomes.is_empty() {
+            self.record(world, plan, &outcomes, (began, token)).await;
         }
     }
 
@@ -136,61 +184,115 @@ impl Looker {
         told: mpsc::UnboundedSender<Looked>,
     ) {
         let began = (self.clock)();
+        let seen = self.database.fence().await.ok();
         let mut rows = by_challenge(read_rows(&self.edges.registry).await, &slugs);
         let looks: FuturesUnordered<_> = slugs
             .into_iter()
             .map(|slug| {
                 let rows = rows.remove(&slug).unwrap_or_else(|| Ok(BTreeMap::new()));
-                self.look(&world, slug, rows)
+                self.look(&world, slug, (rows, seen))
             })
             .collect();
         let mut plan = Plan::empty(world.declared.snapshot.revision.clone());
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut token) = (Vec::new(), None);
         let mut looks = std::pin::pin!(looks);
-        while let Some((looked, its_plan, its_outcomes)) = looks.next().await {
+        while let Some((looked, its_plan, worked)) = looks.next().await {
             plan.absorb(its_plan);
-            outcomes.extend(its_outcomes);
+            outcomes.extend(worked.outcomes);
+            token = token.max(worked.token);
             // Nobody listens any more when the controller ends.
             drop(told.send(looked));
         }
-        if !outcomes.is_empty() {
-            self.record(&world, &plan, &outcomes, began).await;
+        if let Some(token) = token {
+            self.record(&world, &plan, &outcomes, (began, token)).await;
         }
     }
 
-    async fn look(&self, world: &World, slug: Slug, rows: Rows) -> (Looked, Plan, Vec<Outcome>) {
-        let began = (self.clock)();
-        let declared = &world.declared;
+    async fn look(
+        &self,
+        world: &World,
+        slug: Slug,
+        (rows, seen): (Rows, Option<FenceToken>),
+    ) -> (Looked, Plan, Worked) {
         let scope = Scope::Only(BTreeSet::from([slug.clone()]));
-        let request = self.request(&declared.snapshot.revision, scope.clone());
-        let planned = plan_with(
-            &declared.platform,
-            world.facts.clone(),
-            &request,
-            Depth::Full,
-            &self.edges,
-            rows,
-        )
-        .await;
-        let is_frozen = !planned.plan.guards.is_empty();
-        let is_blind = planned.live.blindness().is_some();
-        let outcomes = match is_frozen || is_blind {
-            true => Vec::new(),
-            false => apply::apply(&planned.plan, &self.writers, began, &|_, _| {}).await,
+        let planned = self.plan(world, &scope, rows).await;
+        let (planned, worked) = match may_begin(&planned) {
+            true => self.work(world, &scope, planned, seen).await,
+            false => (planned, Worked::default()),
         };
-        let status = status::challenges(&declared.platform, &planned, &scope).remove(&slug);
-        let ended = match is_blind {
-            true => Ended::Failed,
-            false => ended(&planned, &outcomes, status.as_ref()),
+        let status = status::challenges(&world.declared.platform, &planned, &scope).remove(&slug);
+        let ended = match (&worked.why, planned.live.blindness()) {
+            (None, None) => ended(&planned, &worked.outcomes, status.as_ref()),
+            _ => Ended::Failed,
         };
         let looked = Looked {
             slug,
             ended,
             status,
-            is_frozen,
-            done: Done::of(&planned.plan, &outcomes),
+            is_frozen: !planned.plan.guards.is_empty(),
+            hindrance: worked.why.clone(),
+            done: Done::of(&planned.plan, &worked.outcomes),
         };
-        (looked, planned.plan, outcomes)
+        (looked, planned.plan, worked)
+    }
+
+    async fn plan(&self, world: &World, scope: &Scope, rows: Rows) -> Planned {
+        let declared = &world.declared;
+        let request = self.request(&declared.snapshot.revision, scope.clone());
+        let facts = world.facts.clone();
+        plan_with(
+            &declared.platform,
+            facts,
+            &request,
+            Depth::Full,
+            &self.edges,
+            rows,
+        )
+        .await
+    }
+
+    /// Carries out a plan in a turn; one that was made before somebody else's turn is made again.
+    async fn work(
+        &self,
+        world: &World,
+        scope: &Scope,
+        mut planned: Planned,
+        seen: Option<FenceToken>,
+    ) -> (Planned, Worked) {
+        let ticket = match self.turns.enter(seen).await {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                let why = Some(tell(&error));
+                return (
+                    planned,
+                    Worked {
+                        why,
+                        ..Worked::default()
+                    },
+                );
+            }
+        };
+        if !ticket.is_current {
+            let rows = read_rows(&self.edges.registry).await;
+            planned = self.plan(world, scope, rows).await;
+        }
+        let token = Some(ticket.fence.token());
+        let outcomes = match may_begin(&planned) {
+            true => {
+                let writers = self.writers(ticket.fence);
+                apply::apply(&planned.plan, &writers, (self.clock)(), &|_, _| {}).await
+            }
+            false => Vec::new(),
+        };
+        self.turns.leave().await;
+        (
+            planned,
+            Worked {
+                outcomes,
+                token,
+                ..Worked::default()
+            },
+        )
     }
 
     fn request(&self, revision: &Revision, scope: Scope) -> Request {
@@ -202,7 +304,13 @@ impl Looker {
         }
     }
 
-    async fn record(&self, world: &World, plan: &Plan, outcomes: &[Outcome], began: Timestamp) {
+    async fn record(
+        &self,
+        world: &World,
+        plan: &Plan,
+        outcomes: &[Outcome],
+        (began, token): (Timestamp, FenceToken),
+    ) {
         let cause = Cause {
             source: &world.declared.snapshot.origin,
             actor: &self.actor,
@@ -212,7 +320,7 @@ impl Looker {
             revision = %plan.revision, outcome = ?record.outcome, created = record.counts.created, updated = record.counts.updated,
             deleted = record.counts.deleted, failed = record.counts.failed, held = record.counts.held, "pass"
         );
-        if let Err(error) = self.database.record_pass(&record).await {
+        if let Err(error) = self.database.record_pass(token, &record).await {
             tracing::warn!(%error, "a pass was carried out and not recorded");
         }
     }
@@ -247,6 +355,17 @@ impl Surveyed {
             .map(|(slug, _)| slug);
         steps.chain(held).chain(moving).collect()
     }
+}
+
+/// Tells whether a plan has something to do and may be begun.
+fn may_begin(planned: &Planned) -> bool {
+    let Plan { steps, guards, .. } = &planned.plan;
+    !steps.is_empty() && guards.is_empty() && planned.live.blindness().is_none()
+}
+
+fn tell(error: &TurnError) -> Why {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    Why(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
 }
 
 /// Gives each challenge its rows.

@@ -38,8 +38,10 @@ async fn ready(State(views): State<Views>) -> Response {
     let standing = views.board.read();
     let now = (views.clock)();
     let failing = failing_watches(&views.watched);
-    let is_ready =
+    let sees_all =
         standing.surveyed_at.is_some() && standing.blindness.is_none() && failing.is_empty();
+    // Who stands by is ready to.
+    let is_ready = sees_all || standing.led_by.is_some();
     let (code, status) = match is_ready {
         true => (StatusCode::OK, "ok"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
@@ -63,6 +65,7 @@ fn checks(standing: &Standing, failing: &[String], now: Timestamp) -> Value {
         },
         "survey": {"age_seconds": age(standing.surveyed_at), "complete": standing.blindness.is_none()},
         "watches": {"failing": failing},
+        "leader": {"is_other": standing.led_by.is_some()},
     })
 }
 

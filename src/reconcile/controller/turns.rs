@@ -1,0 +1,111 @@
+//! The turn to write, shared by looks that run side by side: taken when the first has something to write, and
+//! given back once none has had for a moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::edge::database::Database;
+use crate::model::FenceToken;
+use crate::reconcile::lease::Lease;
+use crate::reconcile::lease::turn::{Fence, Turn, TurnError};
+
+/// How long another writer is waited for; looks that wait longer are put off.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a turn is kept without a writer: waves of one change follow each other closely.
+pub(super) const LINGER: Duration = Duration::from_millis(500);
+
+/// The turns of one process.
+pub(super) struct Turns {
+    lease: Lease,
+    database: Arc<dyn Database>,
+    current: Mutex<Current>,
+}
+
+#[derive(Default)]
+struct Current {
+    turn: Option<Turn>,
+    writers: usize,
+    idle_since: Option<Instant>,
+}
+
+/// The right to write that one look was given.
+pub(super) struct Ticket {
+    pub(super) fence: Fence,
+    /// Whether nobody else wrote since the world was read.
+    pub(super) is_current: bool,
+}
+
+impl Turns {
+    pub(super) fn new(lease: Lease, database: Arc<dyn Database>) -> Self {
+        Self {
+            lease,
+            database,
+            current: Mutex::default(),
+        }
+    }
+
+    /// Joins the turn, or takes one. `seen` is the token that the database showed when the world was read.
+    /// Each ticket is handed back with [`Self::leave`].
+    ///
+    /// # Errors
+    /// Another writer kept it, or the cluster or the database did not give it.
+    pub(super) async fn enter(&self, seen: Option<FenceToken>) -> Result<Ticket, TurnError> {
+        let mut current = self.current.lock().await;
+        if let Some(turn) = &current.turn
+            && let Ok(()) = turn.fence().check()
+        {
+            let fence = turn.fence();
+            let is_current = seen == Some(fence.token()) || turn.is_first_since(seen);
+            (current.writers, current.idle_since) = (current.writers + 1, None);
+            return Ok(Ticket { fence, is_current });
+        }
+        // One that was lost ends by itself.
+        current.turn = None;
+        let waiting = |holder: &str| tracing::info!(holder, "waiting for another writer");
+        let turn = Turn::take(&self.lease, &self.database, PATIENCE, &waiting).await?;
+        let ticket = Ticket {
+            fence: turn.fence(),
+            is_current: turn.is_first_since(seen),
+        };
+        current.turn = Some(turn);
+        (current.writers, current.idle_since) = (current.writers + 1, None);
+        Ok(ticket)
+    }
+
+    /// Hands a ticket back.
+    pub(super) async fn leave(&self) {
+        let mut current = self.current.lock().await;
+        current.writers = current.writers.saturating_sub(1);
+        if current.writers == 0 {
+            current.idle_since = Some(Instant::now());
+        }
+    }
+
+    /// Gives the turn back if nobody has written under it for a moment.
+    pub(super) async fn end_idle(&self) {
+        let mut current = self.current.lock().await;
+        if current
+            .idle_since
+            .is_some_and(|since| since.elapsed() >= LINGER)
+        {
+            current.end().await;
+        }
+    }
+
+    /// Gives the turn back.
+    pub(super) async fn end(&self) {
+        self.current.lock().await.end().await;
+    }
+}
+
+impl Current {
+    async fn end(&mut self) {
+        self.idle_since = None;
+        if let Some(turn) = self.turn.take() {
+            turn.end().await;
+        }
+    }
+}
