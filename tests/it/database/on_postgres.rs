@@ -65,7 +65,8 @@ impl Fault {
             Self::NoDatabase => answer(4, &[4], "there is no such database; create it first"),
             Self::WrongPassword => answer(4, &[4], "the user or the password is not accepted"),
             Self::NoRights => answer(4, &[4], "the user has no right to do this"),
-            Self::MayRead => answer(1, &[5], "the user has no right to do this"),
+            // Without a token of the database nothing is begun.
+            Self::MayRead => answer(1, &[4], "the user has no right to do this"),
             Self::Stops => answer(1, &[4, 5], "no connection in time"),
             // What was cut off is written in the next pass.
             Self::Terminates | Self::Slow => answer(1, &[0], ""),

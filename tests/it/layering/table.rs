@@ -269,6 +269,7 @@ pub const PARTS: &[Part] = &[
             "edge::git",
             "reconcile",
             "reconcile::apply",
+            "reconcile::lease",
             "reconcile::live",
             "reconcile::plan",
             "reconcile::record",
