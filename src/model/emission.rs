@@ -76,7 +76,7 @@ impl fmt::Display for Emission {
 }
 
 /// What part of the whole an emission is: an exact fraction, shown in percent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     part: u64,
     whole: u64,
@@ -86,7 +86,12 @@ impl Share {
     /// Returns the share of `part` in `whole`, the sum of the emissions that count; zero of nothing.
     #[must_use]
     pub fn of(part: Emission, whole: impl IntoIterator<Item = Emission>) -> Self {
-        let whole = whole.into_iter().map(|e| u64::from(e.0)).sum();
+        Self::of_whole(part, whole.into_iter().map(|e| u64::from(e.0)).sum())
+    }
+
+    /// As [`Self::of`], for many shares of one whole, whose sum in ten-thousandths is taken once.
+    #[must_use]
+    pub fn of_whole(part: Emission, whole: u64) -> Self {
         Self {
             part: u64::from(part.0),
             whole,

@@ -334,7 +334,6 @@ pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Saf
     let mut plan = Plan::empty(request.revision.clone());
     plan.shares = guard::shares(desired, live, &request.only);
     for (key, decision) in world.decide() {
-        let slug = world.slug(&key).cloned();
         match decision {
             Decision::Unchanged => plan.unchanged += 1,
             Decision::Nothing => {}
@@ -344,12 +343,11 @@ pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Saf
                     Action::Delete { .. } => Direction::Delete,
                     Action::Create(_) | Action::Update { .. } => Direction::Write,
                 };
-                let wave = order::wave(&key, world.ownership(&key), direction);
                 plan.steps.push(Step {
-                    key,
-                    slug,
+                    slug: world.slug(key).cloned(),
+                    wave: order::wave(key, world.ownership(key), direction),
+                    key: key.clone(),
                     action,
-                    wave,
                     after,
                 });
             }

@@ -2,6 +2,7 @@
 
 mod gate;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::{Action, Held, Note, diff};
@@ -28,12 +29,43 @@ pub(super) enum Decision {
     },
 }
 
+/// One key with what is wanted of it and what is there, of which it has one at least.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    key: &'a Key,
+    wanted: Option<&'a Wanted>,
+    seen: Option<&'a Seen>,
+}
+
+/// What was decided for each key, in the order of keys.
+pub(super) struct Decisions<'a>(Vec<(&'a Key, Decision)>);
+
+impl<'a> Decisions<'a> {
+    fn get(&self, key: &Key) -> Option<&Decision> {
+        let found = self.0.binary_search_by(|(at, _)| (*at).cmp(key));
+        found.ok().map(|index| &self.0[index].1)
+    }
+
+    fn of_object(&self, key: &ObjectKey) -> Option<&Decision> {
+        self.get(&Key::Object(key.clone()))
+    }
+}
+
+impl<'a> IntoIterator for Decisions<'a> {
+    type Item = (&'a Key, Decision);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Both sides of the comparison.
 pub(super) struct World<'a> {
     desired: &'a Desired,
     live: &'a Live,
     /// Where each challenge's token Secret is wanted.
-    token_secrets: BTreeMap<&'a Slug, &'a ObjectKey>,
+    token_secrets: BTreeMap<&'a Slug, &'a Key>,
     /// The workload of each challenge that is to run.
     workloads: BTreeMap<&'a Slug, &'a Key>,
 }
@@ -47,7 +79,7 @@ impl<'a> World<'a> {
                     ownership,
                     ..
                 }),
-                Key::Object(key),
+                Key::Object(_),
             ) => Some((&ownership.slug, key)),
             _ => None,
         };
@@ -86,18 +118,39 @@ impl<'a> World<'a> {
     }
 
     /// Decides every wanted key and every key of ours that is not wanted.
-    pub(super) fn decide(&self) -> BTreeMap<Key, Decision> {
-        let mut decisions: BTreeMap<Key, Decision> = BTreeMap::new();
-        for (key, wanted) in &self.desired.items {
-            decisions.insert(key.clone(), self.decide_wanted(key, wanted));
-        }
-        for (key, seen) in &self.live.seen {
-            if !self.desired.items.contains_key(key) {
-                decisions.insert(key.clone(), self.decide_unwanted(key, seen));
-            }
-        }
+    pub(super) fn decide(&self) -> Decisions<'a> {
+        let decide = |sides: Sides<'a>| {
+            let decision = match (sides.wanted, sides.seen) {
+                (Some(wanted), seen) => self.decide_wanted(sides.key, wanted, seen),
+                (None, Some(seen)) => self.decide_unwanted(sides.key, seen),
+                (None, None) => Decision::Nothing,
+            };
+            (sides.key, decision)
+        };
+        let mut decisions = Decisions(self.sides().map(decide).collect());
         self.gate(&mut decisions);
         decisions
+    }
+
+    /// Walks both sides together, so that nothing is looked up.
+    fn sides(&self) -> impl Iterator<Item = Sides<'a>> + use<'a> {
+        let mut wanted = self.desired.items.iter().peekable();
+        let mut seen = self.live.seen.iter().peekable();
+        std::iter::from_fn(move || {
+            let order = match (wanted.peek(), seen.peek()) {
+                (Some((wanted, _)), Some((seen, _))) => wanted.cmp(seen),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            let wanted = wanted.next_if(|_| order.is_le());
+            let seen = seen.next_if(|_| order.is_ge());
+            let key = wanted.map(|(key, _)| key).or(seen.map(|(key, _)| key))?;
+            Some(Sides {
+                key,
+                wanted: wanted.map(|(_, wanted)| wanted),
+                seen: seen.map(|(_, seen)| seen),
+            })
+        })
     }
 
     /// Returns what is withheld as a whole: challenges, kinds that could not be listed, and
@@ -125,92 +178,80 @@ impl<'a> World<'a> {
     /// Returns remarks: strangers in lists of ours, and strangers that carry our labels.
     pub(super) fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
-        for (key, seen) in &self.live.seen {
-            let Seen::Object(observed) = seen else {
+        for Sides { key, wanted, seen } in self.sides() {
+            let Some(Seen::Object(observed)) = seen else {
                 continue;
             };
-            let slug = self.slug(key).cloned();
-            for item in &observed.foreign {
-                let text = format!("{item} was put there by somebody else");
+            let mut add = |text| {
                 notes.push(Note {
                     key: key.clone(),
-                    slug: slug.clone(),
+                    slug: self.slug(key).cloned(),
                     text,
                 });
+            };
+            for item in &observed.foreign {
+                add(format!("{item} was put there by somebody else"));
             }
             if let (Verdict::NotAsked(why), false) =
                 (&observed.verdict, observed.changes.is_empty())
             {
-                let text = format!(
+                add(format!(
                     "could not be tried beforehand, only our own fields were compared: {why}"
-                );
-                notes.push(Note {
-                    key: key.clone(),
-                    slug: slug.clone(),
-                    text,
-                });
+                ));
             }
-            let is_wanted = self.desired.items.contains_key(key)
-                || key
-                    .object()
-                    .is_some_and(|key| self.desired.claims.contains_key(key));
-            if !is_wanted && observed.owner.is_none() {
-                let text =
-                    "carries our labels under a name that is not ours; it is left alone".to_owned();
-                notes.push(Note {
-                    key: key.clone(),
-                    slug,
-                    text,
-                });
+            if wanted.is_none() && observed.owner.is_none() && !self.is_claim_in_use(key) {
+                add(
+                    "carries our labels under a name that is not ours; it is left alone".to_owned(),
+                );
             }
         }
         notes
     }
 
-    fn decide_wanted(&self, key: &Key, wanted: &Wanted) -> Decision {
+    fn is_claim_in_use(&self, key: &Key) -> bool {
+        let key = key.object();
+        key.is_some_and(|key| self.desired.claims.contains_key(key))
+    }
+
+    fn decide_wanted(&self, key: &Key, wanted: &Wanted, seen: Option<&Seen>) -> Decision {
         match (key, &wanted.item) {
-            (Key::Row(row), Item::TokenRow) => self.decide_token_row(row, wanted),
-            (Key::Row(row), Item::Row(new)) => self.decide_row(row, new, wanted),
-            (Key::Object(object), item) => self.decide_object(object, item, wanted),
+            (Key::Row(row), Item::TokenRow) => self.decide_token_row(row, wanted, seen),
+            (Key::Row(row), Item::Row(new)) => self.decide_row(row, new, wanted, seen),
+            (Key::Object(_), _) => self.decide_object(key, wanted, seen),
             (Key::Row(_), _) => Decision::Nothing,
         }
     }
 
-    fn decide_object(&self, key: &ObjectKey, item: &Item, wanted: &Wanted) -> Decision {
-        let slug = item.ownership().map(|owner| owner.slug.clone());
-        let whole = Key::Object(key.clone());
-        let unknown = Seen::Unknown(Why::from("it was not looked at"));
-        match self.live.seen.get(&whole).unwrap_or(&unknown) {
-            Seen::Unknown(why) => Decision::Held(Held::Unknown {
-                key: whole,
-                slug,
-                why: why.clone(),
-            }),
-            Seen::Absent { verdict } => self.decide_absent(whole, slug, item, wanted, verdict),
-            Seen::Object(observed) => self.decide_present(whole, slug, item, wanted, observed),
-            Seen::Row(_) => Decision::Nothing,
+    fn decide_object(&self, key: &Key, wanted: &Wanted, seen: Option<&Seen>) -> Decision {
+        let unknown = |why| {
+            Decision::Held(Held::Unknown {
+                key: key.clone(),
+                slug: slug_of(&wanted.item).cloned(),
+                why,
+            })
+        };
+        match seen {
+            None => unknown(Why::from("it was not looked at")),
+            Some(Seen::Unknown(why)) => unknown(why.clone()),
+            Some(Seen::Absent { verdict }) => self.decide_absent(key, wanted, verdict),
+            Some(Seen::Object(observed)) => self.decide_present(key, wanted, observed),
+            Some(Seen::Row(_)) => Decision::Nothing,
         }
     }
 
-    fn decide_absent(
-        &self,
-        key: Key,
-        slug: Option<Slug>,
-        item: &Item,
-        wanted: &Wanted,
-        verdict: &Verdict,
-    ) -> Decision {
+    fn decide_absent(&self, key: &Key, wanted: &Wanted, verdict: &Verdict) -> Decision {
+        let (item, slug) = (&wanted.item, slug_of(&wanted.item));
         if wanted.presence == Presence::IfPresent {
             return Decision::Nothing;
         }
         if let Verdict::Refused(why) = verdict {
             return Decision::Held(Held::Refused {
-                key,
-                slug,
+                key: key.clone(),
+                slug: slug.cloned(),
                 why: why.clone(),
             });
         }
-        if let Some(held) = self.password_without_secret(&key, slug.as_ref(), item) {
+        if let Some(held) = self.password_without_secret(key, slug, item) {
             return Decision::Held(held);
         }
         Decision::Do {
@@ -269,15 +310,10 @@ impl<'a> World<'a> {
         }
     }
 
-    fn decide_present(
-        &self,
-        key: Key,
-        slug: Option<Slug>,
-        item: &Item,
-        wanted: &Wanted,
-        observed: &Observed,
-    ) -> Decision {
-        let is_namespace = matches!(&key, Key::Object(key) if key.kind == Kind::Namespace);
+    fn decide_present(&self, key: &Key, wanted: &Wanted, observed: &Observed) -> Decision {
+        let item = &wanted.item;
+        let slug = || slug_of(item).cloned();
+        let is_namespace = matches!(key, Key::Object(key) if key.kind == Kind::Namespace);
         if !is_namespace && observed.owner.as_ref() != item.ownership() {
             let why = match &observed.owner {
                 Some(owner) => Why(format!(
@@ -288,49 +324,40 @@ impl<'a> World<'a> {
                     "an object of this name exists without our labels; rename it, or label it as ours",
                 ),
             };
-            return Decision::Held(Held::Foreign { key, slug, why });
-        }
-        if observed.terminating {
-            let why = Why::from("it is being deleted");
-            return Decision::Held(Held::Waits {
-                on: key.clone(),
-                key,
-                slug,
+            return Decision::Held(Held::Foreign {
+                key: key.clone(),
+                slug: slug(),
                 why,
             });
         }
+        if observed.terminating {
+            return waits(key, slug(), key, "it is being deleted");
+        }
         match item {
-            Item::Generated(generated) => decide_generated(key, slug, generated, observed),
+            Item::Generated(generated) => decide_generated(key, generated, observed),
             Item::CreateOnly(_) => Decision::Unchanged,
             Item::Object(_) | Item::Row(_) | Item::TokenRow => {
-                self.decide_changes(key, slug, item, wanted, observed)
+                self.decide_changes(key, wanted, observed)
             }
         }
     }
 
-    fn decide_changes(
-        &self,
-        key: Key,
-        slug: Option<Slug>,
-        item: &Item,
-        wanted: &Wanted,
-        observed: &Observed,
-    ) -> Decision {
+    fn decide_changes(&self, key: &Key, wanted: &Wanted, observed: &Observed) -> Decision {
+        let item = &wanted.item;
+        let slug = slug_of(item);
         match &observed.verdict {
             _ if observed.changes.is_empty() => Decision::Unchanged,
             Verdict::Refused(why) => Decision::Held(Held::Refused {
-                key,
-                slug,
+                key: key.clone(),
+                slug: slug.cloned(),
                 why: why.clone(),
             }),
             Verdict::Same => Decision::Unchanged,
-            _ if self.is_reported_drift(slug.as_ref(), &observed.changes) => {
-                Decision::Held(Held::Drifted {
-                    key,
-                    slug,
-                    why: drift(&observed.changes),
-                })
-            }
+            _ if self.is_reported_drift(slug, &observed.changes) => Decision::Held(Held::Drifted {
+                key: key.clone(),
+                slug: slug.cloned(),
+                why: drift(&observed.changes),
+            }),
             Verdict::Accepted | Verdict::Deferred(_) | Verdict::NotAsked(_) => Decision::Do {
                 action: Action::Update {
                     new: item.clone(),
@@ -365,51 +392,41 @@ impl<'a> World<'a> {
         matches!((self.live.seen.get(&key), wanted), (Some(Seen::Row(old)), Some(Item::Row(new))) if old == new)
     }
 
-    fn decide_row(&self, row: &RowKey, new: &Row, wanted: &Wanted) -> Decision {
-        let key = Key::Row(row.clone());
-        let after = wanted.after.clone();
-        match (self.live.seen.get(&key), &self.live.rows_unknown) {
+    fn decide_row(
+        &self,
+        row: &RowKey,
+        new: &Row,
+        wanted: &Wanted,
+        seen: Option<&Seen>,
+    ) -> Decision {
+        match (seen, &self.live.rows_unknown) {
             (Some(Seen::Row(old)), _) if old == new => Decision::Unchanged,
-            (Some(Seen::Row(old)), _) => {
-                let changes = diff::changes(&old.0, &new.0);
-                Decision::Do {
-                    action: Action::Update {
-                        new: Item::Row(new.clone()),
-                        seen: None,
-                        before: None,
-                        changes,
-                    },
-                    after,
-                }
-            }
-            (_, Some(why)) => Decision::Held(Held::Unknown {
-                slug: row.slug().cloned(),
-                key,
-                why: why.clone(),
-            }),
+            (Some(Seen::Row(old)), _) => Decision::Do {
+                action: Action::Update {
+                    new: Item::Row(new.clone()),
+                    seen: None,
+                    before: None,
+                    changes: diff::changes(&old.0, &new.0),
+                },
+                after: wanted.after.clone(),
+            },
+            (_, Some(why)) => unknown_row(row, why),
             _ => Decision::Do {
                 action: Action::Create(Item::Row(new.clone())),
-                after,
+                after: wanted.after.clone(),
             },
         }
     }
 
     /// The row follows the Secret: hash and hint are known once that exists.
-    fn decide_token_row(&self, row: &RowKey, wanted: &Wanted) -> Decision {
-        let key = Key::Row(row.clone());
-        let slug = row.slug().cloned();
-        let Some(secret) = slug.as_ref().and_then(|slug| self.token_secrets.get(slug)) else {
+    fn decide_token_row(&self, row: &RowKey, wanted: &Wanted, seen: Option<&Seen>) -> Decision {
+        let Some(secret) = row.slug().and_then(|slug| self.token_secrets.get(slug)) else {
             return Decision::Nothing;
         };
-        let secret_key = Key::Object((*secret).clone());
         if let Some(why) = &self.live.rows_unknown {
-            return Decision::Held(Held::Unknown {
-                key,
-                slug,
-                why: why.clone(),
-            });
+            return unknown_row(row, why);
         }
-        let old = match self.live.seen.get(&key) {
+        let old = match seen {
             Some(Seen::Row(row)) => Some(row),
             _ => None,
         };
@@ -425,10 +442,14 @@ impl<'a> World<'a> {
             };
             Decision::Do {
                 action,
-                after: vec![(*secret).clone()],
+                after: secret.object().into_iter().cloned().collect(),
             }
         };
-        match self.live.seen.get(&secret_key) {
+        let wait = |why| {
+            let key = Key::Row(row.clone());
+            waits(&key, row.slug().cloned(), secret, why)
+        };
+        match self.live.seen.get(secret) {
             Some(Seen::Absent { .. }) if wanted.presence == Presence::IfPresent => {
                 Decision::Nothing
             }
@@ -440,10 +461,10 @@ impl<'a> World<'a> {
                         old.map(|old| diff::changes(&old.0, &new.0))
                             .unwrap_or_default(),
                     ),
-                    None => waits(key, slug, secret_key, "its tokens are incomplete"),
+                    None => wait("its tokens are incomplete"),
                 }
             }
-            _ => waits(key, slug, secret_key, "it could not be read"),
+            _ => wait("it could not be read"),
         }
     }
 
@@ -500,12 +521,19 @@ impl<'a> World<'a> {
     }
 }
 
-fn decide_generated(
-    key: Key,
-    slug: Option<Slug>,
-    generated: &Generated,
-    observed: &Observed,
-) -> Decision {
+fn slug_of(item: &Item) -> Option<&Slug> {
+    item.ownership().map(|owner| &owner.slug)
+}
+
+fn unknown_row(row: &RowKey, why: &Why) -> Decision {
+    Decision::Held(Held::Unknown {
+        key: Key::Row(row.clone()),
+        slug: row.slug().cloned(),
+        why: why.clone(),
+    })
+}
+
+fn decide_generated(key: &Key, generated: &Generated, observed: &Observed) -> Decision {
     let has = |name: &&&str| {
         observed
             .contents
@@ -529,14 +557,18 @@ fn decide_generated(
         }
     };
     let why = Why(format!("it lacks {}; {remedy}", lacking.join(", ")));
-    Decision::Held(Held::Refused { key, slug, why })
+    Decision::Held(Held::Refused {
+        key: key.clone(),
+        slug: Some(generated.ownership.slug.clone()),
+        why,
+    })
 }
 
-fn waits(key: Key, slug: Option<Slug>, on: Key, why: &str) -> Decision {
+fn waits(key: &Key, slug: Option<Slug>, on: &Key, why: &str) -> Decision {
     Decision::Held(Held::Waits {
-        key,
+        key: key.clone(),
         slug,
-        on,
+        on: on.clone(),
         why: Why::from(why),
     })
 }

@@ -23,18 +23,16 @@ pub fn shares(
         return BTreeMap::new();
     }
     let (before, after) = (shares_before(live), shares_after(desired, live, only));
-    let shown = |shares: &BTreeMap<Slug, Share>, slug: &Slug| {
-        shares
-            .get(slug)
-            .map_or_else(|| "0.00 %".to_owned(), Share::to_string)
-    };
-    let slugs: BTreeSet<&Slug> = before.keys().chain(after.keys()).collect();
-    let pairs = slugs
-        .into_iter()
-        .map(|slug| (slug.clone(), (shown(&before, slug), shown(&after, slug))));
-    pairs
-        .filter(|(_, (before, after))| before != after)
-        .collect()
+    let share = |shares: &BTreeMap<&Slug, Share>, slug| shares.get(slug).copied();
+    let shown = |share: Option<Share>| share.unwrap_or_default().to_string();
+    let points = |share: Option<Share>| share.unwrap_or_default().basis_points();
+    let slugs: BTreeSet<&Slug> = before.keys().chain(after.keys()).copied().collect();
+    let moved = slugs.into_iter().filter_map(|slug| {
+        let (before, after) = (share(&before, slug), share(&after, slug));
+        let pair = || (slug.clone(), (shown(before), shown(after)));
+        (points(before) != points(after)).then(pair)
+    });
+    moved.collect()
 }
 
 /// Returns the guards that a plan would pass.
@@ -161,7 +159,7 @@ fn basis_points(shown: &str) -> u32 {
     digits.parse().unwrap_or(0)
 }
 
-fn shares_before(live: &Live) -> BTreeMap<Slug, Share> {
+fn shares_before(live: &Live) -> BTreeMap<&Slug, Share> {
     of_rows(
         live.seen
             .iter()
@@ -174,7 +172,11 @@ fn shares_before(live: &Live) -> BTreeMap<Slug, Share> {
 
 /// A challenge that is withheld, that the plan is not about, or that left the declaration while not everything
 /// could be listed, keeps the row it has.
-fn shares_after(desired: &Desired, live: &Live, only: &BTreeSet<Slug>) -> BTreeMap<Slug, Share> {
+fn shares_after<'a>(
+    desired: &'a Desired,
+    live: &'a Live,
+    only: &BTreeSet<Slug>,
+) -> BTreeMap<&'a Slug, Share> {
     let is_kept = |slug: &Slug| {
         let stays = !live.partial.is_empty() && !desired.declared.contains(slug);
         stays || desired.withheld.contains_key(slug) || !(only.is_empty() || only.contains(slug))
@@ -200,16 +202,15 @@ fn shares_after(desired: &Desired, live: &Live, only: &BTreeSet<Slug>) -> BTreeM
     of_rows(wanted.chain(kept))
 }
 
-fn of_rows<'a>(rows: impl Iterator<Item = (&'a Slug, &'a Row)>) -> BTreeMap<Slug, Share> {
+fn of_rows<'a>(rows: impl Iterator<Item = (&'a Slug, &'a Row)>) -> BTreeMap<&'a Slug, Share> {
     let active = rows.filter(|(_, row)| row.0["status"] == "active");
     let emission = |row: &Row| {
         Emission::parse(row.0["emission_percent"].as_str().unwrap_or("0")).unwrap_or_default()
     };
     let emissions: BTreeMap<&Slug, Emission> =
         active.map(|(slug, row)| (slug, emission(row))).collect();
-    let share = |part: Emission| Share::of(part, emissions.values().copied());
-    emissions
-        .iter()
-        .map(|(slug, part)| ((*slug).clone(), share(*part)))
-        .collect()
+    let part = |emission: &Emission| u64::from(emission.ten_thousandths());
+    let whole = emissions.values().map(part).sum();
+    let share = |(slug, part)| (slug, Share::of_whole(part, whole));
+    emissions.into_iter().map(share).collect()
 }

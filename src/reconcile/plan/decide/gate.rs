@@ -1,42 +1,31 @@
 //! What is held back because of something else: what would be written before the objects that it needs, and
 //! what would be taken away before that which replaces it. Pure.
 
-use std::collections::BTreeMap;
-
-use super::{Decision, World};
+use super::{Decision, Decisions, World};
 use crate::model::{Key, ObjectKey};
 use crate::reconcile::live::{Readiness, Why};
 use crate::reconcile::plan::{Action, Held};
 
 impl World<'_> {
     /// Holds back what would be written before the objects that it needs are there and ready.
-    pub(super) fn gate(&self, decisions: &mut BTreeMap<Key, Decision>) {
+    pub(super) fn gate(&self, decisions: &mut Decisions<'_>) {
         loop {
-            let blocked: Vec<(Key, Held)> = decisions
-                .iter()
-                .filter_map(|(key, decision)| {
-                    let held = self.blocked(key, decision, decisions)?;
-                    Some((key.clone(), held))
+            let blocked: Vec<(usize, Held)> = (decisions.0.iter().enumerate())
+                .filter_map(|(index, (key, decision))| {
+                    Some((index, self.blocked(key, decision, decisions)?))
                 })
                 .collect();
             if blocked.is_empty() {
                 return;
             }
             // Each round holds at least one more key, and what is held blocks what waits for it.
-            decisions.extend(
-                blocked
-                    .into_iter()
-                    .map(|(key, held)| (key, Decision::Held(held))),
-            );
+            for (index, held) in blocked {
+                decisions.0[index].1 = Decision::Held(held);
+            }
         }
     }
 
-    fn blocked(
-        &self,
-        key: &Key,
-        decision: &Decision,
-        decisions: &BTreeMap<Key, Decision>,
-    ) -> Option<Held> {
+    fn blocked(&self, key: &Key, decision: &Decision, decisions: &Decisions<'_>) -> Option<Held> {
         let Decision::Do { after, action } = decision else {
             return None;
         };
@@ -50,21 +39,19 @@ impl World<'_> {
             on: Key::Object(on.clone()),
             why,
         };
-        after
-            .iter()
-            .find_map(|on| match decisions.get(&Key::Object(on.clone()))? {
-                Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
-                Decision::Unchanged => match &self.live.object(on)?.readiness {
-                    Readiness::Ready => None,
-                    Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
-                },
-                Decision::Do { .. } | Decision::Nothing => None,
-            })
+        after.iter().find_map(|on| match decisions.of_object(on)? {
+            Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
+            Decision::Unchanged => match &self.live.object(on)?.readiness {
+                Readiness::Ready => None,
+                Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
+            },
+            Decision::Do { .. } | Decision::Nothing => None,
+        })
     }
 
     /// What a challenge runs with is not taken away while the workload that is to run without it is held:
     /// the old workload when the mode changes, its database when that moves elsewhere.
-    fn needed_still(&self, key: &Key, decisions: &BTreeMap<Key, Decision>) -> Option<Held> {
+    fn needed_still(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Held> {
         let slug = match key {
             Key::Object(_) => self.slug(key)?,
             Key::Row(_) => return None,
