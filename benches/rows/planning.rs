@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use platform::edge::cluster::{ClusterError, ClusterRead, ClusterWrite, Page};
+use platform::model::document::{Document, Json};
 use platform::model::{ClusterName, Item, Key, Kind, ObjectKey, Row, RowKey, Scope};
 use platform::reconcile::desired::{Desired, build_desired};
 use platform::reconcile::live::{Depth, Live, Look, Seen, see_live};
@@ -84,13 +85,17 @@ impl Sample {
             let page = world
                 .cluster
                 .list(kind, &installation.namespace, &Scope::All, None);
-            let is_sample = |item: &&Value| {
-                let label = &item["metadata"]["labels"]["platform.challenge.slug"];
-                *label == *slug(0)
+            let is_sample = |item: &&Document| {
+                let label = ["metadata", "labels", "platform.challenge.slug"];
+                let label = item.view().at(&label).and_then(Json::text);
+                label == Some(slug(0).as_str())
             };
             let page = page.await?;
             let items = page.items.iter().filter(is_sample);
-            text.insert(kind, items.map(Value::to_string).collect());
+            text.insert(
+                kind,
+                items.map(|item| item.to_value().to_string()).collect(),
+            );
         }
         Ok(Self {
             namespace: installation.namespace,
@@ -98,8 +103,8 @@ impl Sample {
         })
     }
 
-    fn repeat(&self, n: usize) -> Result<BTreeMap<Kind, Vec<Value>>> {
-        let mut objects: BTreeMap<Kind, Vec<Value>> = BTreeMap::new();
+    fn repeat(&self, n: usize) -> Result<BTreeMap<Kind, Vec<Document>>> {
+        let mut objects: BTreeMap<Kind, Vec<Document>> = BTreeMap::new();
         for (kind, texts) in &self.text {
             for (number, text) in (0..n).flat_map(|number| texts.iter().map(move |t| (number, t))) {
                 let object = serde_json::from_str(&text.replace(&slug(0), &slug(number)))?;
@@ -115,7 +120,7 @@ fn is_listed(kind: Kind) -> bool {
 }
 
 /// Returns the registry as it is when nothing is left to do.
-async fn rows_of(file: &SourceFile, objects: &BTreeMap<Kind, Vec<Value>>) -> Result<Rows> {
+async fn rows_of(file: &SourceFile, objects: &BTreeMap<Kind, Vec<Document>>) -> Result<Rows> {
     let platform = super::world::check(std::slice::from_ref(file))?;
     let desired = build_desired(&platform, &Facts::default());
     let live = look(&desired, &platform.namespace, objects.clone(), Rows::new()).await;
@@ -141,7 +146,7 @@ async fn rows_of(file: &SourceFile, objects: &BTreeMap<Kind, Vec<Value>>) -> Res
 /// Plans once and returns what each step took.
 async fn plan_once(
     file: &SourceFile,
-    objects: BTreeMap<Kind, Vec<Value>>,
+    objects: BTreeMap<Kind, Vec<Document>>,
     rows: Rows,
 ) -> Result<[Duration; 5]> {
     let refused = |problems: Problems| anyhow::anyhow!("{problems}");
@@ -185,7 +190,7 @@ fn check_empty(plan: &Plan) -> Result<()> {
 async fn look(
     desired: &Desired,
     namespace: &str,
-    objects: BTreeMap<Kind, Vec<Value>>,
+    objects: BTreeMap<Kind, Vec<Document>>,
     rows: Rows,
 ) -> Live {
     let memory: Arc<dyn ClusterWrite> = Arc::new(Memory(Mutex::new(objects)));
@@ -227,13 +232,15 @@ impl Clock {
 }
 
 fn processor_time() -> Result<Duration> {
+    // The scheduler counts a thread's time when it takes the processor away, and else at its ticks.
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds = text.split_whitespace().next().context("it is empty")?;
     Ok(Duration::from_nanos(nanoseconds.parse()?))
 }
 
 /// A cluster in memory that gives its objects away: a list costs nothing.
-struct Memory(Mutex<BTreeMap<Kind, Vec<Value>>>);
+struct Memory(Mutex<BTreeMap<Kind, Vec<Document>>>);
 
 #[async_trait]
 impl ClusterRead for Memory {

@@ -11,6 +11,7 @@ use platform::edge::cluster::client::{Credentials, KubeCluster};
 use platform::edge::cluster::leases::Leases;
 use platform::edge::database;
 use platform::edge::images::HttpRegistry;
+use platform::model::document::Document;
 use platform::model::{ClusterName, Kind, ObjectKey, Scope, Secret};
 use platform::reconcile::converge::{Converged, Patience, State, Told, converge};
 use platform::reconcile::lease::turn::Turn;
@@ -135,7 +136,9 @@ impl World {
                 .cluster
                 .list(Kind::StatefulSet, namespace, &Scope::All, token.as_deref())
                 .await?;
-            let is_ready = |object| reduce(Kind::StatefulSet, object).readiness == Readiness::Ready;
+            let is_ready = |object: &Document| {
+                reduce(Kind::StatefulSet, object.view()).readiness == Readiness::Ready
+            };
             unready += page.items.iter().filter(|object| !is_ready(object)).count();
             token = page.next;
             if token.is_none() {

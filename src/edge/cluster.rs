@@ -9,13 +9,14 @@ use futures::stream::BoxStream;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::model::document::Document;
 use crate::model::{Kind, ObjectKey, Scope};
 
 /// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// The objects, with `metadata.managedFields`; kind and version as requested.
-    pub items: Vec<Value>,
+    pub items: Vec<Document>,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
 }

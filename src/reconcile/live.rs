@@ -19,6 +19,7 @@ use serde_json::Value;
 use self::owned::Fingerprint;
 use super::desired::Desired;
 use crate::edge::cluster::{ClusterRead, ClusterWrite};
+use crate::model::document::Json;
 use crate::model::{ClusterName, Key, Kind, ObjectKey, Ownership, Row, RowKey, Scope};
 
 /// The registry's rows, or why they are not known.
@@ -87,9 +88,8 @@ fn is_in(scope: &Scope, key: &RowKey) -> bool {
 
 /// KEDA's objects are listed where they are wanted, or were: the Role has that right only then.
 fn is_scaled_by_keda(row: &Row) -> bool {
-    row.0
-        .pointer("/spec/mode/autoscaling/engine")
-        .is_some_and(|engine| engine == "keda")
+    let engine = (&row.0).at(&["spec", "mode", "autoscaling", "engine"]);
+    engine.and_then(Json::text) == Some("keda")
 }
 
 /// What is there now.

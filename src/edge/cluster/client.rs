@@ -10,10 +10,14 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_json::{Value, json};
 
 use super::watch::SILENCE_LIMIT;
 use super::{ClusterError, ClusterRead, ClusterWrite, Page};
+use crate::model::document::Document;
 use crate::model::{FIELD_MANAGER, Kind, ObjectKey, Scope};
 
 /// The longest wait for a connection: one that takes longer is not made at all.
@@ -99,6 +103,15 @@ impl KubeCluster {
         path: String,
         body: Option<(&str, Vec<u8>)>,
     ) -> Result<Value, Failure> {
+        self.call_for(method, path, body).await
+    }
+
+    async fn call_for<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<T, Failure> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -119,7 +132,7 @@ impl KubeCluster {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Value, Failure> {
+    async fn exchange<T: DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Failure> {
         let response = self
             .client
             .send(request)
@@ -136,14 +149,13 @@ impl KubeCluster {
         let bytes = body
             .map_err(|_| Failure::unreachable("its answer was cut or too large"))?
             .to_bytes();
-        let value = serde_json::from_slice::<Value>(&bytes);
         if status.is_success() {
-            return value.map_err(|_| Failure::unreachable("its answer was cut or is no JSON"));
+            return read(&bytes);
         }
         Err(Failure::Answer {
             status,
             retry_after,
-            body: value.unwrap_or(Value::Null),
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
         })
     }
 }
@@ -339,19 +351,33 @@ pub(super) fn path_of(
     path
 }
 
-/// Takes a list apart. An answer that is none is no empty list: from that would follow that all is gone.
-fn page(mut answer: Value) -> Result<Page, ClusterError> {
-    let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else {
-        return Err(ClusterError::Unreachable(
-            "its list has no items".to_owned(),
-        ));
-    };
-    let next = answer["metadata"]["continue"]
-        .as_str()
-        .filter(|token| !token.is_empty());
-    Ok(Page {
-        items,
-        next: next.map(str::to_owned),
+/// A list as it is answered. Without items it is none: from an empty one would follow that all is gone.
+#[derive(Deserialize)]
+struct List {
+    metadata: Option<ListMetadata>,
+    items: Vec<Document>,
+}
+
+#[derive(Deserialize)]
+struct ListMetadata {
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+impl From<List> for Page {
+    fn from(list: List) -> Self {
+        let next = list.metadata.and_then(|metadata| metadata.next);
+        Self {
+            items: list.items,
+            next: next.filter(|token| !token.is_empty()),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        Category::Data => Failure::unreachable("its answer is not what was asked for"),
+        _ => Failure::unreachable("its answer was cut or is no JSON"),
     })
 }
 
@@ -403,10 +429,9 @@ impl ClusterRead for KubeCluster {
         if let Some(token) = from {
             query.insert("continue", token.to_owned());
         }
-        let answer = self
-            .call(Method::GET, path(kind, namespace, None, &query), None)
-            .await;
-        page(answer.map_err(|failure| failure.about(kind))?)
+        let path = path(kind, namespace, None, &query);
+        let list = self.call_for::<List>(Method::GET, path, None).await;
+        list.map(Page::from).map_err(|failure| failure.about(kind))
     }
 
     async fn list_pods(&self, namespace: &str, scope: &Scope) -> Result<Vec<Value>, ClusterError> {
@@ -415,9 +440,9 @@ impl ClusterRead for KubeCluster {
             ("limit", PAGE_SIZE.to_string()),
         ]);
         let path = path_of("/api/v1", Some(namespace), "pods", None, &query);
-        let answer = self.call(Method::GET, path, None).await;
-        let answer = answer.map_err(|failure| failure.about(Kind::StatefulSet))?;
-        page(answer).map(|page| page.items)
+        let list = self.call_for::<List>(Method::GET, path, None).await;
+        let list = list.map_err(|failure| failure.about(Kind::StatefulSet))?;
+        Ok(list.items.iter().map(Document::to_value).collect())
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, ClusterError> {
@@ -559,12 +584,17 @@ mod tests {
             json!({"kind": "Status"}),
         ];
         for answer in strange {
+            let text = answer.to_string();
             assert!(
-                matches!(page(answer.clone()), Err(ClusterError::Unreachable(_))),
+                matches!(
+                    read::<List>(text.as_bytes()),
+                    Err(Failure::Plain(ClusterError::Unreachable(_)))
+                ),
                 "{answer}"
             );
         }
-        let listed = page(json!({"items": [1], "metadata": {"continue": "t"}})).unwrap();
-        assert_eq!((listed.items.len(), listed.next.as_deref()), (1, Some("t")));
+        let list = json!({"items": [{"a": 1}], "metadata": {"continue": "t"}}).to_string();
+        let page = Page::from(read::<List>(list.as_bytes()).ok().unwrap());
+        assert_eq!((page.items.len(), page.next.as_deref()), (1, Some("t")));
     }
 }

@@ -11,9 +11,12 @@ use super::owned::{self, Comparison};
 use super::patience::Patience;
 use super::question::{Question, changes, verdict};
 use super::reduce::{is_derived_name, reduce, takes_claims_along};
-use super::{Depth, Live, Look, Seen, Verdict, Why};
+use super::{Depth, Live, Look, Observed, Seen, Verdict, Why};
 use crate::edge::cluster::{ClusterError, ClusterRead};
-use crate::model::{ClusterName, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Recipe, Scope};
+use crate::model::document::{Document, Json};
+use crate::model::{
+    ClusterName, FIELD_MANAGER, Item, Key, Kind, Object, ObjectKey, Ownership, Recipe, Scope,
+};
 use crate::reconcile::desired::{Desired, Presence};
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
@@ -173,7 +176,7 @@ async fn list_kind(
                 return listed;
             }
         };
-        for object in page.items {
+        for object in &page.items {
             see_listed(place, kind, object, desired, &mut listed);
         }
         token = page.next;
@@ -198,41 +201,72 @@ fn not_listed(kind: Kind, namespace: &str, error: &ClusterError) -> Why {
     }
 }
 
-fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, listed: &mut Listed) {
-    let name = object["metadata"]["name"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let key = ObjectKey {
-        cluster: place.cluster.clone(),
-        kind,
-        namespace: place.namespace.clone(),
-        name,
-    };
-    let mut observed = reduce(kind, &object);
+/// Sees one listed object. What is as wanted, or not wanted at all, is told from the document alone.
+fn see_listed(
+    place: &Place,
+    kind: Kind,
+    object: &Document,
+    desired: &Desired,
+    listed: &mut Listed,
+) {
+    let observed = reduce(kind, object.view());
     let owner = observed.owner.as_ref();
     if owner.is_some_and(|owner| !place.scope.contains(&owner.slug)) {
         return;
     }
-    let wanted = desired.items.get(&Key::Object(key.clone()));
-    let Some(Item::Object(wanted)) = wanted.map(|wanted| &wanted.item) else {
-        if observed
-            .owner
-            .as_ref()
-            .is_some_and(|owner| !is_derived_name(kind, owner, &key.name))
-        {
-            observed.owner = None;
+    let key = listed_key(place, kind, object);
+    let seen = match desired.items.get(&key).map(|wanted| &wanted.item) {
+        Some(Item::Object(wanted)) if is_settled(&observed, wanted, object) => observed,
+        Some(Item::Object(wanted)) => {
+            return see_compared(key, (observed, object.to_value()), wanted, listed);
         }
-        if takes_claims_along(kind, &object) {
-            observed.verdict = Verdict::Refused(Why::from(
-                "its claims would be deleted with it; set spec.persistentVolumeClaimRetentionPolicy.whenDeleted to Retain first",
-            ));
-        }
-        listed
-            .seen
-            .push((Key::Object(key), Seen::Object(Box::new(observed))));
-        return;
+        _ => uncompared(observed, object, &key),
     };
+    listed.seen.push((key, Seen::Object(Box::new(seen))));
+}
+
+fn is_settled(observed: &Observed, wanted: &Object, object: &Document) -> bool {
+    observed.owner.is_some()
+        && observed.owner == wanted.ownership
+        && owned::is_settled(&wanted.manifest, object.view(), FIELD_MANAGER)
+}
+
+fn listed_key(place: &Place, kind: Kind, object: &Document) -> Key {
+    let name = object.view().at(&["metadata", "name"]).and_then(Json::text);
+    Key::Object(ObjectKey {
+        cluster: place.cluster.clone(),
+        kind,
+        namespace: place.namespace.clone(),
+        name: name.unwrap_or_default().to_owned(),
+    })
+}
+
+/// Sees an object whose content is not compared: nothing is wanted of it, or it is made once.
+fn uncompared(mut observed: Observed, object: &Document, key: &Key) -> Observed {
+    let Some(key) = key.object() else {
+        return observed;
+    };
+    let is_copy = |owner: &Ownership| !is_derived_name(key.kind, owner, &key.name);
+    if observed.owner.as_ref().is_some_and(is_copy) {
+        observed.owner = None;
+    }
+    if takes_claims_along(key.kind, object.view()) {
+        observed.verdict = Verdict::Refused(Why::from(
+            "its claims would be deleted with it; set spec.persistentVolumeClaimRetentionPolicy.whenDeleted to Retain first",
+        ));
+    }
+    observed
+}
+
+/// Sees an object that may differ from what is wanted of it.
+fn see_compared(
+    key: Key,
+    (mut observed, object): (Observed, Value),
+    wanted: &Object,
+    listed: &mut Listed,
+) {
+    let Key::Object(name) = &key else { return };
+    let kind = name.kind;
     let comparison = owned::compare(&wanted.manifest, &object, FIELD_MANAGER);
     observed.foreign = owned::foreign_items(&wanted.manifest, &object, FIELD_MANAGER)
         .into_iter()
@@ -252,19 +286,19 @@ fn see_listed(place: &Place, kind: Kind, object: Value, desired: &Desired, liste
             if let Some(field) = refused {
                 observed.verdict = Verdict::Refused(cannot_change(kind, &field.path().to_string()));
             } else {
-                let question = Question::new(key, observed, object);
+                let question = Question::new(name.clone(), observed, object);
                 listed.questions.push(question.about(&differences));
                 return;
             }
         }
         Comparison::Equal | Comparison::NothingOwned | Comparison::OtherVersion(_) => {
-            listed.questions.push(Question::new(key, observed, object));
+            listed
+                .questions
+                .push(Question::new(name.clone(), observed, object));
             return;
         }
     }
-    listed
-        .seen
-        .push((Key::Object(key), Seen::Object(Box::new(observed))));
+    listed.seen.push((key, Seen::Object(Box::new(observed))));
 }
 
 fn cannot_change(kind: Kind, field: &str) -> Why {
@@ -288,22 +322,20 @@ fn missing_keys(
 ) -> Vec<ObjectKey> {
     let asked: BTreeSet<&ObjectKey> = questions.iter().map(Question::key).collect();
     let mut missing = Vec::new();
-    for key in desired
-        .items
-        .keys()
-        .filter_map(Key::object)
-        .filter(|key| is_at(place, key))
-    {
-        let known = Key::Object(key.clone());
-        if live.seen.contains_key(&known) || asked.contains(key) {
+    for (known, wanted) in &desired.items {
+        let Some(key) = known.object().filter(|key| is_at(place, key)) else {
+            continue;
+        };
+        if live.seen.contains_key(known) || asked.contains(key) {
             continue;
         }
+        let known = known.clone();
         match live.partial.get(&(place.cluster.clone(), key.kind)) {
             Some(why) => {
                 live.seen.insert(known, Seen::Unknown(why.clone()));
             }
             // What is kept right where it exists, and not made, need not be asked about.
-            None if desired.items[&known].presence == Presence::IfPresent => {
+            None if wanted.presence == Presence::IfPresent => {
                 let verdict = Verdict::NotAsked(Why::from("it is not made while it is missing"));
                 live.seen.insert(known, Seen::Absent { verdict });
             }

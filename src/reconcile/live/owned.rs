@@ -35,6 +35,7 @@ mod path;
 pub mod quantity;
 mod record;
 mod same;
+mod settled;
 mod takeover;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use self::{
     immutable::{immutable, is_refused},
     path::{FieldPath, Segment},
     record::Holder,
+    settled::is_settled,
     takeover::{TakeOver, merge, needs_take_over, release, take_over, without_updates},
     unblock::unblock,
 };

@@ -3,22 +3,27 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Contents, Observed, Readiness, Verdict};
+use crate::model::document::Json;
 use crate::model::{Component, FIELD_MANAGER, Kind, Ownership, Row, Slug, names, token};
 
 /// Returns what is kept of an object; nothing is compared yet.
-pub fn reduce(kind: Kind, object: &Value) -> Observed {
-    let metadata = &object["metadata"];
-    let text = |name: &str| metadata[name].as_str().unwrap_or_default().to_owned();
+pub fn reduce<'a>(kind: Kind, object: impl Json<'a>) -> Observed {
+    let metadata = object.member("metadata");
+    let member = |name: &str| metadata.and_then(|metadata| metadata.member(name));
+    let text = |name: &str| {
+        let text = member(name).and_then(Json::text);
+        text.unwrap_or_default().to_owned()
+    };
     Observed {
         uid: text("uid"),
         version: text("resourceVersion"),
         standing: None,
         owner: ownership(object),
         readiness: readiness(kind, object),
-        terminating: !metadata["deletionTimestamp"].is_null(),
+        terminating: member("deletionTimestamp").is_some_and(|time| !time.is_null()),
         changes: Vec::new(),
         repair: None,
         verdict: Verdict::Same,
@@ -28,9 +33,9 @@ pub fn reduce(kind: Kind, object: &Value) -> Observed {
 }
 
 /// Returns whose an object is by its labels, if it is one of ours.
-pub fn ownership(object: &Value) -> Option<Ownership> {
-    let labels = &object["metadata"]["labels"];
-    let label = |name: &str| labels[name].as_str();
+pub fn ownership<'a>(object: impl Json<'a>) -> Option<Ownership> {
+    let labels = object.at(&["metadata", "labels"])?;
+    let label = |name: &str| labels.member(name).and_then(Json::text);
     if label("app.kubernetes.io/managed-by") != Some(FIELD_MANAGER) {
         return None;
     }
@@ -66,18 +71,22 @@ pub fn is_derived_name(kind: Kind, owner: &Ownership, name: &str) -> bool {
 /// Tells whether deleting this StatefulSet would delete its claims. A pass writes the opposite; but what is
 /// to be deleted is not corrected first.
 #[must_use]
-pub fn takes_claims_along(kind: Kind, object: &Value) -> bool {
-    kind == Kind::StatefulSet
-        && object["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
+pub fn takes_claims_along<'a>(kind: Kind, object: impl Json<'a>) -> bool {
+    const WHEN_DELETED: [&str; 3] = [
+        "spec",
+        "persistentVolumeClaimRetentionPolicy",
+        "whenDeleted",
+    ];
+    kind == Kind::StatefulSet && object.at(&WHEN_DELETED).and_then(Json::text) == Some("Delete")
 }
 
-fn readiness(kind: Kind, object: &Value) -> Readiness {
-    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64);
-    let wanted = number("/spec/replicas").unwrap_or(1);
-    let ready = number("/status/readyReplicas").unwrap_or(0);
-    let updated = number("/status/updatedReplicas").unwrap_or(0);
-    let observed = number("/status/observedGeneration").unwrap_or(0);
-    let generation = number("/metadata/generation").unwrap_or(0);
+fn readiness<'a>(kind: Kind, object: impl Json<'a>) -> Readiness {
+    let number = |names: [&str; 2]| object.at(&names).and_then(Json::number);
+    let wanted = number(["spec", "replicas"]).unwrap_or(1);
+    let ready = number(["status", "readyReplicas"]).unwrap_or(0);
+    let updated = number(["status", "updatedReplicas"]).unwrap_or(0);
+    let observed = number(["status", "observedGeneration"]).unwrap_or(0);
+    let generation = number(["metadata", "generation"]).unwrap_or(0);
     match kind {
         Kind::StatefulSet | Kind::Deployment => {
             if observed >= generation && ready >= wanted && updated >= wanted {
@@ -100,14 +109,13 @@ fn readiness(kind: Kind, object: &Value) -> Readiness {
     }
 }
 
-fn contents(secret: &Value) -> Contents {
-    let data = secret["data"].as_object();
-    let filled = data
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| value.as_str().is_some_and(|v| !v.is_empty()));
-    let keys: BTreeSet<String> = filled.map(|(key, _)| key.clone()).collect();
-    let digest = |key: &str| token::digest(key, data?.get(key)?.as_str()?);
+fn contents<'a>(secret: impl Json<'a>) -> Contents {
+    let data = secret.member("data");
+    let texts = data.into_iter().flat_map(Json::members);
+    let texts = texts.filter_map(|(key, value)| Some((key, value.text()?)));
+    let filled = texts.filter(|(_, value)| !value.is_empty());
+    let keys: BTreeSet<String> = filled.map(|(key, _)| key.to_owned()).collect();
+    let digest = |key: &str| token::digest(key, data?.member(key)?.text()?);
     let tokens = match (digest("challenge_token"), digest("docker_broker_token")) {
         (Some(challenge), Some(broker)) => Some(token_row(challenge, broker)),
         _ => None,
@@ -130,6 +138,7 @@ pub fn token_row(challenge: token::Digested, broker: token::Digested) -> Row {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use serde_json::Value;
 
     use super::*;
 

@@ -71,7 +71,7 @@ impl ClusterRead for Cluster {
         };
         let items = self.objects.iter().filter(is_listed);
         Ok(Page {
-            items: items.map(|(_, object)| object.clone()).collect(),
+            items: items.map(|(_, object)| object.into()).collect(),
             next: None,
         })
     }
@@ -254,7 +254,7 @@ fn page(slug: &str, next: Option<&str>) -> Result<Page, ClusterError> {
         "labels": labels(slug, Component::Challenge),
     }});
     Ok(Page {
-        items: vec![object],
+        items: vec![(&object).into()],
         next: next.map(str::to_owned),
     })
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::edge::cluster::ClusterWrite;
+use platform::model::document::Document;
 use platform::model::{ClusterName, Item, Key, Kind, ObjectKey, Scope};
 use platform::reconcile::Planned;
 use platform::reconcile::apply::Outcome;
@@ -77,7 +78,7 @@ impl Walk {
                 .list(kind, namespace, &Scope::All, None)
                 .await
                 .unwrap();
-            for object in page.items {
+            for object in page.items.iter().map(Document::to_value) {
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();
                 live.insert((kind, name), object);
             }

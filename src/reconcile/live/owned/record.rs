@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::path::Step;
 
 /// Members of an object that the server never records, by the chain of names above them.
-const UNRECORDED: [&str; 2] = ["apiVersion", "kind"];
-const UNRECORDED_METADATA: [&str; 6] = [
+pub(super) const UNRECORDED: [&str; 2] = ["apiVersion", "kind"];
+pub(super) const UNRECORDED_METADATA: [&str; 6] = [
     "name",
     "namespace",
     "creationTimestamp",

@@ -21,6 +21,7 @@ use super::{
     record::{self, Shape},
     same::{self, Units},
 };
+use crate::model::document::Json;
 
 /// The manager to whom the server gives all fields of an object without records, at its next apply.
 const UNRECORDED: &str = "before-first-apply";
@@ -138,6 +139,12 @@ pub fn release(records: &mut Value, manager: &str, path: &[&str]) {
     }
 }
 
+/// Tells whether a record is of those who wrote before any was kept: given up whoever has another.
+pub(super) fn is_unrecorded<'a>(record: impl Json<'a>) -> bool {
+    let text = |name| record.member(name).and_then(Json::text).unwrap_or_default();
+    text("operation") == "Update" && text("subresource").is_empty() && text("manager") == UNRECORDED
+}
+
 fn is_given_up(record: &Value, has_ours: bool) -> bool {
     if record::text(record, "operation") != "Update"
         || !record::text(record, "subresource").is_empty()
@@ -150,7 +157,7 @@ fn is_given_up(record: &Value, has_ours: bool) -> bool {
             .iter()
             .all(|name| labels.is_some_and(|labels| labels.get(name).is_some()))
     };
-    record::text(record, "manager") == UNRECORDED || (!has_ours && set_ours())
+    is_unrecorded(record) || (!has_ours && set_ours())
 }
 
 /// A node as wanted, as it is, and as a new object would have it.

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use serde_json::Value;
 
 use crate::edge::cluster::{Page, WatchEvent};
+use crate::model::document::Document;
 use crate::model::{Kind, Scope, Slug, token};
 use crate::reconcile::live::owned::{Fingerprint, standing};
 use crate::reconcile::live::reduce::{ownership, reduce};
@@ -142,7 +143,7 @@ impl Shelf {
             && let Some((name, kept)) = rest.next()
         {
             // The text was written from a value.
-            items.extend(serde_json::from_str::<Value>(&kept.text));
+            items.extend(serde_json::from_str::<Document>(&kept.text));
             last = Some(name);
         }
         let next = rest.peek().and(last).map(|name| format!("{TOKEN}{name}"));
@@ -212,7 +213,8 @@ mod tests {
     }
 
     fn names(page: &Page) -> Vec<String> {
-        page.items.iter().map(name).collect()
+        let items = page.items.iter().map(Document::to_value);
+        items.map(|object| name(&object)).collect()
     }
 
     #[test]
@@ -245,7 +247,7 @@ mod tests {
             slugs(&[])
         );
         assert_eq!(
-            shelf.page(&Scope::All, None).items[0]["spec"]["ports"][0]["port"],
+            shelf.page(&Scope::All, None).items[0].to_value()["spec"]["ports"][0]["port"],
             80
         );
         assert_eq!(
@@ -311,7 +313,8 @@ mod tests {
         let secret = json!({"metadata": {"name": "s"}, "data": {"password": "Y2FuYXJ5"}});
         shelf.keep(Kind::Secret, secret);
         let page = shelf.page(&Scope::All, None);
-        let kept = page.items[0]["data"]["password"].as_str().unwrap();
+        let kept = page.items[0].to_value();
+        let kept = kept["data"]["password"].as_str().unwrap();
         assert!(kept.starts_with("sha256:"), "{kept}");
     }
 }

@@ -9,8 +9,8 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 
 use super::{
-    super::{Comparison, Differences, compare, foreign_items, is_refused, owned_fingerprint},
-    world::US,
+    super::{Comparison, Differences, foreign_items, is_refused, owned_fingerprint},
+    world::{US, compare},
 };
 
 struct Case {

@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{
-        Comparison, Effect, Kind, Values, compare, fingerprint, is_refused, owned_fingerprint,
-    },
+    super::{Comparison, Effect, Kind, Values, fingerprint, is_refused, owned_fingerprint},
     world::{
-        US, applied, assert_single, differences, lines, lost, secret, service, stateful_set, taken,
+        US, applied, assert_single, compare, differences, lines, lost, secret, service,
+        stateful_set, taken,
     },
 };
 

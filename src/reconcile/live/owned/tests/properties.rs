@@ -5,11 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
-        Comparison, Effect, Kind, compare, fingerprint, foreign_items, owned_fingerprint,
+        Comparison, Effect, Kind, fingerprint, foreign_items, is_settled, owned_fingerprint,
         same::{self, Units},
     },
-    world::{US, applied, differences, stateful_set},
+    world::{US, applied, compare, differences, stateful_set},
 };
+
+use crate::model::document::Document;
 
 fn word() -> impl Strategy<Value = String> {
     "[a-d]{1,2}"
@@ -209,12 +211,28 @@ fn pruned(mut want: Value) -> Value {
     want
 }
 
+fn has_default_port(want: &Value) -> bool {
+    let containers = want["spec"]["template"]["spec"]["containers"].as_array();
+    let ports = containers
+        .unwrap()
+        .iter()
+        .flat_map(|of| of["ports"].as_array().unwrap());
+    ports.into_iter().any(|port| port["protocol"].is_null())
+}
+
 proptest! {
     #[test]
     fn what_was_applied_is_equal(want in want()) {
         let live = applied(&want);
         prop_assert_eq!(compare(&want, &live, US), Comparison::Equal);
         prop_assert_eq!(foreign_items(&want, &live, US), vec![]);
+    }
+
+    #[test]
+    fn what_was_applied_is_settled_unless_a_key_was_defaulted(want in want()) {
+        let live = applied(&want);
+        let is_defaulted = has_default_port(&want);
+        prop_assert!(is_defaulted || is_settled(&want, Document::from(&live).view(), US));
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::{
-    Comparison, Kind, compare, needs_take_over, release, standing, take_over, unblock,
-};
+use super::super::{Comparison, Kind, needs_take_over, release, standing, take_over, unblock};
 use super::world::{
-    US, applied, assert_single, differences, fields_of, lines, lost, service, stateful_set,
+    US, applied, assert_single, compare, differences, fields_of, lines, lost, service, stateful_set,
 };
 
 /// A Service with one port, which somebody renumbered: we own no item of the list any more.

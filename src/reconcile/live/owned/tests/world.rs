@@ -4,9 +4,24 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Comparison, Difference, Kind, compare};
+use super::super::{
+    self as owned, Comparison, Difference, Kind, foreign_items, is_settled, needs_take_over,
+};
+use crate::model::document::Document;
 
 pub(super) const US: &str = "platform-network";
+
+/// Compares, and checks that the quick answer is never a yes where this is none.
+pub(super) fn compare(want: &Value, live: &Value, manager: &str) -> Comparison {
+    let comparison = owned::compare(want, live, manager);
+    if is_settled(want, Document::from(live).view(), manager) {
+        assert_eq!(comparison, Comparison::Equal, "{want} {live}");
+        let foreign = foreign_items(want, live, manager);
+        assert!(foreign.is_empty(), "{want} {live}");
+        assert!(!needs_take_over(live, manager), "{want} {live}");
+    }
+    comparison
+}
 
 const ATOMIC: [&str; 18] = [
     "selector",

@@ -1,0 +1,373 @@
+//! The quick answer to the usual case: nothing differs, nothing is foreign, nothing is left of an earlier writer.
+//!
+//! Want, ownership record and object are walked side by side, sorted as all three are, with no path kept and
+//! nothing looked up twice. A yes is what [`compare`](super::compare), [`foreign_items`](super::foreign_items)
+//! and [`needs_take_over`](super::needs_take_over) would say together; anything unusual is a no, and then
+//! these three are asked: a quantity in another spelling, items in another order, a shape not known here.
+
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::{canonical, record, same, takeover};
+use crate::model::document::{Json, View};
+use crate::model::manifest::is_sent;
+
+/// Deeper objects are no usual case.
+const MAX_DEPTH: usize = 64;
+/// Longer keyed lists are no usual case: each item is searched for among those before it.
+const MAX_ITEMS: usize = 64;
+
+/// Tells whether all of an object is as wanted and `manager` owns it, nobody else stands in its closed lists,
+/// and no earlier writer left anything. Never true where an apply would change something.
+pub fn is_settled(want: &Value, live: View<'_>, manager: &str) -> bool {
+    let Some(metadata) = live.member("metadata") else {
+        return false;
+    };
+    let is_terminating = present(metadata.member("deletionTimestamp")).is_some();
+    let records = || metadata.member("managedFields").and_then(View::items);
+    let mut ours = records().into_iter().flatten();
+    let Some(ours) = ours.find(|record| is_ours(*record, manager)) else {
+        return false;
+    };
+    let has_leftovers = || {
+        let mut records = records().into_iter().flatten();
+        records.any(|record| takeover::is_unrecorded(record))
+    };
+    let is_same_version = text(ours, "apiVersion") == record::text(want, "apiVersion");
+    let Some(fields) = ours.member("fieldsV1") else {
+        return false;
+    };
+    is_same_version
+        && !is_terminating
+        && !has_leftovers()
+        && Walk::default().value(want, fields, Some(live), Place::Object)
+        && has_no_strangers(want, live)
+}
+
+/// Where a value is, as far as it matters to which members are recorded.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Object,
+    Metadata,
+    Below,
+}
+
+impl Place {
+    fn below(self, name: &str) -> Self {
+        match self {
+            Self::Object if name == "metadata" => Self::Metadata,
+            _ => Self::Below,
+        }
+    }
+
+    fn is_recorded(self, name: &str) -> bool {
+        match self {
+            Self::Object => !record::UNRECORDED.contains(&name),
+            Self::Metadata => !record::UNRECORDED_METADATA.contains(&name),
+            Self::Below => true,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Walk {
+    depth: usize,
+    /// Scratch space for the keys of list items.
+    keys: [Vec<u8>; 2],
+}
+
+impl Walk {
+    fn value(
+        &mut self,
+        want: &Value,
+        fields: View<'_>,
+        live: Option<View<'_>>,
+        place: Place,
+    ) -> bool {
+        let Some(children) = fields.entries() else {
+            return false;
+        };
+        let mut owned = children.clone().filter(|(name, _)| *name != ".");
+        let Some((first, _)) = owned.next() else {
+            return is_same(Some(want), live, MAX_DEPTH);
+        };
+        let (Some(live), true) = (live, self.depth < MAX_DEPTH) else {
+            return false;
+        };
+        self.depth += 1;
+        let is_settled = match want {
+            Value::Object(want) => self.members(want, fields, live, place),
+            Value::Array(want) if live.items().is_some() => {
+                let count = owned.count() + 1;
+                self.items(want, (fields, first, count), live)
+            }
+            _ => false,
+        };
+        self.depth -= 1;
+        is_settled
+    }
+
+    /// Wanted members and owned ones are the same, and each is settled.
+    fn members(
+        &mut self,
+        want: &Map<String, Value>,
+        fields: View<'_>,
+        live: View<'_>,
+        place: Place,
+    ) -> bool {
+        let (Some(owned), Some(mut there)) = (fields.entries(), live.entries()) else {
+            return false;
+        };
+        let mut owned = owned.filter(|(name, _)| *name != ".");
+        let mut next = there.next();
+        let mut wanted = want.iter();
+        let is_compared =
+            |(name, value): &(&String, &Value)| is_sent(value) && place.is_recorded(name);
+        loop {
+            match (wanted.find(is_compared), owned.next()) {
+                (None, None) => return true,
+                (Some((name, want)), Some((recorded, fields)))
+                    if recorded.strip_prefix("f:") == Some(name) =>
+                {
+                    while next.is_some_and(|(there, _)| there < name.as_str()) {
+                        next = there.next();
+                    }
+                    let live = next.filter(|(there, _)| *there == name.as_str());
+                    let live = present(live.map(|(_, live)| live));
+                    if !self.value(want, fields, live, place.below(name)) {
+                        return false;
+                    }
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    /// Wanted, owned and there are the same items, in one order.
+    fn items(
+        &mut self,
+        want: &[Value],
+        (fields, first, count): (View<'_>, &str, usize),
+        live: View<'_>,
+    ) -> bool {
+        let Some(mut there) = live.items() else {
+            return false;
+        };
+        if want.len() != count || there.len() != count || count > MAX_ITEMS {
+            return false;
+        }
+        let Some(names) = Key::of(first) else {
+            return false;
+        };
+        let mut found = Vec::with_capacity(count);
+        for want in want {
+            let Some(live) = there.next() else {
+                return false;
+            };
+            let [wanted, key] = &mut self.keys;
+            if !names.write_value(wanted, want) || !names.write_view(key, live) || wanted != key {
+                return false;
+            }
+            let Some(fields) = std::str::from_utf8(key)
+                .ok()
+                .and_then(|key| fields.member(key))
+            else {
+                return false;
+            };
+            if found.contains(wanted) {
+                return false;
+            }
+            found.push(wanted.clone());
+            if names.is_keyed() && !self.value(want, fields, Some(live), Place::Below) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// How the items of a list are told apart.
+enum Key<'a> {
+    /// By their value, a set.
+    Value,
+    /// By these members, sorted.
+    Members(Vec<&'a str>),
+}
+
+impl<'a> Key<'a> {
+    /// Reads it from an item's name in a record: `k:{"name":"challenge"}` or `v:"a"`.
+    fn of(recorded: &'a str) -> Option<Self> {
+        if recorded.starts_with("v:") {
+            return Some(Self::Value);
+        }
+        let key = recorded.strip_prefix("k:")?;
+        let members: BTreeMap<&str, IgnoredAny> = serde_json::from_str(key).ok()?;
+        Some(Self::Members(members.into_keys().collect()))
+    }
+
+    fn is_keyed(&self) -> bool {
+        matches!(self, Self::Members(_))
+    }
+
+    /// Writes a wanted item's name in a record; false where it lacks a member, which may be defaulted.
+    fn write_value(&self, out: &mut Vec<u8>, item: &Value) -> bool {
+        out.clear();
+        match self {
+            Self::Value => {
+                out.extend_from_slice(b"v:");
+                canonical::write(out, item);
+                true
+            }
+            Self::Members(names) => {
+                out.extend_from_slice(b"k:");
+                write_members(out, names, |out, name| {
+                    let member = item.get(name).filter(|member| is_scalar(member));
+                    member.is_some_and(|member| {
+                        canonical::write(out, member);
+                        true
+                    })
+                })
+            }
+        }
+    }
+
+    /// Does the same for an item that is there.
+    fn write_view(&self, out: &mut Vec<u8>, item: View<'_>) -> bool {
+        out.clear();
+        match self {
+            Self::Value => {
+                out.extend_from_slice(b"v:");
+                canonical::write(out, &item.to_value());
+                true
+            }
+            Self::Members(names) => {
+                out.extend_from_slice(b"k:");
+                write_members(out, names, |out, name| {
+                    match item.member(name).map(|member| (member, member.text())) {
+                        Some((_, Some(text))) => canonical::write_text(out, text),
+                        Some((member, None)) => canonical::write(out, &member.to_value()),
+                        None => return false,
+                    }
+                    true
+                })
+            }
+        }
+    }
+}
+
+fn write_members(
+    out: &mut Vec<u8>,
+    names: &[&str],
+    mut write: impl FnMut(&mut Vec<u8>, &str) -> bool,
+) -> bool {
+    for (index, name) in names.iter().enumerate() {
+        out.push(if index == 0 { b'{' } else { b',' });
+        canonical::write_text(out, name);
+        out.push(b':');
+        if !write(out, name) {
+            return false;
+        }
+    }
+    out.push(b'}');
+    true
+}
+
+fn is_scalar(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_))
+}
+
+/// As [`same::is_same`], but for quantities: these must be of one spelling.
+fn is_same(want: Option<&Value>, live: Option<View<'_>>, depth: usize) -> bool {
+    let want = want.filter(|want| !want.is_null());
+    match (want, present(live)) {
+        (None, None) => true,
+        (Some(want), None) => same::is_blank(want),
+        (None, Some(live)) => is_empty(live),
+        (Some(_), Some(_)) if depth == 0 => false,
+        (Some(Value::Object(want)), Some(live)) => is_same_object(want, live, depth - 1),
+        (Some(Value::Array(want)), Some(live)) => live.items().is_some_and(|mut items| {
+            items.len() == want.len()
+                && want
+                    .iter()
+                    .all(|want| is_same(Some(want), items.next(), depth - 1))
+        }),
+        (Some(want), Some(live)) => live.is_scalar(want),
+    }
+}
+
+fn is_same_object(want: &Map<String, Value>, live: View<'_>, depth: usize) -> bool {
+    live.entries().is_some_and(|mut there| {
+        want.iter()
+            .all(|(name, want)| is_same(Some(want), live.member(name), depth))
+            && there.all(|(name, live)| want.contains_key(name) || is_empty(live))
+    })
+}
+
+fn is_empty(live: View<'_>) -> bool {
+    live.is_null() || is_empty_container(live)
+}
+
+fn is_empty_container(live: View<'_>) -> bool {
+    live.items().is_some_and(|items| items.len() == 0)
+        || live.entries().is_some_and(|entries| entries.len() == 0)
+}
+
+/// Tells whether the closed lists hold nothing foreign: those that are wanted were compared item by item, or as
+/// one value; one that is not wanted must not be there.
+fn has_no_strangers(want: &Value, live: View<'_>) -> bool {
+    let is_closed = |want: &Value, live: View<'_>, name: &str| {
+        want.get(name).is_some_and(is_sent) || live.member(name).is_none_or(is_empty)
+    };
+    match record::text(want, "kind") {
+        "StatefulSet" | "Deployment" => {
+            const POD: [&str; 3] = ["spec", "template", "spec"];
+            let (Some(want), Some(live)) = (want.at(&POD), live.at(&POD)) else {
+                return false;
+            };
+            let lists = ["containers", "initContainers", "volumes"];
+            lists.iter().all(|name| is_closed(want, live, name))
+                && ["containers", "initContainers"].iter().all(|name| {
+                    let wanted = want.get(name).and_then(Value::as_array);
+                    let mut there = live
+                        .member(name)
+                        .and_then(View::items)
+                        .into_iter()
+                        .flatten();
+                    wanted.into_iter().flatten().all(|want| {
+                        let live = there.next();
+                        let closed = |live| {
+                            ["env", "volumeMounts"]
+                                .iter()
+                                .all(|name| is_closed(want, live, name))
+                        };
+                        live.is_some_and(closed)
+                    })
+                })
+        }
+        "Service" => match (want.get("spec"), live.member("spec")) {
+            (Some(want), Some(live)) => is_closed(want, live, "ports"),
+            _ => false,
+        },
+        "NetworkPolicy" | "PersistentVolumeClaim" | "HorizontalPodAutoscaler" | "ScaledObject" => {
+            true
+        }
+        // A Secret's keys, and what is not known here.
+        _ => false,
+    }
+}
+
+fn is_ours(record: View<'_>, manager: &str) -> bool {
+    text(record, "manager") == manager
+        && text(record, "operation") == "Apply"
+        && text(record, "subresource").is_empty()
+}
+
+fn text<'a>(record: View<'a>, name: &str) -> &'a str {
+    record.member(name).and_then(View::text).unwrap_or_default()
+}
+
+fn present(value: Option<View<'_>>) -> Option<View<'_>> {
+    value.filter(|value| !value.is_null())
+}
