@@ -25,8 +25,8 @@ use serde_json::json;
 
 use super::watched::Watched;
 
-/// The longest anything here may take.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// The longest anything here may take: on two busy cores 2 000 StatefulSets take half an hour to become ready.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The longest call: a page of 500 objects from a busy server takes about a second.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
