@@ -100,7 +100,7 @@ pub async fn converge(
             last: planned,
         });
     }
-    loop {
+    let state = loop {
         let ended = match planned.plan.steps.is_empty() {
             true => Vec::new(),
             false => {
@@ -123,28 +123,14 @@ pub async fn converge(
             outcomes.insert(outcome.key().clone(), outcome);
         }
         if is_deposed(&planned.plan, edges) {
-            return Ok(Converged {
-                state: State::Deposed,
-                outcomes,
-                last: planned,
-            });
+            break State::Deposed;
         }
         if !patience.waits {
-            let is_cut = outcomes.values().any(|outcome| {
-                matches!(
-                    outcome,
-                    Outcome::OutOfTime(_) | Outcome::Failed(_, ApplyError::CutOff)
-                )
-            });
-            return Ok(Converged {
-                state: match (was_unknown, is_cut) {
-                    (true, _) => State::Unknown,
-                    (false, true) => State::TimedOut,
-                    (false, false) => State::NotWaited,
-                },
-                outcomes,
-                last: planned,
-            });
+            break match (was_unknown, outcomes.values().any(is_cut)) {
+                (true, _) => State::Unknown,
+                (false, true) => State::TimedOut,
+                (false, false) => State::NotWaited,
+            };
         }
         pause = if made_progress {
             FIRST_PAUSE
@@ -159,13 +145,7 @@ pub async fn converge(
         let look = plan_source(platform, &now, edges);
         planned = match tokio::time::timeout_at(patience.deadline + LAST_LOOK, look).await {
             Ok(looked) => looked,
-            Err(_) => {
-                return Ok(Converged {
-                    state: State::TimedOut,
-                    outcomes,
-                    last: planned,
-                });
-            }
+            Err(_) => break State::TimedOut,
         };
         if planned.live.blindness().is_some() {
             // Seen again, it goes on; what is not seen is not written.
@@ -179,13 +159,22 @@ pub async fn converge(
             has_left,
         };
         if let Some(state) = judge(&planned, &request.only, &before, patience) {
-            return Ok(Converged {
-                state,
-                outcomes,
-                last: planned,
-            });
+            break state;
         }
-    }
+    };
+    Ok(Converged {
+        state,
+        outcomes,
+        last: planned,
+    })
+}
+
+/// Tells whether the end of the time left a step without an answer, or untried.
+fn is_cut(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::OutOfTime(_) | Outcome::Failed(_, ApplyError::CutOff)
+    )
 }
 
 /// Tells whether a plan that writes was carried out without the turn to.

@@ -33,7 +33,7 @@ pub fn is_settled(want: &Value, live: View<'_>, manager: &str) -> bool {
     };
     let has_leftovers = || {
         let mut records = records().into_iter().flatten();
-        records.any(|record| takeover::is_unrecorded(record))
+        records.any(takeover::is_unrecorded)
     };
     let is_same_version = text(ours, "apiVersion") == record::text(want, "apiVersion");
     let Some(fields) = ours.member("fieldsV1") else {
