@@ -23,6 +23,7 @@ use crate::model::ClusterName;
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::{Followed, Follower};
 use crate::reconcile::controller::routes::{Views, routes};
+use crate::reconcile::controller::webhook::WebhookSecret;
 use crate::reconcile::controller::{Controller, Parts};
 use crate::reconcile::desired::build_namespace;
 use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS};
@@ -85,15 +86,20 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let name = cluster.name().to_owned();
     let watched = Arc::new(Watched::new(cluster.clone()));
     let board = Arc::new(Board::default());
+    let hint = Arc::new(Notify::new());
+    let webhook = settings.controller.webhook_secret.clone();
     let views = Views {
         board: board.clone(),
         watched: watched.clone(),
+        webhook: webhook.and_then(WebhookSecret::new),
+        taken: Arc::default(),
+        hint: hint.clone(),
         clock: now,
     };
     let serving =
         axum::serve(listener, routes(views)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let keeping = async {
-        let kept = keep(context, cluster, watched, board, stop.clone()).await;
+        let kept = keep(context, (cluster, watched), board, hint, stop.clone()).await;
         stop.cancel();
         kept
     };
@@ -118,9 +124,9 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
 /// Opens the registry, follows the source, and keeps what it says.
 async fn keep(
     context: &Context,
-    cluster: Arc<KubeCluster>,
-    watched: Arc<Watched>,
+    (cluster, watched): (Arc<KubeCluster>, Arc<Watched>),
     board: Arc<Board>,
+    hint: Arc<Notify>,
     stop: CancellationToken,
 ) -> Result<(), CliError> {
     let settings = &context.settings;
@@ -133,7 +139,7 @@ async fn keep(
         origin: declaration::origin(&settings.source, settings)?,
         policy: declaration::policy(settings),
         interval: settings.controller.interval,
-        hint: Arc::new(Notify::new()),
+        hint,
         last: match settings.git.verifies {
             true => last_applied_in(database.as_ref()).await?,
             false => None,

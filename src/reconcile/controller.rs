@@ -12,6 +12,7 @@ mod look;
 mod metrics;
 pub mod routes;
 mod turns;
+pub mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

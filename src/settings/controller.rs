@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{SettingsError, Values};
+use crate::model::Secret;
 
 /// How the controller runs.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct ControllerSettings {
     pub interval: Duration,
     /// Where health, readiness and metrics are served.
     pub listen: SocketAddr,
+    /// What a git host proves itself with.
+    pub webhook_secret: Option<Secret<String>>,
 }
 
 impl ControllerSettings {
@@ -19,6 +22,7 @@ impl ControllerSettings {
         Ok(Self {
             interval: values.seconds("controller.interval_seconds")?,
             listen: values.address("controller.listen")?,
+            webhook_secret: values.text("controller.webhook_secret")?.map(Secret::new),
         })
     }
 }

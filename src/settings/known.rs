@@ -32,6 +32,12 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "where `run` and `serve controller` serve health, readiness and metrics",
     },
     Known {
+        path: "controller.webhook_secret",
+        default: None,
+        shown: Shown::Masked,
+        purpose: "the secret shared with the git host that posts pushes to /v1/webhooks/git",
+    },
+    Known {
         path: "database.url",
         default: Some("sqlite:platform.db"),
         shown: Shown::AsAddress,

@@ -260,6 +260,11 @@ pub const PARTS: &[Part] = &[
     ),
     // When a pass runs.
     pure("reconcile::controller::agenda", &["model"], &["tokio"]),
+    pure(
+        "reconcile::controller::webhook",
+        &["model"],
+        &["axum", "hex", "hmac", "sha2"],
+    ),
     doing(
         "reconcile::controller",
         &[
