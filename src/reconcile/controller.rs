@@ -201,8 +201,9 @@ impl Controller {
             return;
         }
         if let Some(why) = surveyed.planned.live.blindness() {
-            tracing::warn!(%why, "not everything can be seen; nothing is changed");
-            self.board.take_blindness(why);
+            if self.board.take_blindness(why.clone()) {
+                tracing::warn!(%why, "not everything can be seen; nothing is changed");
+            }
             self.survey_due = again(SURVEY_AGAIN);
             return;
         }
@@ -215,10 +216,12 @@ impl Controller {
             .world
             .as_ref()
             .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
-        self.board
-            .take_survey(&surveyed, &refused, (self.looker.clock)());
+        let now_told = (self.looker.clock)();
+        let are_other = self.board.take_survey(&surveyed, &refused, now_told);
         if !refused.is_empty() {
-            tracing::warn!(revision = %surveyed.revision(), "a guard of `safety` holds this revision; the one before it is kept");
+            if are_other {
+                tracing::warn!(revision = %surveyed.revision(), guards = ?refused, "a guard of `safety` holds this revision; the one before it is kept");
+            }
             self.survey_due = again(SURVEY_AGAIN);
             return;
         }
@@ -251,9 +254,13 @@ impl Controller {
         }
         // A revision that waits for a guard may have been let through by hand.
         if self.world.is_none() || self.board.is_guarded() {
-            let soon = now + SURVEY_AGAIN;
-            self.survey_due = Some(self.survey_due.map_or(soon, |due| due.min(soon)));
+            self.survey_soon(now);
         }
+    }
+
+    fn survey_soon(&mut self, now: Instant) {
+        let soon = now + SURVEY_AGAIN;
+        self.survey_due = Some(self.survey_due.map_or(soon, |due| due.min(soon)));
     }
 
     /// Begins a look at each challenge that is due.
@@ -281,6 +288,9 @@ impl Controller {
     fn take_look(&mut self, looked: Looked) {
         let now = Instant::now();
         self.turn_due = Some(now + LINGER);
+        if looked.wants_survey {
+            self.survey_soon(now);
+        }
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
         let fought = self.agenda.fought_over(&looked.slug).map(|key| {
             Why(format!(

@@ -104,11 +104,19 @@ impl Board {
         self.write().led_by = other;
     }
 
-    pub(super) fn take_blindness(&self, why: Why) {
-        self.write().blindness = Some(why);
+    /// Takes why not everything can be seen, and tells whether that is new.
+    pub(super) fn take_blindness(&self, why: Why) -> bool {
+        let old = self.write().blindness.replace(why.clone());
+        old.as_ref() != Some(&why)
     }
 
-    pub(super) fn take_survey(&self, surveyed: &Surveyed, guards: &[Guard], now: Timestamp) {
+    /// Takes a survey, and tells whether the guards that hold it are others than before.
+    pub(super) fn take_survey(
+        &self,
+        surveyed: &Surveyed,
+        guards: &[Guard],
+        now: Timestamp,
+    ) -> bool {
         let statuses = status::challenges(
             &surveyed.world.declared.platform,
             &surveyed.planned,
@@ -117,9 +125,10 @@ impl Board {
         let mut standing = self.write();
         standing.blindness = None;
         standing.surveyed_at = Some(now);
-        standing.guards = guards.to_vec();
+        let old = std::mem::replace(&mut standing.guards, guards.to_vec());
+        let are_other = old != guards;
         if !guards.is_empty() {
-            return;
+            return are_other;
         }
         standing.revision = Some(surveyed.revision().clone());
         standing
@@ -128,6 +137,7 @@ impl Board {
         for (slug, status) in statuses {
             standing.put(slug, status, now);
         }
+        are_other
     }
 
     pub(super) fn take_look(&self, looked: Looked, fight: Option<Why>, now: Timestamp) {

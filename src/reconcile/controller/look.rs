@@ -16,7 +16,7 @@ use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
 use crate::reconcile::lease::turn::{Fence, TurnError};
 use crate::reconcile::live::{Depth, Rows, Why};
-use crate::reconcile::plan::{Held, Plan, Request};
+use crate::reconcile::plan::{Action, Held, Plan, Request, Step};
 use crate::reconcile::resolve::Facts;
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{
@@ -27,6 +27,8 @@ use crate::reconcile::{
 pub(super) struct World {
     pub(super) declared: Arc<Declared>,
     facts: Arc<Facts>,
+    /// The challenges of which the survey, and so the guards, saw something to delete.
+    deletes: BTreeSet<Slug>,
 }
 
 /// Everything as lists alone tell it.
@@ -49,6 +51,8 @@ pub struct Looked {
     pub is_frozen: bool,
     /// Why nothing could be begun, if there was something to do.
     pub hindrance: Option<Why>,
+    /// Whether it would delete what no guard has weighed yet: a survey comes first.
+    pub wants_survey: bool,
     /// What was done.
     pub done: Done,
 }
@@ -119,7 +123,11 @@ impl Looker {
         )
         .await;
         Surveyed {
-            world: Arc::new(World { declared, facts }),
+            world: Arc::new(World {
+                declared,
+                facts,
+                deletes: with_deletes(&planned),
+            }),
             planned,
             seen,
         }
@@ -216,7 +224,8 @@ impl Looker {
     ) -> (Looked, Plan, Worked) {
         let scope = Scope::Only(BTreeSet::from([slug.clone()]));
         let planned = self.plan(world, &scope, rows).await;
-        let (planned, worked) = match may_begin(&planned) {
+        let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
+        let (planned, worked) = match may_begin(&planned) && !is_unguarded {
             true => self.work(world, &scope, planned, seen).await,
             false => (planned, Worked::default()),
         };
@@ -231,6 +240,7 @@ impl Looker {
             status,
             is_frozen: !planned.plan.guards.is_empty(),
             hindrance: worked.why.clone(),
+            wants_survey: is_unguarded,
             done: Done::of(&planned.plan, &worked.outcomes),
         };
         (looked, planned.plan, worked)
@@ -355,6 +365,28 @@ impl Surveyed {
             .map(|(slug, _)| slug);
         steps.chain(held).chain(moving).collect()
     }
+}
+
+/// Returns the challenges of which a survey has something to delete, now or when a wait is over.
+fn with_deletes(planned: &Planned) -> BTreeSet<Slug> {
+    let plan = &planned.plan;
+    let deleted = plan.steps.iter().filter(|step| is_delete(step));
+    let wanted = &planned.desired.items;
+    let is_unwanted =
+        |held: &&Held| matches!(held, Held::Waits { key, .. } if !wanted.contains_key(key));
+    let waiting = plan.held.iter().filter(is_unwanted);
+    let slugs = deleted
+        .map(|step| step.slug.as_ref())
+        .chain(waiting.map(Held::slug));
+    slugs.flatten().cloned().collect()
+}
+
+fn has_deletes(plan: &Plan) -> bool {
+    plan.steps.iter().any(is_delete)
+}
+
+fn is_delete(step: &Step) -> bool {
+    matches!(step.action, Action::Delete { .. })
 }
 
 /// Tells whether a plan has something to do and may be begun.

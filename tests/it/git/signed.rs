@@ -76,7 +76,10 @@ fn a_signed_commit_put_in_the_place_of_an_unsigned_one_changes_nothing() {
 #[ignore = "needs a cluster"]
 async fn every_commit_since_the_last_apply_counts_and_none_is_taken_back() {
     let mut world = World::new().await;
-    let repo = Repo::of(&[("platform.yaml", &world.yaml(&[]))]);
+    // Each commit that is applied changes something: one that does not leaves no pass behind.
+    let declared = |number: u8| world.yaml(&[("demo", &format!("env: {{NUMBER: \"{number}\"}}"))]);
+    let texts = [0, 1, 2].map(declared);
+    let repo = Repo::of(&[("platform.yaml", &texts[0])]);
     let allowed = signing(&repo);
     let first = repo.commit("the first signed");
     for (name, value) in variables(&allowed) {
@@ -110,12 +113,14 @@ async fn every_commit_since_the_last_apply_counts_and_none_is_taken_back() {
 
     // Back at the first, then one further, which is taken; and back again, which is not.
     repo.git(&["reset", "-q", "--hard", &first]);
+    repo.write("platform.yaml", &texts[1]);
     repo.commit("signed, and applied");
     world.run(&apply).await.expect(0);
     repo.git(&["reset", "-q", "--hard", &first]);
     let refused = world.run(&apply).await.expect(2);
     assert!(refused.stderr.contains("does not descend"), "{refused}");
     repo.git(&["checkout", "-q", "--orphan", "new"]);
+    repo.write("platform.yaml", &texts[2]);
     repo.commit("another root");
     repo.git(&["branch", "-q", "-f", "main", "new"]);
     repo.git(&["checkout", "-q", "main"]);

@@ -136,7 +136,7 @@ async fn sessions_have_a_name_and_limits() {
         let settings = "select string_agg(current_setting(name), ' ') from unnest(array[
             'application_name', 'statement_timeout', 'lock_timeout',
             'idle_in_transaction_session_timeout']) as name";
-        assert_eq!(world.ask(settings).await, ["platform 15s 5s 30s"]);
+        assert_eq!(world.ask(settings).await, ["platform 15s 5s 2s"]);
         let types = "select string_agg(distinct data_type, ', ' order by data_type)
             from information_schema.columns
             where table_name in ('challenges', 'kubernetes_targets', 'passes')";
