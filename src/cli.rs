@@ -127,7 +127,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   platform history                               the last 20 passes
-  platform history show 12                       one of them, with every key")]
+  platform history show 12                       one of them, with every key
+  platform history verify                        is each as it was recorded?")]
     History(history::HistoryArgs),
     /// Change one value of platform.yaml in place; comments and order stay.
     #[command(after_help = "\

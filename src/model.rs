@@ -2,6 +2,7 @@
 //! keys and the names derived from them. No client, no clock, no randomness.
 
 pub mod address;
+pub mod chain;
 pub mod document;
 pub mod emission;
 pub mod fence;

@@ -1,4 +1,4 @@
-//! `platform history`: past passes.
+//! `platform history`: past passes, and whether they are as they were recorded.
 
 use std::fmt::Write as _;
 
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form};
+use crate::model::chain::{Break, Chain, Link, Unbroken};
 use crate::model::pass::{KeyOutcome, PassCounts, PassRecord, PassSummary};
 use crate::reconcile::render::mask;
 
@@ -40,6 +41,20 @@ enum Act {
         #[arg(short, long, value_enum, default_value_t)]
         output: Form,
     },
+    /// Tell whether the passes that are kept are as they were recorded.
+    #[command(after_help = "\
+Examples:
+  platform history verify
+  platform history verify -o json | jq -r .head   the hash that stands for all of them, to note elsewhere
+
+Each pass carries the hash of the one before it. Ends with 4 when one was changed, added or taken away behind
+the program's back, and names the first. Who can write to the database and makes every hash anew from there on
+is found only by a head that was noted elsewhere.")]
+    Verify {
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
 }
 
 pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError> {
@@ -57,6 +72,13 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, C
             })?;
             let document = json!({"version": 1, "pass": found});
             show(context, *output, &document, || render_pass(&found))
+        }
+        Some(Act::Verify { output }) => {
+            let chain = match &database {
+                Some(database) => database.verify_passes().await?,
+                None => Chain::Unbroken(Unbroken::default()),
+            };
+            verified(&chain, *output, context)
         }
         None => {
             let passes = match &database {
@@ -87,10 +109,51 @@ fn show(
     Ok(Exit::Done)
 }
 
+fn verified(chain: &Chain, form: Form, context: &Context) -> Result<Exit, CliError> {
+    let is_unbroken = matches!(chain, Chain::Unbroken(_));
+    if form == Form::Json {
+        let mut document = json!(chain);
+        document["version"] = json!(1);
+        document["is_unbroken"] = json!(is_unbroken);
+        context.terminal.print_json(&document)?;
+    }
+    match chain {
+        Chain::Unbroken(chain) => {
+            show_unbroken(chain, form, context)?;
+            Ok(Exit::Done)
+        }
+        Chain::Broken(found) => Err(broken(found)),
+    }
+}
+
+fn show_unbroken(chain: &Unbroken, form: Form, context: &Context) -> Result<(), CliError> {
+    match (form, chain.since, &chain.head) {
+        (Form::Json, ..) => Ok(()),
+        (Form::Text, Some(since), Some(head)) => context.terminal.print(&format!(
+            "{} passes, unbroken since #{since}\nhead {head}\n",
+            chain.passes
+        )),
+        (Form::Text, ..) => context.terminal.print("no passes yet\n"),
+    }
+}
+
+fn broken(found: &Break) -> CliError {
+    let message = format!(
+        "the history is broken: #{} {}; {} before it are as they were recorded",
+        found.pass,
+        found.fault.as_str(),
+        found.unbroken
+    );
+    CliError::dependency(message).hint(
+        "somebody else wrote to the database; compare with a backup, and see who may write there",
+    )
+}
+
 fn render_summary(pass: &PassSummary) -> String {
     format!(
-        "#{:<5} {:.0}  {:<9}  {}  by {}  {}\n",
+        "#{:<5} {}  {:.0}  {:<9}  {}  by {}  {}\n",
         pass.id,
+        safe(&pass.chain.short()),
         pass.started_at,
         word(&pass.outcome),
         safe(&pass.revision),
@@ -110,8 +173,9 @@ fn render_pass(pass: &PassRecord) -> String {
         .duration_until(pass.finished_at)
         .as_secs_f64();
     let mut text = format!(
-        "pass     {}\nstarted  {:.0}, took {took:.1} s\noutcome  {}\nsource   {} at {}\nactor    {}\nplan     {}\ncounts   {}\n",
+        "pass     {}{}\nstarted  {:.0}, took {took:.1} s\noutcome  {}\nsource   {} at {}\nactor    {}\nplan     {}\ncounts   {}\n",
         pass.id.unwrap_or_default(),
+        chain(pass),
         pass.started_at,
         word(&pass.outcome),
         safe(&pass.source),
@@ -124,6 +188,18 @@ fn render_pass(pass: &PassRecord) -> String {
         text.push_str(&render_key(key));
     }
     text
+}
+
+/// Returns the pass's hash, and that of the one before it.
+fn chain(pass: &PassRecord) -> String {
+    let line = |link: &Link| {
+        format!(
+            "\nhash     {} after {}",
+            safe(&link.short()),
+            safe(&link.short_previous())
+        )
+    };
+    pass.chain.as_ref().map(line).unwrap_or_default()
 }
 
 fn render_key(key: &KeyOutcome) -> String {
@@ -200,6 +276,10 @@ mod tests {
                 failed: 2,
                 ..PassCounts::default()
             },
+            chain: Some(Link {
+                previous: "0".repeat(64),
+                hash: "ab".repeat(32),
+            }),
             keys: vec![KeyOutcome {
                 key: "Service challenge-prism".to_owned(),
                 slug: Some("prism".to_owned()),
@@ -210,7 +290,7 @@ mod tests {
         };
         assert_eq!(
             render_pass(&pass),
-            "pass     12\nstarted  2026-01-02T03:04:05Z, took 2.5 s\noutcome  partial\n\
+            "pass     12\nhash     abababababab after 000000000000\nstarted  2026-01-02T03:04:05Z, took 2.5 s\noutcome  partial\n\
              source   platform.yaml at aaaaaaa\nactor    ada@host\nplan     7d41\n\
              counts   1 created · 2 failed\n  create not reached  Service challenge-prism  behind Secret\n"
         );

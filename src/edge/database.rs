@@ -6,6 +6,7 @@
 //! once a later turn was taken. The two engines differ in their SQL and in how they connect,
 //! in nothing else: [`store`] holds the logic once, and one conformance suite runs on both.
 
+mod chain;
 mod error;
 mod location;
 mod migrations;
@@ -29,6 +30,7 @@ pub use error::DatabaseError;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use passes::MAX_KEYS;
 
+use crate::model::chain::Chain;
 use crate::model::pass::{PassRecord, PassSummary};
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Secret};
 use location::Location;
@@ -86,6 +88,12 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// As [`Database::passes`].
     async fn pass(&self, id: i64) -> Result<Option<PassRecord>, DatabaseError>;
+
+    /// Tells whether the kept passes are as they were recorded: each carries the hash of the one before it.
+    ///
+    /// # Errors
+    /// The database did not answer, or passes were dropped faster than they could be read.
+    async fn verify_passes(&self) -> Result<Chain, DatabaseError>;
 
     /// Returns what is remembered of these images (at most 10 000).
     ///
@@ -222,13 +230,15 @@ async fn open_in(location: Location, mode: Mode) -> Result<Opened, DatabaseError
 async fn open_engine<E: Engine + 'static>(engine: E, mode: Mode) -> Result<Opened, DatabaseError> {
     let store = Store::new(engine);
     let status = store.status().await?;
-    if status.pending.is_empty() {
-        return Ok(Opened::Ready(Arc::new(store)));
+    match (status.pending.is_empty(), mode) {
+        (true, Mode::ReadOnly) => return Ok(Opened::Ready(Arc::new(store))),
+        (false, Mode::ReadOnly) => {
+            store.close().await;
+            return Ok(Opened::NotMigrated(status));
+        }
+        (true, Mode::Migrate) => {}
+        (false, Mode::Migrate) => store.migrate().await?,
     }
-    if mode == Mode::ReadOnly {
-        store.close().await;
-        return Ok(Opened::NotMigrated(status));
-    }
-    store.migrate().await?;
+    store.chain_passes().await?;
     Ok(Opened::Ready(Arc::new(store)))
 }

@@ -43,6 +43,7 @@ pub fn record(
         plan_digest: plan_digest(plan),
         outcome: outcome(&counts, &keys),
         counts,
+        chain: None,
         keys,
     }
 }

@@ -14,7 +14,7 @@ use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 3] = [
+const MIGRATIONS: [Source; 4] = [
     (
         1,
         "registry",
@@ -29,6 +29,11 @@ const MIGRATIONS: [Source; 3] = [
         3,
         "fence",
         include_str!("migrations/postgres/0003_fence.sql"),
+    ),
+    (
+        4,
+        "chain",
+        include_str!("migrations/postgres/0004_chain.sql"),
     ),
 ];
 
@@ -259,17 +264,19 @@ static STATEMENTS: Statements = Statements {
     },
     insert_pass: "
         insert into passes (
-            started_at, finished_at, source, revision_digest, commit_id, commit_subject, actor,
+            id, previous, hash, started_at, finished_at, source, revision_digest, commit_id, commit_subject, actor,
             plan_digest, outcome, counts, key_count)
+        overriding system value
         select
+            (d ->> 'id')::bigint, d ->> 'previous', d ->> 'hash',
             (d ->> 'started_at')::timestamptz, (d ->> 'finished_at')::timestamptz, d ->> 'source',
             d ->> 'revision_digest', d ->> 'commit_id', d ->> 'commit_subject', d ->> 'actor',
             d ->> 'plan_digest', d ->> 'outcome', d -> 'counts', (d ->> 'key_count')::bigint
         from (select $1::text::jsonb as d) as document
-        returning id::text",
+        returning json_build_array(id, hash)::text",
     insert_pass_keys: "
         insert into pass_keys (pass_id, seq, key, slug, action, outcome, why)
-        select currval(pg_get_serial_sequence('passes', 'id')), seq - 1, d ->> 'key', d ->> 'slug',
+        select (select max(id) from passes), seq - 1, d ->> 'key', d ->> 'slug',
             d ->> 'action', d ->> 'outcome', d ->> 'why'
         from jsonb_array_elements($1::text::jsonb) with ordinality as e (d, seq)",
     prune_passes: "
@@ -277,7 +284,8 @@ static STATEMENTS: Statements = Statements {
             select id from (
                 select id, row_number() over newest as passes, sum(key_count) over newest as keys
                 from passes window newest as (order by id desc rows unbounded preceding)) as counted
-            where passes > $1::text::bigint or (keys > $2::text::bigint and passes > 1))",
+            where passes > $1::text::bigint or (keys > $2::text::bigint and passes > 1))
+        returning id::text",
     list_passes: r#"
         select json_build_object(
             'id', id,
@@ -288,7 +296,8 @@ static STATEMENTS: Statements = Statements {
                 case when commit_id is not null
                 then json_build_object('id', commit_id, 'subject', commit_subject) end),
             'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
-            'counts', counts, 'key_count', key_count)::text
+            'counts', counts, 'key_count', key_count,
+            'chain', json_build_object('previous', previous, 'hash', hash))::text
         from passes where id < $1::text::bigint order by id desc limit $2::text::bigint"#,
     get_pass: r#"
         select json_build_object(
@@ -300,12 +309,48 @@ static STATEMENTS: Statements = Statements {
                 case when commit_id is not null
                 then json_build_object('id', commit_id, 'subject', commit_subject) end),
             'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
-            'counts', counts, 'key_count', key_count)::text
+            'counts', counts, 'key_count', key_count,
+            'chain', json_build_object('previous', previous, 'hash', hash))::text
         from passes where id = $1::text::bigint"#,
     get_pass_keys: "
         select json_build_object(
             'key', key, 'slug', slug, 'action', action, 'outcome', outcome, 'why', why)::text
         from pass_keys where pass_id = $1::text::bigint order by seq",
+    hold_chain: "
+        insert into pass_chain (hash, newest, kept)
+        values ($1::text, 0, 0)
+        on conflict (is_only) do update set is_only = excluded.is_only
+        returning json_build_object('hash', hash, 'newest', newest, 'kept', kept,
+            'first', (select min(id) from passes), 'last', (select max(id) from passes))::text",
+    read_chain: "
+        select json_build_object('hash', coalesce(hash, ''), 'newest', coalesce(newest, 0),
+            'kept', coalesce(kept, 0),
+            'first', (select min(id) from passes), 'last', (select max(id) from passes))::text
+        from (select 1) as always left join pass_chain on true",
+    read_links: r#"
+        select json_build_object('id', id, 'previous', previous, 'hash', hash,
+            'head', json_build_object(
+                'started_at',
+                to_char(started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'finished_at',
+                to_char(finished_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'source', source, 'revision_digest', revision_digest, 'commit_id', commit_id,
+                'commit_subject', commit_subject, 'actor', actor, 'plan_digest', plan_digest,
+                'outcome', outcome, 'counts', counts, 'key_count', key_count),
+            'keys', (
+                select coalesce(json_agg(json_build_object(
+                    'key', key, 'slug', slug, 'action', action, 'outcome', outcome, 'why', why)
+                    order by seq), '[]')
+                from pass_keys where pass_id = passes.id))::text
+        from passes where id > $1::text::bigint order by id limit $2::text::bigint"#,
+    write_links: "
+        update passes set previous = d ->> 'previous', hash = d ->> 'hash'
+        from jsonb_array_elements($1::text::jsonb) as d where passes.id = (d ->> 'id')::bigint
+        returning json_build_array(passes.id, passes.hash)::text",
+    advance_chain: "
+        update pass_chain set
+            hash = $1::text, newest = $2::text::bigint, kept = kept + $3::text::bigint
+        where newest < $2::text::bigint",
     get_digests: r#"
         select json_build_array(image, digest, revision,
             to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
