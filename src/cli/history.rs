@@ -8,6 +8,8 @@ use serde_json::json;
 
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form};
+use crate::model::Slug;
+use crate::model::act::ActRecord;
 use crate::model::chain::{Break, Chain, Link, Unbroken};
 use crate::model::pass::{KeyOutcome, PassCounts, PassRecord, PassSummary};
 use crate::reconcile::render::mask;
@@ -37,6 +39,17 @@ enum Act {
     Show {
         /// The pass's number.
         pass: i64,
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
+    /// List acts that are no declarations, newest first: who suspended, resumed or asked for what.
+    #[command(after_help = "Examples:\n  platform history acts -n 5")]
+    Acts {
+        /// How many.
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20,
+            value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
         /// Form of the output.
         #[arg(short, long, value_enum, default_value_t)]
         output: Form,
@@ -72,6 +85,19 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, C
             })?;
             let document = json!({"version": 1, "pass": found});
             show(context, *output, &document, || render_pass(&found))
+        }
+        Some(Act::Acts { limit, output }) => {
+            let acts = match &database {
+                Some(database) => database.acts(*limit).await?,
+                None => Vec::new(),
+            };
+            if acts.is_empty() {
+                context.terminal.note("no acts yet");
+            }
+            let document = json!({"version": 1, "acts": acts});
+            show(context, *output, &document, || {
+                acts.iter().map(render_act).collect()
+            })
         }
         Some(Act::Verify { output }) => {
             let chain = match &database {
@@ -159,6 +185,21 @@ fn render_summary(pass: &PassSummary) -> String {
         safe(&pass.revision),
         safe(&pass.actor),
         counts(&pass.counts)
+    )
+}
+
+fn render_act(act: &ActRecord) -> String {
+    let slug = act.slug.as_ref().map_or("all", Slug::as_str);
+    let outcome = act.outcome.as_deref().unwrap_or("not taken up yet");
+    let why = act.why.as_ref().map(|why| format!("  {}", safe(why)));
+    format!(
+        "#{:<5} {:.0}  {:<9}  {slug}  by {}  {}{}\n",
+        act.id,
+        act.at,
+        act.kind.as_str(),
+        safe(&act.actor),
+        safe(&outcome),
+        why.unwrap_or_default()
     )
 }
 

@@ -6,6 +6,7 @@
 //! once a later turn was taken. The two engines differ in their SQL and in how they connect,
 //! in nothing else: [`store`] holds the logic once, and one conformance suite runs on both.
 
+mod acts;
 mod chain;
 mod error;
 mod location;
@@ -30,6 +31,7 @@ pub use error::DatabaseError;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use passes::MAX_KEYS;
 
+use crate::model::act::{Act, ActRecord, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{PassRecord, PassSummary};
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Secret};
@@ -94,6 +96,37 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// The database did not answer, or passes were dropped faster than they could be read.
     async fn verify_passes(&self) -> Result<Chain, DatabaseError>;
+
+    /// Returns the challenges that are suspended.
+    ///
+    /// # Errors
+    /// The database did not answer, or a row is not one this program can name; there is no partial answer.
+    async fn suspensions(&self) -> Result<Suspensions, DatabaseError>;
+
+    /// Keeps an act and returns its number. A suspension and its end are in force from then on; what a
+    /// controller has to take up is among [`Database::pending_acts`]. Of others the newest 10 000 are kept.
+    ///
+    /// # Errors
+    /// The database did not answer; nothing was kept.
+    async fn act(&self, act: &Act) -> Result<i64, DatabaseError>;
+
+    /// Tells what came of an act that was pending.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn end_act(&self, id: i64, outcome: &str, now: Timestamp) -> Result<(), DatabaseError>;
+
+    /// Returns the acts that no controller has taken up, oldest first, at most 100.
+    ///
+    /// # Errors
+    /// As [`Database::passes`].
+    async fn pending_acts(&self) -> Result<Vec<ActRecord>, DatabaseError>;
+
+    /// Returns up to `limit` (at most 1000) acts, newest first.
+    ///
+    /// # Errors
+    /// As [`Database::passes`].
+    async fn acts(&self, limit: u32) -> Result<Vec<ActRecord>, DatabaseError>;
 
     /// Returns what is remembered of these images (at most 10 000).
     ///

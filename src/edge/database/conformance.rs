@@ -8,6 +8,7 @@
     reason = "tests find their server and their second process by variables, and keep every handle"
 )]
 
+mod act_cases;
 mod chain_cases;
 mod fence_cases;
 mod only_postgres;
@@ -28,6 +29,7 @@ use super::*;
 use crate::model::pass::*;
 use crate::model::revision::Commit;
 use crate::model::{Slug, TargetId};
+use act_cases::*;
 use chain_cases::*;
 use fence_cases::*;
 use pass_cases::*;
@@ -91,6 +93,9 @@ on_both!(
     passes_from_before_the_chain_are_chained,
     chaining_that_was_cut_short_goes_on,
     a_program_that_knows_no_chain_records_nothing,
+    a_challenge_is_suspended_until_it_is_resumed,
+    acts_are_kept_with_who_when_and_what_came_of_them,
+    a_suspension_of_a_challenge_that_cannot_be_named_is_no_answer,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,
     a_schema_that_lacks_the_newest_migration_is_brought_up_to_date,

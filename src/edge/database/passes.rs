@@ -51,7 +51,7 @@ pub(super) fn keys_document(keys: &[KeyOutcome]) -> Value {
 }
 
 /// Cuts a text to a number of characters; U+0000, which PostgreSQL does not keep, is replaced. A record is never refused.
-fn fitted(text: &str, limit: usize) -> String {
+pub(super) fn fitted(text: &str, limit: usize) -> String {
     let clean = |c| if c == '\0' { '\u{fffd}' } else { c };
     if text.chars().count() <= limit {
         return text.chars().map(clean).collect();

@@ -8,13 +8,14 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions, Connection};
 
+use super::acts::ActStatements;
 use super::error::{translate, translate_migration};
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 4] = [
+const MIGRATIONS: [Source; 5] = [
     (
         1,
         "registry",
@@ -35,6 +36,7 @@ const MIGRATIONS: [Source; 4] = [
         "chain",
         include_str!("migrations/postgres/0004_chain.sql"),
     ),
+    (5, "acts", include_str!("migrations/postgres/0005_acts.sql")),
 ];
 
 /// How long connecting may take, and how long a call waits for a connection.
@@ -167,7 +169,8 @@ static STATEMENTS: Statements = Statements {
             when coalesce(
                 to_regclass('challenges'), to_regclass('kubernetes_targets'),
                 to_regclass('challenge_tokens'), to_regclass('target_assignments'),
-                to_regclass('passes'), to_regclass('pass_keys'), to_regclass('image_digests')
+                to_regclass('passes'), to_regclass('pass_keys'), to_regclass('image_digests'),
+                to_regclass('suspensions'), to_regclass('acts')
             ) is not null then 'foreign'
             else 'false' end",
     applied_migrations: r#"
@@ -351,6 +354,44 @@ static STATEMENTS: Statements = Statements {
         update pass_chain set
             hash = $1::text, newest = $2::text::bigint, kept = kept + $3::text::bigint
         where newest < $2::text::bigint",
+    acts: ActStatements {
+        read_suspensions: r#"
+            select json_build_array(slug, json_build_object('why', why, 'actor', actor,
+                'since', to_char(since at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))::text
+            from suspensions order by slug limit 10001"#,
+        suspend: "
+            insert into suspensions (slug, why, actor, since)
+            select d ->> 'slug', d ->> 'why', d ->> 'actor', (d ->> 'at')::timestamptz
+            from (select $1::text::jsonb as d) as document
+            on conflict (slug) do update set
+                why = excluded.why, actor = excluded.actor, since = excluded.since",
+        resume: "delete from suspensions where slug = $1::text::jsonb ->> 'slug'",
+        insert: "
+            insert into acts (kind, slug, why, actor, at, outcome, ended_at)
+            select d ->> 'kind', d ->> 'slug', d ->> 'why', d ->> 'actor',
+                (d ->> 'at')::timestamptz, d ->> 'outcome',
+                case when d ->> 'outcome' is not null then (d ->> 'at')::timestamptz end
+            from (select $1::text::jsonb as d) as document
+            returning id::text",
+        prune: "
+            delete from acts where id in (
+                select id from acts order by id desc offset $1::text::bigint)",
+        end: "
+            update acts set outcome = $2::text, ended_at = $3::text::timestamptz
+            where id = $1::text::bigint and outcome is null",
+        pending: r#"
+            select json_build_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'outcome', outcome,
+                'ended_at', to_char(ended_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+            from acts where outcome is null order by id limit 100"#,
+        list: r#"
+            select json_build_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'outcome', outcome,
+                'ended_at', to_char(ended_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+            from acts order by id desc limit $1::text::bigint"#,
+    },
     get_digests: r#"
         select json_build_array(image, digest, revision,
             to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text

@@ -13,13 +13,14 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
+use super::acts::ActStatements;
 use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 4] = [
+const MIGRATIONS: [Source; 5] = [
     (
         1,
         "registry",
@@ -32,6 +33,7 @@ const MIGRATIONS: [Source; 4] = [
     ),
     (3, "fence", include_str!("migrations/sqlite/0003_fence.sql")),
     (4, "chain", include_str!("migrations/sqlite/0004_chain.sql")),
+    (5, "acts", include_str!("migrations/sqlite/0005_acts.sql")),
 ];
 
 /// How long a statement waits for another process that writes.
@@ -381,6 +383,36 @@ static STATEMENTS: Statements = Statements {
         update pass_chain set
             hash = ?1, newest = cast(?2 as integer), kept = kept + cast(?3 as integer)
         where newest < cast(?2 as integer)",
+    acts: ActStatements {
+        read_suspensions: "
+            select json_array(slug, json_object('why', why, 'actor', actor, 'since', since))
+            from suspensions order by slug limit 10001",
+        suspend: "
+            insert into suspensions (slug, why, actor, since)
+            values (?1 ->> 'slug', ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at')
+            on conflict (slug) do update set
+                why = excluded.why, actor = excluded.actor, since = excluded.since",
+        resume: "delete from suspensions where slug = ?1 ->> 'slug'",
+        insert: "
+            insert into acts (kind, slug, why, actor, at, outcome, ended_at)
+            values (?1 ->> 'kind', ?1 ->> 'slug', ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at',
+                ?1 ->> 'outcome', iif(?1 ->> 'outcome' is null, null, ?1 ->> 'at'))
+            returning cast(id as text)",
+        prune: "
+            delete from acts where id in (
+                select id from acts order by id desc limit -1 offset cast(?1 as integer))",
+        end: "
+            update acts set outcome = ?2, ended_at = ?3
+            where id = cast(?1 as integer) and outcome is null",
+        pending: "
+            select json_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', at, 'outcome', outcome, 'ended_at', ended_at)
+            from acts where outcome is null order by id limit 100",
+        list: "
+            select json_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', at, 'outcome', outcome, 'ended_at', ended_at)
+            from acts order by id desc limit cast(?1 as integer)",
+    },
     get_digests: "
         select json_array(image, digest, revision, resolved_at)
         from image_digests where image in (select value from json_each(?1))",

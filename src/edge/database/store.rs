@@ -12,11 +12,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::migrate::Migrator;
 
+use super::acts::{self, ActStatements};
 use super::chain::{End, GENESIS, Record, Walk};
 use super::error::translate;
 use super::migrations::{self, DatabaseKind, Remembered};
-use super::passes::{head_document, keys_document, stamp};
+use super::passes::{fitted, head_document, keys_document, stamp};
 use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, chain, revision_id, rows};
+use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Slug, TargetId};
@@ -136,6 +138,7 @@ pub(super) struct Statements {
     pub(super) write_links: &'static str,
     /// The newest hash, its number, and by how many more passes are kept.
     pub(super) advance_chain: &'static str,
+    pub(super) acts: ActStatements,
     pub(super) get_digests: &'static str,
     pub(super) write_digest: &'static str,
     pub(super) prune_digests: &'static str,
@@ -492,6 +495,60 @@ impl<E: Engine> Database for Store<E> {
         })
     }
 
+    async fn suspensions(&self) -> Result<Suspensions, DatabaseError> {
+        let sql = self.engine.statements().acts.read_suspensions;
+        let doing = "reading the suspensions";
+        let texts = self.one(Access::Read, doing, sql, Vec::new()).await?;
+        if texts.len() > MAX_ROWS {
+            return Err(self.unreadable(format!("table suspensions with over {MAX_ROWS} rows")));
+        }
+        let rows = self.parse_all("a row of table suspensions", &texts)?;
+        Ok(rows.into_iter().collect())
+    }
+
+    async fn act(&self, act: &Act) -> Result<i64, DatabaseError> {
+        let all = &self.engine.statements().acts;
+        let document = acts::document(act);
+        let mut calls = vec![
+            Call::new(all.insert, vec![document.clone()]),
+            Call::new(all.prune, vec![MAX_ROWS.to_string()]),
+        ];
+        match act.kind {
+            ActKind::Suspend => calls.push(Call::new(all.suspend, vec![document])),
+            ActKind::Resume => calls.push(Call::new(all.resume, vec![document])),
+            ActKind::Reconcile | ActKind::Resolve => {}
+        }
+        let answers = self.run(Access::Write, "keeping an act", calls).await?;
+        let id = answers.first().and_then(|rows| rows.first());
+        id.and_then(|id| id.parse().ok())
+            .ok_or_else(|| self.unreadable("the number of a new act".to_owned()))
+    }
+
+    async fn end_act(&self, id: i64, outcome: &str, now: Timestamp) -> Result<(), DatabaseError> {
+        let sql = self.engine.statements().acts.end;
+        let arguments = vec![id.to_string(), fitted(outcome, 500), stamp(now)];
+        let doing = "telling what came of an act";
+        self.one(Access::Write, doing, sql, arguments).await?;
+        Ok(())
+    }
+
+    async fn pending_acts(&self) -> Result<Vec<ActRecord>, DatabaseError> {
+        let sql = self.engine.statements().acts.pending;
+        let texts = self
+            .one(Access::Read, "reading acts", sql, Vec::new())
+            .await?;
+        self.parse_all("a row of table acts", &texts)
+    }
+
+    async fn acts(&self, limit: u32) -> Result<Vec<ActRecord>, DatabaseError> {
+        let sql = self.engine.statements().acts.list;
+        let arguments = vec![limit.min(MAX_PAGE).to_string()];
+        let texts = self
+            .one(Access::Read, "reading acts", sql, arguments)
+            .await?;
+        self.parse_all("a row of table acts", &texts)
+    }
+
     async fn digests(
         &self,
         images: &[ImageRef],
@@ -620,6 +677,7 @@ impl Statements {
             read_links,
             write_links,
             advance_chain,
+            acts,
             get_digests,
             write_digest,
             prune_digests,
@@ -627,6 +685,26 @@ impl Statements {
             take_fence,
             hold_fence,
         } = self;
+        let ActStatements {
+            read_suspensions,
+            suspend,
+            resume,
+            insert,
+            prune,
+            end,
+            pending,
+            list,
+        } = acts;
+        let of_acts = [
+            read_suspensions,
+            suspend,
+            resume,
+            insert,
+            prune,
+            end,
+            pending,
+            list,
+        ];
         let tables = [challenges, targets, tokens, assignments];
         let of_tables = tables.into_iter().flat_map(|table| {
             let RowStatements {
@@ -658,6 +736,7 @@ impl Statements {
             take_fence,
             hold_fence,
         ];
-        of_tables.chain(others.into_iter().copied()).collect()
+        let others = others.into_iter().chain(of_acts).copied();
+        of_tables.chain(others).collect()
     }
 }
