@@ -1,5 +1,6 @@
 //! The command line: `platform VERB [SOURCE] [flags]`. One file per verb; nothing else prints.
 
+mod act;
 pub mod apply;
 mod bug;
 mod check;
@@ -120,6 +121,17 @@ Examples:
     /// Show where each challenge stands, on one screen.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
+    /// Leave a challenge as it is until it is resumed: nothing of it is touched.
+    #[command(after_help = act::SUSPEND)]
+    Suspend(act::SuspendArgs),
+    /// Go on with a challenge that was suspended.
+    #[command(after_help = "\
+Examples:
+  platform resume prism")]
+    Resume(act::ResumeArgs),
+    /// Have a running controller look now, at one challenge or at all.
+    #[command(after_help = act::RECONCILE)]
+    Reconcile(act::ReconcileArgs),
     /// Delete what the removal of a challenge kept: its claims and its database password.
     #[command(after_help = purge::EXAMPLES)]
     Purge(purge::PurgeArgs),
@@ -127,7 +139,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   platform history                               the last 20 passes
-  platform history show 12                       one of them, with every key")]
+  platform history show 12                       one of them, with every key
+  platform history verify                        is each as it was recorded?
+  platform history acts                          what was suspended, resumed and asked for, and by whom")]
     History(history::HistoryArgs),
     /// Change one value of platform.yaml in place; comments and order stay.
     #[command(after_help = "\
@@ -175,9 +189,12 @@ impl Verb {
             Self::Serve(args) => Some(args.source()),
             Self::Status(args) => Some(&args.source),
             Self::Purge(args) => Some(&args.source),
+            Self::Suspend(args) => Some(&args.source),
+            Self::Reconcile(args) => Some(&args.source),
             Self::Set(args) => Some(&args.source),
             Self::Schema(_)
             | Self::History(_)
+            | Self::Resume(_)
             | Self::Settings(_)
             | Self::Database(_)
             | Self::Completions(_)
@@ -283,6 +300,9 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
         Verb::Run(_) | Verb::Serve(_) => run::run(context).await,
         Verb::Status(args) => status::run(&args, context).await,
         Verb::Purge(args) => purge::run(&args, context).await,
+        Verb::Suspend(args) => act::suspend(args, context).await,
+        Verb::Resume(args) => act::resume(args, context).await,
+        Verb::Reconcile(args) => act::reconcile(args, context).await,
         Verb::History(args) => history::run(&args, context).await,
         Verb::Set(args) => set::run(&args, context),
         Verb::Database(args) => database::run(&args, context).await,

@@ -1,7 +1,9 @@
 //! The words of the domain, each a type that is parsed once: slugs, images, quantities, shares,
 //! keys and the names derived from them. No client, no clock, no randomness.
 
+pub mod act;
 pub mod address;
+pub mod chain;
 pub mod document;
 pub mod emission;
 pub mod fence;

@@ -37,8 +37,9 @@ use self::live::{Depth, Live, Look, Rows, Why, see_live};
 use self::plan::{Plan, Request, plan_pass};
 use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
-use crate::edge::database::Database;
+use crate::edge::database::{Database, DatabaseError};
 use crate::edge::images::ImageRegistry;
+use crate::model::act::Suspensions;
 use crate::model::{ClusterName, Digest, FenceToken, ImageRef, Revision, Row, RowKey, TargetId};
 use crate::spec::Platform;
 
@@ -80,19 +81,33 @@ pub struct Planned {
 
 /// Plans one pass: reads, and changes nothing.
 pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) -> Planned {
-    let rows = read_rows(&edges.registry).await;
-    let facts = find_facts(platform, &request.revision, edges, &rows).await;
-    plan_with(platform, Arc::new(facts), request, Depth::Full, edges, rows).await
+    let known = read_registered(&edges.registry).await;
+    let facts = find_facts(platform, &request.revision, Tags::Kept, edges, &known.rows).await;
+    let facts = Arc::new(facts);
+    plan_with(platform, facts, request, Depth::Full, edges, known).await
+}
+
+/// Where the digests of tags come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// What was resolved for the revision holds.
+    Kept,
+    /// The image registries are asked again.
+    Anew,
 }
 
 /// Finds out what a declaration only points at: the digests of its tags, the places of its challenges.
 pub async fn find_facts(
     platform: &Platform,
     revision: &Revision,
+    tags: Tags,
     edges: &Edges,
     rows: &Rows,
 ) -> Facts {
-    let known = known_digests(platform, revision, &edges.registry).await;
+    let known = match tags {
+        Tags::Kept => known_digests(platform, revision, &edges.registry).await,
+        Tags::Anew => BTreeMap::new(),
+    };
     let mut facts = resolve(platform, edges.images.as_ref(), &known, &assignments(rows)).await;
     withhold_unconnected(&mut facts, edges);
     facts
@@ -105,9 +120,10 @@ pub async fn plan_with(
     request: &Request,
     depth: Depth,
     edges: &Edges,
-    rows: Rows,
+    known: Registered,
 ) -> Planned {
-    let desired = build_desired_of(platform, &facts, &request.scope);
+    let Registered { rows, suspended } = known;
+    let desired = build_desired_of(platform, &facts, &suspended, &request.scope);
     let look = Look {
         namespace: &platform.namespace,
         scope: &request.scope,
@@ -196,15 +212,35 @@ fn withhold_unconnected(facts: &mut Facts, edges: &Edges) {
     }
 }
 
-/// Reads the registry's rows, or tells why they are not known.
-pub async fn read_rows(registry: &Registry) -> Rows {
-    match registry {
-        Registry::Ready(database) => database
-            .rows()
-            .await
-            .map_err(|error| Why(error.to_string())),
-        Registry::Absent => Ok(BTreeMap::new()),
+/// What the registry says.
+pub struct Registered {
+    /// Its rows, or why they are not known.
+    pub rows: Rows,
+    /// The challenges that are suspended; known whenever the rows are.
+    pub suspended: Suspensions,
+}
+
+/// Reads the registry. Whether a challenge is suspended must be known before anything of it is written, so
+/// without that nothing is known.
+pub async fn read_registered(registry: &Registry) -> Registered {
+    let read = match registry {
+        Registry::Ready(database) => {
+            let both = async { Ok((database.rows().await?, database.suspensions().await?)) };
+            both.await
+                .map_err(|error: DatabaseError| Why(error.to_string()))
+        }
+        Registry::Absent => Ok((BTreeMap::new(), Suspensions::new())),
         Registry::Unknown(why) => Err(why.clone()),
+    };
+    match read {
+        Ok((rows, suspended)) => Registered {
+            rows: Ok(rows),
+            suspended,
+        },
+        Err(why) => Registered {
+            rows: Err(why),
+            suspended: Suspensions::new(),
+        },
     }
 }
 

@@ -360,7 +360,7 @@ fn state_name(state: State) -> &'static str {
 /// Returns what is held and why; what waits comes last, for it often waits for the rest.
 fn held(plan: &Plan, is_meant: impl Fn(&Held) -> bool) -> impl Iterator<Item = String> {
     let meant = plan.held.iter().filter(move |held| is_meant(held));
-    let left = meant.filter(|held| !matches!(held, Held::Retained { .. }));
+    let left = meant.filter(|held| !matches!(held, Held::Retained { .. } | Held::Suspended { .. }));
     let (waits, rest): (Vec<&Held>, Vec<&Held>) =
         left.partition(|held| matches!(held, Held::Waits { .. }));
     rest.into_iter().chain(waits).filter_map(reason)

@@ -1,4 +1,4 @@
-//! `platform history`: past passes.
+//! `platform history`: past passes, and whether they are as they were recorded.
 
 use std::fmt::Write as _;
 
@@ -8,6 +8,9 @@ use serde_json::json;
 
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form};
+use crate::model::Slug;
+use crate::model::act::ActRecord;
+use crate::model::chain::{Break, Chain, Link, Unbroken};
 use crate::model::pass::{KeyOutcome, PassCounts, PassRecord, PassSummary};
 use crate::reconcile::render::mask;
 
@@ -40,6 +43,31 @@ enum Act {
         #[arg(short, long, value_enum, default_value_t)]
         output: Form,
     },
+    /// List acts that are no declarations, newest first: who suspended, resumed or asked for what.
+    #[command(after_help = "Examples:\n  platform history acts -n 5")]
+    Acts {
+        /// How many.
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20,
+            value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
+    /// Tell whether the passes that are kept are as they were recorded.
+    #[command(after_help = "\
+Examples:
+  platform history verify
+  platform history verify -o json | jq -r .head   the hash that stands for all of them, to note elsewhere
+
+Each pass carries the hash of the one before it. Ends with 4 when one was changed, added or taken away behind
+the program's back, and names the first. Who can write to the database and makes every hash anew from there on
+is found only by a head that was noted elsewhere.")]
+    Verify {
+        /// Form of the output.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
 }
 
 pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError> {
@@ -57,6 +85,26 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, C
             })?;
             let document = json!({"version": 1, "pass": found});
             show(context, *output, &document, || render_pass(&found))
+        }
+        Some(Act::Acts { limit, output }) => {
+            let acts = match &database {
+                Some(database) => database.acts(*limit).await?,
+                None => Vec::new(),
+            };
+            if acts.is_empty() {
+                context.terminal.note("no acts yet");
+            }
+            let document = json!({"version": 1, "acts": acts});
+            show(context, *output, &document, || {
+                acts.iter().map(render_act).collect()
+            })
+        }
+        Some(Act::Verify { output }) => {
+            let chain = match &database {
+                Some(database) => database.verify_passes().await?,
+                None => Chain::Unbroken(Unbroken::default()),
+            };
+            verified(&chain, *output, context)
         }
         None => {
             let passes = match &database {
@@ -87,15 +135,71 @@ fn show(
     Ok(Exit::Done)
 }
 
+fn verified(chain: &Chain, form: Form, context: &Context) -> Result<Exit, CliError> {
+    let is_unbroken = matches!(chain, Chain::Unbroken(_));
+    if form == Form::Json {
+        let mut document = json!(chain);
+        document["version"] = json!(1);
+        document["is_unbroken"] = json!(is_unbroken);
+        context.terminal.print_json(&document)?;
+    }
+    match chain {
+        Chain::Unbroken(chain) => {
+            show_unbroken(chain, form, context)?;
+            Ok(Exit::Done)
+        }
+        Chain::Broken(found) => Err(broken(found)),
+    }
+}
+
+fn show_unbroken(chain: &Unbroken, form: Form, context: &Context) -> Result<(), CliError> {
+    match (form, chain.since, &chain.head) {
+        (Form::Json, ..) => Ok(()),
+        (Form::Text, Some(since), Some(head)) => context.terminal.print(&format!(
+            "{} passes, unbroken since #{since}\nhead {head}\n",
+            chain.passes
+        )),
+        (Form::Text, ..) => context.terminal.print("no passes yet\n"),
+    }
+}
+
+fn broken(found: &Break) -> CliError {
+    let message = format!(
+        "the history is broken: #{} {}; {} before it are as they were recorded",
+        found.pass,
+        found.fault.as_str(),
+        found.unbroken
+    );
+    CliError::dependency(message).hint(
+        "somebody else wrote to the database; compare with a backup, and see who may write there",
+    )
+}
+
 fn render_summary(pass: &PassSummary) -> String {
     format!(
-        "#{:<5} {:.0}  {:<9}  {}  by {}  {}\n",
+        "#{:<5} {}  {:.0}  {:<9}  {}  by {}  {}\n",
         pass.id,
+        safe(&pass.chain.short()),
         pass.started_at,
         word(&pass.outcome),
         safe(&pass.revision),
         safe(&pass.actor),
         counts(&pass.counts)
+    )
+}
+
+fn render_act(act: &ActRecord) -> String {
+    let slug = act.slug.as_ref().map_or("all", Slug::as_str);
+    let outcome = act.outcome.as_deref().unwrap_or("not taken up yet");
+    let why = act.why.as_ref().map(|why| format!("  {}", safe(why)));
+    format!(
+        "#{:<5} {:.0}  {:<9}  {slug}  by {}  {}{}\n",
+        act.id,
+        act.at,
+        act.kind.as_str(),
+        safe(&act.actor),
+        safe(&outcome),
+        why.unwrap_or_default()
     )
 }
 
@@ -110,8 +214,9 @@ fn render_pass(pass: &PassRecord) -> String {
         .duration_until(pass.finished_at)
         .as_secs_f64();
     let mut text = format!(
-        "pass     {}\nstarted  {:.0}, took {took:.1} s\noutcome  {}\nsource   {} at {}\nactor    {}\nplan     {}\ncounts   {}\n",
+        "pass     {}{}\nstarted  {:.0}, took {took:.1} s\noutcome  {}\nsource   {} at {}\nactor    {}\nplan     {}\ncounts   {}\n",
         pass.id.unwrap_or_default(),
+        chain(pass),
         pass.started_at,
         word(&pass.outcome),
         safe(&pass.source),
@@ -124,6 +229,18 @@ fn render_pass(pass: &PassRecord) -> String {
         text.push_str(&render_key(key));
     }
     text
+}
+
+/// Returns the pass's hash, and that of the one before it.
+fn chain(pass: &PassRecord) -> String {
+    let line = |link: &Link| {
+        format!(
+            "\nhash     {} after {}",
+            safe(&link.short()),
+            safe(&link.short_previous())
+        )
+    };
+    pass.chain.as_ref().map(line).unwrap_or_default()
 }
 
 fn render_key(key: &KeyOutcome) -> String {
@@ -200,6 +317,10 @@ mod tests {
                 failed: 2,
                 ..PassCounts::default()
             },
+            chain: Some(Link {
+                previous: "0".repeat(64),
+                hash: "ab".repeat(32),
+            }),
             keys: vec![KeyOutcome {
                 key: "Service challenge-prism".to_owned(),
                 slug: Some("prism".to_owned()),
@@ -210,7 +331,7 @@ mod tests {
         };
         assert_eq!(
             render_pass(&pass),
-            "pass     12\nstarted  2026-01-02T03:04:05Z, took 2.5 s\noutcome  partial\n\
+            "pass     12\nhash     abababababab after 000000000000\nstarted  2026-01-02T03:04:05Z, took 2.5 s\noutcome  partial\n\
              source   platform.yaml at aaaaaaa\nactor    ada@host\nplan     7d41\n\
              counts   1 created · 2 failed\n  create not reached  Service challenge-prism  behind Secret\n"
         );

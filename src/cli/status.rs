@@ -72,10 +72,10 @@ impl Screen<'_> {
         let is_done = |status: &ChallengeStatus| {
             matches!(
                 status.condition,
-                Condition::Ready | Condition::Stopped | Condition::Removed
+                Condition::Ready | Condition::Stopped | Condition::Suspended | Condition::Removed
             )
         };
-        self.planned.plan.is_empty() && self.challenges.values().all(is_done)
+        self.planned.plan.is_settled() && self.challenges.values().all(is_done)
     }
 
     fn document(&self) -> Value {

@@ -6,6 +6,8 @@
 //! once a later turn was taken. The two engines differ in their SQL and in how they connect,
 //! in nothing else: [`store`] holds the logic once, and one conformance suite runs on both.
 
+mod acts;
+mod chain;
 mod error;
 mod location;
 mod migrations;
@@ -29,6 +31,8 @@ pub use error::DatabaseError;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use passes::MAX_KEYS;
 
+use crate::model::act::{Act, ActRecord, Suspensions};
+use crate::model::chain::Chain;
 use crate::model::pass::{PassRecord, PassSummary};
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Secret};
 use location::Location;
@@ -86,6 +90,43 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// As [`Database::passes`].
     async fn pass(&self, id: i64) -> Result<Option<PassRecord>, DatabaseError>;
+
+    /// Tells whether the kept passes are as they were recorded: each carries the hash of the one before it.
+    ///
+    /// # Errors
+    /// The database did not answer, or passes were dropped faster than they could be read.
+    async fn verify_passes(&self) -> Result<Chain, DatabaseError>;
+
+    /// Returns the challenges that are suspended.
+    ///
+    /// # Errors
+    /// The database did not answer, or a row is not one this program can name; there is no partial answer.
+    async fn suspensions(&self) -> Result<Suspensions, DatabaseError>;
+
+    /// Keeps an act and returns its number. A suspension and its end are in force from then on; what a
+    /// controller has to take up is among [`Database::pending_acts`]. Of others the newest 10 000 are kept.
+    ///
+    /// # Errors
+    /// The database did not answer; nothing was kept.
+    async fn act(&self, act: &Act) -> Result<i64, DatabaseError>;
+
+    /// Tells what came of an act that was pending.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn end_act(&self, id: i64, outcome: &str, now: Timestamp) -> Result<(), DatabaseError>;
+
+    /// Returns the acts that no controller has taken up, oldest first, at most 100.
+    ///
+    /// # Errors
+    /// As [`Database::passes`].
+    async fn pending_acts(&self) -> Result<Vec<ActRecord>, DatabaseError>;
+
+    /// Returns up to `limit` (at most 1000) acts, newest first.
+    ///
+    /// # Errors
+    /// As [`Database::passes`].
+    async fn acts(&self, limit: u32) -> Result<Vec<ActRecord>, DatabaseError>;
 
     /// Returns what is remembered of these images (at most 10 000).
     ///
@@ -222,13 +263,15 @@ async fn open_in(location: Location, mode: Mode) -> Result<Opened, DatabaseError
 async fn open_engine<E: Engine + 'static>(engine: E, mode: Mode) -> Result<Opened, DatabaseError> {
     let store = Store::new(engine);
     let status = store.status().await?;
-    if status.pending.is_empty() {
-        return Ok(Opened::Ready(Arc::new(store)));
+    match (status.pending.is_empty(), mode) {
+        (true, Mode::ReadOnly) => return Ok(Opened::Ready(Arc::new(store))),
+        (false, Mode::ReadOnly) => {
+            store.close().await;
+            return Ok(Opened::NotMigrated(status));
+        }
+        (true, Mode::Migrate) => {}
+        (false, Mode::Migrate) => store.migrate().await?,
     }
-    if mode == Mode::ReadOnly {
-        store.close().await;
-        return Ok(Opened::NotMigrated(status));
-    }
-    store.migrate().await?;
+    store.chain_passes().await?;
     Ok(Opened::Ready(Arc::new(store)))
 }

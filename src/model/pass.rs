@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Revision;
+use super::chain::Link;
 
 /// A pass with its outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct PassRecord {
     pub outcome: PassOutcome,
     /// How many of what.
     pub counts: PassCounts,
+    /// Where it stands in the chain; given by the database, so absent in a new record.
+    pub chain: Option<Link>,
     /// What came of each key that was to change or was held.
     pub keys: Vec<KeyOutcome>,
 }
@@ -53,6 +56,8 @@ pub struct PassSummary {
     pub counts: PassCounts,
     /// How many keys had an outcome; more than are kept when it had very many.
     pub key_count: u64,
+    /// Where it stands in the chain.
+    pub chain: Link,
 }
 
 /// What came of a pass.
@@ -146,6 +151,7 @@ impl PassSummary {
             plan_digest: self.plan_digest,
             outcome: self.outcome,
             counts: self.counts,
+            chain: Some(self.chain),
             keys,
         }
     }

@@ -6,6 +6,7 @@
 //! holds up no other. Challenges that are due together share the record of one pass.
 
 pub mod agenda;
+mod asks;
 pub mod board;
 pub mod follow;
 mod look;
@@ -27,10 +28,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::agenda::Agenda;
+use self::asks::{Asked, Asks};
 use self::board::Board;
 use self::follow::{Declared, Followed};
 use self::look::{Looked, Looker, Surveyed, World};
 use self::turns::{LINGER, Turns};
+use super::Tags;
 use super::lease::Lease;
 use super::live::Why;
 use super::live::watched::Watched;
@@ -61,6 +64,7 @@ pub struct Controller {
     survey_due: Option<Instant>,
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
+    asks: Asks,
 }
 
 /// What a controller works with.
@@ -114,6 +118,7 @@ impl Controller {
             ended: mpsc::unbounded_channel(),
             survey_due: None,
             turn_due: None,
+            asks: Asks::default(),
         }
     }
 
@@ -122,11 +127,17 @@ impl Controller {
         let watched = self.watched.clone();
         let mut survey: BoxFuture<'static, Surveyed> = futures::future::pending().boxed();
         let mut is_surveying = false;
+        let mut asking = self.looker.clone().ask().boxed();
         self.take_source();
         loop {
             let now = Instant::now();
             if !is_surveying && let Some(declared) = self.due_survey(now) {
-                (survey, is_surveying) = (self.looker.clone().survey(declared).boxed(), true);
+                let tags = match self.asks.begin_survey() {
+                    true => Tags::Anew,
+                    false => Tags::Kept,
+                };
+                let surveying = self.looker.clone().survey(declared, tags);
+                (survey, is_surveying) = (surveying.boxed(), true);
             }
             self.begin_looks(now);
             self.end_turn(now);
@@ -144,6 +155,10 @@ impl Controller {
                 surveyed = &mut survey => {
                     (survey, is_surveying) = (futures::future::pending().boxed(), false);
                     self.take_survey(surveyed).await;
+                }
+                asked = &mut asking => {
+                    asking = self.looker.clone().ask().boxed();
+                    self.take_asked(asked);
                 }
                 touched = watched.touched() => self.touch(&touched),
                 Some(looked) = self.ended.1.recv() => self.take_look(looked),
@@ -239,6 +254,11 @@ impl Controller {
         }
         self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
+        let asked = self.asks.end_survey();
+        self.end_acts(
+            asked,
+            format!("surveyed; {} looked at", surveyed.busy().len()),
+        );
         for slug in surveyed.busy() {
             match is_new {
                 true => self.agenda.renew(&slug, now),
@@ -269,6 +289,7 @@ impl Controller {
             return;
         };
         let due = self.agenda.take(now);
+        self.asks.begin_looks(&due);
         if !due.is_empty() {
             let pass = self.looker.clone().pass(world, due, self.ended.0.clone());
             self.looks.spawn(pass);
@@ -302,7 +323,30 @@ impl Controller {
         } else if let Some(pause) = pause {
             tracing::warn!(slug = %looked.slug, seconds = pause.as_secs(), why = looked.status.as_ref().map_or("", |status| status.why.first().map_or("", String::as_str)), "not done; tried again later");
         }
+        let asked = self.asks.end_look(&looked.slug);
+        let found = looked.status.as_ref();
+        let found = found.map_or("not known", |status| status.condition.as_str());
+        self.end_acts(asked, format!("looked at; {found}"));
         self.board.take_look(looked, fought, (self.looker.clock)());
+    }
+
+    /// Takes what people ask for, unless it could not be read.
+    fn take_asked(&mut self, asked: Option<Asked>) {
+        let now = Instant::now();
+        let due = asked.map(|asked| self.asks.take(asked)).unwrap_or_default();
+        for slug in &due.looks {
+            self.agenda.renew(slug, now);
+        }
+        if due.survey {
+            self.survey_due = Some(now);
+        }
+    }
+
+    fn end_acts(&mut self, acts: BTreeSet<i64>, outcome: String) {
+        if !acts.is_empty() {
+            self.looks
+                .spawn(self.looker.clone().end_acts(acts, outcome));
+        }
     }
 }
 

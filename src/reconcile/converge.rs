@@ -270,7 +270,7 @@ fn judge(
     match (is_over, is_pending) {
         (true, true) => Some(State::TimedOut),
         (false, _) if is_moving || plan.has_unknown() => None,
-        _ if plan.is_empty() && !gave_up && !before.has_left => Some(State::Converged),
+        _ if plan.is_settled() && !gave_up && !before.has_left => Some(State::Converged),
         _ => Some(State::Stuck),
     }
 }

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::resolved::Resolved;
 use super::resolve::Facts;
+use crate::model::act::Suspensions;
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, RowKey, Scope, Slug, names};
 use crate::spec::Platform;
 use crate::spec::platform::{Drift, Mode, Status};
@@ -35,6 +36,8 @@ pub struct Desired {
     pub declared: BTreeSet<Slug>,
     /// Challenges that cannot be decided now, and why: nothing of theirs is touched.
     pub withheld: BTreeMap<Slug, String>,
+    /// Challenges that somebody suspended: nothing of theirs is touched.
+    pub suspended: Suspensions,
     /// Challenges whose objects are shown, not corrected, when somebody else changes them.
     pub report_only: BTreeSet<Slug>,
 }
@@ -69,15 +72,24 @@ pub fn build_namespace(cluster: &ClusterName, name: &str) -> (ObjectKey, Item) {
 /// something is not known is withheld whole and stops no other.
 #[must_use]
 pub fn build_desired(platform: &Platform, facts: &Facts) -> Desired {
-    build_desired_of(platform, facts, &Scope::All)
+    build_desired_of(platform, facts, &Suspensions::new(), &Scope::All)
 }
 
 /// As [`build_desired`], with the objects and rows of the challenges in scope only, and what belongs to no
-/// challenge where all are. What is declared is told
+/// challenge where all are, and nothing of those that are suspended. What is declared is told
 /// of all, so that nothing is taken for removed.
 #[must_use]
-pub fn build_desired_of(platform: &Platform, facts: &Facts, scope: &Scope) -> Desired {
+pub fn build_desired_of(
+    platform: &Platform,
+    facts: &Facts,
+    suspended: &Suspensions,
+    scope: &Scope,
+) -> Desired {
     let mut desired = Desired::default();
+    let in_scope = suspended.iter().filter(|(slug, _)| scope.contains(slug));
+    desired
+        .suspended
+        .extend(in_scope.map(|(slug, why)| (slug.clone(), why.clone())));
     if *scope == Scope::All {
         desired.add_namespace(&ClusterName::Local, &platform.namespace);
         for (id, target) in &platform.targets {
@@ -86,7 +98,7 @@ pub fn build_desired_of(platform: &Platform, facts: &Facts, scope: &Scope) -> De
     }
     for (slug, challenge) in &platform.challenges {
         desired.declared.insert(slug.clone());
-        if !scope.contains(slug) {
+        if !scope.contains(slug) || suspended.contains_key(slug) {
             continue;
         }
         if challenge.drift == Drift::Report {
@@ -103,6 +115,12 @@ pub fn build_desired_of(platform: &Platform, facts: &Facts, scope: &Scope) -> De
 }
 
 impl Desired {
+    /// Tells whether nothing of a challenge is touched.
+    #[must_use]
+    pub fn is_untouched(&self, slug: &Slug) -> bool {
+        self.withheld.contains_key(slug) || self.suspended.contains_key(slug)
+    }
+
     fn add_challenge(&mut self, resolved: &Resolved<'_>) {
         let slug = resolved.slug();
         self.add_namespace(&resolved.cluster, resolved.namespace);

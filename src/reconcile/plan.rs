@@ -169,6 +169,13 @@ pub enum Held {
         /// The reason, with the remedy.
         why: Why,
     },
+    /// Somebody suspended the challenge; nothing of it is touched.
+    Suspended {
+        /// The challenge.
+        slug: Slug,
+        /// Since when, by whom, and their reason.
+        why: Why,
+    },
 }
 
 /// A guard of `safety` that a plan would pass.
@@ -223,7 +230,10 @@ impl Held {
             | Self::Refused { key, .. }
             | Self::Drifted { key, .. }
             | Self::Waits { key, .. } => Some(key),
-            Self::Unlisted { .. } | Self::Unrecorded { .. } | Self::Withheld { .. } => None,
+            Self::Unlisted { .. }
+            | Self::Unrecorded { .. }
+            | Self::Withheld { .. }
+            | Self::Suspended { .. } => None,
         }
     }
 
@@ -237,7 +247,7 @@ impl Held {
             | Self::Refused { slug, .. }
             | Self::Drifted { slug, .. }
             | Self::Waits { slug, .. } => slug.as_ref(),
-            Self::Withheld { slug, .. } => Some(slug),
+            Self::Withheld { slug, .. } | Self::Suspended { slug, .. } => Some(slug),
             Self::Unlisted { .. } | Self::Unrecorded { .. } => None,
         }
     }
@@ -317,6 +327,13 @@ impl Plan {
                 .held
                 .iter()
                 .all(|held| matches!(held, Held::Retained { .. }))
+    }
+
+    /// Tells whether there is nothing to do but what somebody suspended.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let is_meant = |held: &Held| matches!(held, Held::Retained { .. } | Held::Suspended { .. });
+        self.steps.is_empty() && self.held.iter().all(is_meant)
     }
 
     /// Tells whether something could not be read.

@@ -43,6 +43,7 @@ pub fn record(
         plan_digest: plan_digest(plan),
         outcome: outcome(&counts, &keys),
         counts,
+        chain: None,
         keys,
     }
 }
@@ -82,6 +83,8 @@ fn of_held(held: &Held) -> Option<KeyOutcome> {
         Held::Unlisted { kind, why, .. } => (format!("all {kind} objects"), why),
         Held::Unrecorded { why } => ("all registry rows".to_owned(), why),
         Held::Withheld { slug, why } => (format!("challenge {slug}"), why),
+        // It was neither to be done nor refused.
+        Held::Suspended { .. } => return None,
         Held::Foreign { key, why, .. }
         | Held::Unknown { key, why, .. }
         | Held::Refused { key, why, .. }

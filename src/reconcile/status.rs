@@ -41,6 +41,8 @@ pub enum Condition {
     Stopped,
     /// Something is still to be done, or to become ready.
     Progressing,
+    /// Somebody suspended it: it is left as it is.
+    Suspended,
     /// Something is not done, and will not be without somebody's help.
     Held,
     /// Something could not be read.
@@ -51,10 +53,11 @@ pub enum Condition {
 
 impl Condition {
     /// All of them, the best first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ready,
         Self::Stopped,
         Self::Progressing,
+        Self::Suspended,
         Self::Held,
         Self::Unknown,
         Self::Removed,
@@ -67,6 +70,7 @@ impl Condition {
             Self::Ready => "ready",
             Self::Stopped => "stopped",
             Self::Progressing => "progressing",
+            Self::Suspended => "suspended",
             Self::Held => "held",
             Self::Unknown => "unknown",
             Self::Removed => "removed",
@@ -136,7 +140,10 @@ impl Part<'_> {
         let is_there = |key: &&&Key| !undone.contains(**key) && exists(planned, key);
         let (condition, why) = match declared {
             Some(declared) => self.judge(planned, declared),
-            None => (Condition::Removed, self.left(slug)),
+            None => match planned.desired.suspended.get(slug) {
+                Some(suspension) => (Condition::Suspended, vec![suspension.to_string()]),
+                None => (Condition::Removed, self.left(slug)),
+            },
         };
         ChallengeStatus {
             declared,
@@ -244,6 +251,7 @@ fn held_back(held: &Held) -> Option<(Condition, String)> {
             format!("{key} waits for {on}: {why}"),
         ),
         Held::Withheld { why, .. } => (Condition::Held, why.to_string()),
+        Held::Suspended { why, .. } => (Condition::Suspended, why.to_string()),
         Held::Foreign { key, why, .. }
         | Held::Refused { key, why, .. }
         | Held::Drifted { key, why, .. } => (Condition::Held, format!("{key}: {why}")),

@@ -9,7 +9,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use platform::edge::database::open_and_migrate;
+use platform::model::pass::{PassCounts, PassOutcome, PassRecord};
+use platform::model::{FenceToken, Revision, Secret};
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
 const GOOD: &str = "\
@@ -388,8 +392,78 @@ fn the_database_is_looked_at_without_being_made() {
         world.run(&["history", "-o", "json"]).json()["passes"],
         Value::Array(Vec::new())
     );
+    let verified = world.run(&["history", "verify"]);
+    assert_eq!(
+        (verified.code, verified.out.as_str()),
+        (Some(0), "no passes yet\n")
+    );
     let none = world.run(&["history", "show", "1"]);
     assert_eq!(none.code, Some(2), "{none:?}");
+}
+
+#[tokio::test]
+async fn a_history_that_was_tampered_with_is_a_broken_chain() {
+    let world = World::new(GOOD);
+    let file = world.path().join("platform.db");
+    let url = Secret::new(format!("sqlite:{}", file.display()));
+    let database = open_and_migrate(&url).await.unwrap();
+    for number in 0..3 {
+        database
+            .record_pass(FenceToken::UNTAKEN, &pass(number))
+            .await
+            .unwrap();
+    }
+    database.close().await;
+    let whole = world.run(&["history", "verify"]);
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    let chain = world.run(&["history", "verify", "-o", "json"]).json();
+    let head = chain["head"].as_str().unwrap();
+    let text = format!("3 passes, unbroken since #1\nhead {head}\n");
+    assert_eq!(whole.out, text);
+    assert_eq!(
+        (&chain["is_unbroken"], &chain["passes"]),
+        (&json!(true), &json!(3))
+    );
+    for verb in [&["history"][..], &["history", "show", "3"]] {
+        let shown = world.run(verb);
+        assert!(shown.out.contains(&head[..12]), "{shown:?}");
+    }
+
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
+    let mut connection = options.connect().await.unwrap();
+    let change = "update passes set actor = 'somebody else' where id = 2";
+    sqlx::query(change).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let broken = world.run(&["history", "verify"]);
+    assert_eq!((broken.code, broken.out.as_str()), (Some(4), ""));
+    let told = "the history is broken: #2 is not as it was recorded; 1 before it are as they were recorded";
+    assert!(broken.err.contains(told), "{broken:?}");
+    let broken = world.run(&["history", "verify", "-o", "json"]);
+    assert_eq!(broken.code, Some(4), "{broken:?}");
+    let found = json!({
+        "version": 1, "is_unbroken": false, "pass": 2, "fault": "altered", "unbroken": 1,
+    });
+    assert_eq!(broken.json(), found);
+}
+
+fn pass(second: i64) -> PassRecord {
+    let at = |seconds| jiff::Timestamp::from_second(1_767_225_600 + seconds).unwrap();
+    PassRecord {
+        id: None,
+        started_at: at(second),
+        finished_at: at(second + 1),
+        source: "platform.yaml".to_owned(),
+        revision: Revision {
+            digest: format!("sha256:{}", "a".repeat(64)),
+            commit: None,
+        },
+        actor: "ada@host (apply)".to_owned(),
+        plan_digest: "7d41".to_owned(),
+        outcome: PassOutcome::Converged,
+        counts: PassCounts::default(),
+        chain: None,
+        keys: Vec::new(),
+    }
 }
 
 #[test]

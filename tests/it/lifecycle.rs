@@ -387,6 +387,9 @@ async fn passes_are_remembered_and_shown() {
         .expect(0)
         .json();
     assert_eq!(shown["version"], 1, "{shown}");
+    let verified = world.run(&["history", "verify"]).await.expect(0);
+    let told = format!("{} passes, unbroken since #1\n", passes.len());
+    assert!(verified.stdout.starts_with(&told), "{verified}");
     let text = world.run(&["status"]).await.expect(0);
     assert!(
         text.stdout.contains("demo") && text.stdout.contains("Converged"),

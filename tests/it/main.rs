@@ -6,6 +6,7 @@
     reason = "a test may panic, its helpers too; they find the control plane by variables"
 )]
 
+mod acts;
 mod bad_input;
 mod cli;
 mod database;

@@ -8,6 +8,8 @@
     reason = "tests find their server and their second process by variables, and keep every handle"
 )]
 
+mod act_cases;
+mod chain_cases;
 mod fence_cases;
 mod only_postgres;
 mod only_sqlite;
@@ -27,6 +29,8 @@ use super::*;
 use crate::model::pass::*;
 use crate::model::revision::Commit;
 use crate::model::{Slug, TargetId};
+use act_cases::*;
+use chain_cases::*;
 use fence_cases::*;
 use pass_cases::*;
 use row_cases::*;
@@ -72,6 +76,26 @@ on_both!(
     a_pass_with_too_much_in_it_is_cut_and_never_refused,
     an_interrupted_recording_leaves_a_whole_pass_or_none,
     writers_at_the_same_time_all_succeed,
+    each_pass_carries_the_hash_of_the_one_before_it,
+    every_column_of_a_pass_is_under_its_hash,
+    a_changed_time_of_a_pass_is_found,
+    an_outcome_that_was_added_or_taken_away_is_found,
+    a_pass_deleted_in_the_middle_is_found,
+    passes_that_changed_places_are_found,
+    a_pass_that_was_made_anew_with_its_hash_is_found_by_the_next,
+    newest_passes_that_are_gone_are_found,
+    oldest_passes_that_are_gone_are_found,
+    a_pass_that_was_added_is_found,
+    an_end_of_the_chain_that_was_changed_or_lost_is_found,
+    the_chain_holds_while_old_passes_make_room,
+    recorders_at_the_same_time_do_not_fork_the_chain,
+    a_chain_that_grows_and_sheds_while_it_is_verified_is_unbroken,
+    passes_from_before_the_chain_are_chained,
+    chaining_that_was_cut_short_goes_on,
+    a_program_that_knows_no_chain_records_nothing,
+    a_challenge_is_suspended_until_it_is_resumed,
+    acts_are_kept_with_who_when_and_what_came_of_them,
+    a_suspension_of_a_challenge_that_cannot_be_named_is_no_answer,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,
     a_schema_that_lacks_the_newest_migration_is_brought_up_to_date,
@@ -214,6 +238,7 @@ fn pass(number: u32, keys: usize) -> PassRecord {
             failed: 1,
             ..PassCounts::default()
         },
+        chain: None,
         keys: (0..keys).map(outcome).collect(),
     }
 }

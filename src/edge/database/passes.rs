@@ -13,8 +13,8 @@ pub(super) fn stamp(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
-/// Returns a pass as the statement that stores it takes it, without its outcomes.
-pub(super) fn head_document(pass: &PassRecord) -> String {
+/// Returns a pass as its columns keep it, without its number, its outcomes and its place in the chain.
+pub(super) fn head_document(pass: &PassRecord) -> Value {
     let commit = pass.revision.commit.as_ref();
     json!({
         "started_at": stamp(pass.started_at),
@@ -29,11 +29,10 @@ pub(super) fn head_document(pass: &PassRecord) -> String {
         "counts": pass.counts,
         "key_count": pass.keys.len(),
     })
-    .to_string()
 }
 
-/// Returns the outcomes as the statement that stores them takes them. Of too many, those that were done go first.
-pub(super) fn keys_document(keys: &[KeyOutcome]) -> String {
+/// Returns the outcomes as their columns keep them. Of too many, those that were done go first.
+pub(super) fn keys_document(keys: &[KeyOutcome]) -> Value {
     let mut kept: Vec<&KeyOutcome> = keys.iter().collect();
     if kept.len() > MAX_KEYS {
         kept.sort_by_key(|key| key.outcome == KeyResult::Done);
@@ -48,11 +47,11 @@ pub(super) fn keys_document(keys: &[KeyOutcome]) -> String {
             "why": key.why.as_deref().map(|why| fitted(why, 1000)),
         })
     };
-    Value::Array(kept.into_iter().map(document).collect()).to_string()
+    Value::Array(kept.into_iter().map(document).collect())
 }
 
 /// Cuts a text to a number of characters; U+0000, which PostgreSQL does not keep, is replaced. A record is never refused.
-fn fitted(text: &str, limit: usize) -> String {
+pub(super) fn fitted(text: &str, limit: usize) -> String {
     let clean = |c| if c == '\0' { '\u{fffd}' } else { c };
     if text.chars().count() <= limit {
         return text.chars().map(clean).collect();

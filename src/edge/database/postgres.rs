@@ -8,13 +8,14 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions, Connection};
 
+use super::acts::ActStatements;
 use super::error::{translate, translate_migration};
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 3] = [
+const MIGRATIONS: [Source; 5] = [
     (
         1,
         "registry",
@@ -30,6 +31,12 @@ const MIGRATIONS: [Source; 3] = [
         "fence",
         include_str!("migrations/postgres/0003_fence.sql"),
     ),
+    (
+        4,
+        "chain",
+        include_str!("migrations/postgres/0004_chain.sql"),
+    ),
+    (5, "acts", include_str!("migrations/postgres/0005_acts.sql")),
 ];
 
 /// How long connecting may take, and how long a call waits for a connection.
@@ -162,7 +169,8 @@ static STATEMENTS: Statements = Statements {
             when coalesce(
                 to_regclass('challenges'), to_regclass('kubernetes_targets'),
                 to_regclass('challenge_tokens'), to_regclass('target_assignments'),
-                to_regclass('passes'), to_regclass('pass_keys'), to_regclass('image_digests')
+                to_regclass('passes'), to_regclass('pass_keys'), to_regclass('image_digests'),
+                to_regclass('suspensions'), to_regclass('acts')
             ) is not null then 'foreign'
             else 'false' end",
     applied_migrations: r#"
@@ -259,17 +267,19 @@ static STATEMENTS: Statements = Statements {
     },
     insert_pass: "
         insert into passes (
-            started_at, finished_at, source, revision_digest, commit_id, commit_subject, actor,
+            id, previous, hash, started_at, finished_at, source, revision_digest, commit_id, commit_subject, actor,
             plan_digest, outcome, counts, key_count)
+        overriding system value
         select
+            (d ->> 'id')::bigint, d ->> 'previous', d ->> 'hash',
             (d ->> 'started_at')::timestamptz, (d ->> 'finished_at')::timestamptz, d ->> 'source',
             d ->> 'revision_digest', d ->> 'commit_id', d ->> 'commit_subject', d ->> 'actor',
             d ->> 'plan_digest', d ->> 'outcome', d -> 'counts', (d ->> 'key_count')::bigint
         from (select $1::text::jsonb as d) as document
-        returning id::text",
+        returning json_build_array(id, hash)::text",
     insert_pass_keys: "
         insert into pass_keys (pass_id, seq, key, slug, action, outcome, why)
-        select currval(pg_get_serial_sequence('passes', 'id')), seq - 1, d ->> 'key', d ->> 'slug',
+        select (select max(id) from passes), seq - 1, d ->> 'key', d ->> 'slug',
             d ->> 'action', d ->> 'outcome', d ->> 'why'
         from jsonb_array_elements($1::text::jsonb) with ordinality as e (d, seq)",
     prune_passes: "
@@ -277,7 +287,8 @@ static STATEMENTS: Statements = Statements {
             select id from (
                 select id, row_number() over newest as passes, sum(key_count) over newest as keys
                 from passes window newest as (order by id desc rows unbounded preceding)) as counted
-            where passes > $1::text::bigint or (keys > $2::text::bigint and passes > 1))",
+            where passes > $1::text::bigint or (keys > $2::text::bigint and passes > 1))
+        returning id::text",
     list_passes: r#"
         select json_build_object(
             'id', id,
@@ -288,7 +299,8 @@ static STATEMENTS: Statements = Statements {
                 case when commit_id is not null
                 then json_build_object('id', commit_id, 'subject', commit_subject) end),
             'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
-            'counts', counts, 'key_count', key_count)::text
+            'counts', counts, 'key_count', key_count,
+            'chain', json_build_object('previous', previous, 'hash', hash))::text
         from passes where id < $1::text::bigint order by id desc limit $2::text::bigint"#,
     get_pass: r#"
         select json_build_object(
@@ -300,12 +312,86 @@ static STATEMENTS: Statements = Statements {
                 case when commit_id is not null
                 then json_build_object('id', commit_id, 'subject', commit_subject) end),
             'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
-            'counts', counts, 'key_count', key_count)::text
+            'counts', counts, 'key_count', key_count,
+            'chain', json_build_object('previous', previous, 'hash', hash))::text
         from passes where id = $1::text::bigint"#,
     get_pass_keys: "
         select json_build_object(
             'key', key, 'slug', slug, 'action', action, 'outcome', outcome, 'why', why)::text
         from pass_keys where pass_id = $1::text::bigint order by seq",
+    hold_chain: "
+        insert into pass_chain (hash, newest, kept)
+        values ($1::text, 0, 0)
+        on conflict (is_only) do update set is_only = excluded.is_only
+        returning json_build_object('hash', hash, 'newest', newest, 'kept', kept,
+            'first', (select min(id) from passes), 'last', (select max(id) from passes))::text",
+    read_chain: "
+        select json_build_object('hash', coalesce(hash, ''), 'newest', coalesce(newest, 0),
+            'kept', coalesce(kept, 0),
+            'first', (select min(id) from passes), 'last', (select max(id) from passes))::text
+        from (select 1) as always left join pass_chain on true",
+    read_links: r#"
+        select json_build_object('id', id, 'previous', previous, 'hash', hash,
+            'head', json_build_object(
+                'started_at',
+                to_char(started_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'finished_at',
+                to_char(finished_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'source', source, 'revision_digest', revision_digest, 'commit_id', commit_id,
+                'commit_subject', commit_subject, 'actor', actor, 'plan_digest', plan_digest,
+                'outcome', outcome, 'counts', counts, 'key_count', key_count),
+            'keys', (
+                select coalesce(json_agg(json_build_object(
+                    'key', key, 'slug', slug, 'action', action, 'outcome', outcome, 'why', why)
+                    order by seq), '[]')
+                from pass_keys where pass_id = passes.id))::text
+        from passes where id > $1::text::bigint order by id limit $2::text::bigint"#,
+    write_links: "
+        update passes set previous = d ->> 'previous', hash = d ->> 'hash'
+        from jsonb_array_elements($1::text::jsonb) as d where passes.id = (d ->> 'id')::bigint
+        returning json_build_array(passes.id, passes.hash)::text",
+    advance_chain: "
+        update pass_chain set
+            hash = $1::text, newest = $2::text::bigint, kept = kept + $3::text::bigint
+        where newest < $2::text::bigint",
+    acts: ActStatements {
+        read_suspensions: r#"
+            select json_build_array(slug, json_build_object('why', why, 'actor', actor,
+                'since', to_char(since at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))::text
+            from suspensions order by slug limit 10001"#,
+        suspend: "
+            insert into suspensions (slug, why, actor, since)
+            select d ->> 'slug', d ->> 'why', d ->> 'actor', (d ->> 'at')::timestamptz
+            from (select $1::text::jsonb as d) as document
+            on conflict (slug) do update set
+                why = excluded.why, actor = excluded.actor, since = excluded.since",
+        resume: "delete from suspensions where slug = $1::text::jsonb ->> 'slug'",
+        insert: "
+            insert into acts (kind, slug, why, actor, at, outcome, ended_at)
+            select d ->> 'kind', d ->> 'slug', d ->> 'why', d ->> 'actor',
+                (d ->> 'at')::timestamptz, d ->> 'outcome',
+                case when d ->> 'outcome' is not null then (d ->> 'at')::timestamptz end
+            from (select $1::text::jsonb as d) as document
+            returning id::text",
+        prune: "
+            delete from acts where id in (
+                select id from acts order by id desc offset $1::text::bigint)",
+        end: "
+            update acts set outcome = $2::text, ended_at = $3::text::timestamptz
+            where id = $1::text::bigint and outcome is null",
+        pending: r#"
+            select json_build_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'outcome', outcome,
+                'ended_at', to_char(ended_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+            from acts where outcome is null order by id limit 100"#,
+        list: r#"
+            select json_build_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'outcome', outcome,
+                'ended_at', to_char(ended_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+            from acts order by id desc limit $1::text::bigint"#,
+    },
     get_digests: r#"
         select json_build_array(image, digest, revision,
             to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text

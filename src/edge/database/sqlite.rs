@@ -13,13 +13,14 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
+use super::acts::ActStatements;
 use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 3] = [
+const MIGRATIONS: [Source; 5] = [
     (
         1,
         "registry",
@@ -31,6 +32,8 @@ const MIGRATIONS: [Source; 3] = [
         include_str!("migrations/sqlite/0002_passes.sql"),
     ),
     (3, "fence", include_str!("migrations/sqlite/0003_fence.sql")),
+    (4, "chain", include_str!("migrations/sqlite/0004_chain.sql")),
+    (5, "acts", include_str!("migrations/sqlite/0005_acts.sql")),
 ];
 
 /// How long a statement waits for another process that writes.
@@ -306,13 +309,13 @@ static STATEMENTS: Statements = Statements {
     },
     insert_pass: "
         insert into passes (
-            started_at, finished_at, source, revision_digest, commit_id, commit_subject, actor,
+            id, previous, hash, started_at, finished_at, source, revision_digest, commit_id, commit_subject, actor,
             plan_digest, outcome, counts, key_count)
         values (
-            ?1 ->> 'started_at', ?1 ->> 'finished_at', ?1 ->> 'source', ?1 ->> 'revision_digest',
+            ?1 ->> 'id', ?1 ->> 'previous', ?1 ->> 'hash', ?1 ->> 'started_at', ?1 ->> 'finished_at', ?1 ->> 'source', ?1 ->> 'revision_digest',
             ?1 ->> 'commit_id', ?1 ->> 'commit_subject', ?1 ->> 'actor', ?1 ->> 'plan_digest',
             ?1 ->> 'outcome', ?1 -> 'counts', ?1 ->> 'key_count')
-        returning cast(id as text)",
+        returning json_array(id, hash)",
     insert_pass_keys: "
         insert into pass_keys (pass_id, seq, key, slug, action, outcome, why)
         select (select max(id) from passes), e.key, e.value ->> 'key', e.value ->> 'slug',
@@ -323,7 +326,8 @@ static STATEMENTS: Statements = Statements {
             select id from (
                 select id, row_number() over newest as passes, sum(key_count) over newest as keys
                 from passes window newest as (order by id desc rows unbounded preceding))
-            where passes > cast(?1 as integer) or (keys > cast(?2 as integer) and passes > 1))",
+            where passes > cast(?1 as integer) or (keys > cast(?2 as integer) and passes > 1))
+        returning cast(id as text)",
     list_passes: "
         select json_object(
             'id', id, 'started_at', started_at, 'finished_at', finished_at, 'source', source,
@@ -331,7 +335,8 @@ static STATEMENTS: Statements = Statements {
                 commit_id is null, 'null',
                 json_object('id', commit_id, 'subject', commit_subject)))),
             'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
-            'counts', json(counts), 'key_count', key_count)
+            'counts', json(counts), 'key_count', key_count,
+            'chain', json_object('previous', previous, 'hash', hash))
         from passes where id < cast(?1 as integer) order by id desc limit cast(?2 as integer)",
     get_pass: "
         select json_object(
@@ -340,12 +345,74 @@ static STATEMENTS: Statements = Statements {
                 commit_id is null, 'null',
                 json_object('id', commit_id, 'subject', commit_subject)))),
             'actor', actor, 'plan_digest', plan_digest, 'outcome', outcome,
-            'counts', json(counts), 'key_count', key_count)
+            'counts', json(counts), 'key_count', key_count,
+            'chain', json_object('previous', previous, 'hash', hash))
         from passes where id = cast(?1 as integer)",
     get_pass_keys: "
         select json_object(
             'key', key, 'slug', slug, 'action', action, 'outcome', outcome, 'why', why)
         from pass_keys where pass_id = cast(?1 as integer) order by seq",
+    hold_chain: "
+        insert into pass_chain (is_only, hash, newest, kept)
+        values (1, ?1, 0, 0)
+        on conflict (is_only) do update set is_only = excluded.is_only
+        returning json_object('hash', hash, 'newest', newest, 'kept', kept,
+            'first', (select min(id) from passes), 'last', (select max(id) from passes))",
+    read_chain: "
+        select json_object('hash', coalesce(hash, ''), 'newest', coalesce(newest, 0),
+            'kept', coalesce(kept, 0),
+            'first', (select min(id) from passes), 'last', (select max(id) from passes))
+        from (select 1) left join pass_chain on true",
+    read_links: "
+        select json_object('id', id, 'previous', previous, 'hash', hash,
+            'head', json_object(
+                'started_at', started_at, 'finished_at', finished_at, 'source', source,
+                'revision_digest', revision_digest, 'commit_id', commit_id,
+                'commit_subject', commit_subject, 'actor', actor, 'plan_digest', plan_digest,
+                'outcome', outcome, 'counts', json(counts), 'key_count', key_count),
+            'keys', (
+                select json_group_array(json_object(
+                    'key', key, 'slug', slug, 'action', action, 'outcome', outcome, 'why', why))
+                from (select * from pass_keys where pass_id = passes.id order by seq)))
+        from passes where id > cast(?1 as integer) order by id limit cast(?2 as integer)",
+    write_links: "
+        update passes set previous = e.value ->> 'previous', hash = e.value ->> 'hash'
+        from json_each(?1) as e where passes.id = e.value ->> 'id'
+        returning json_array(passes.id, passes.hash)",
+    advance_chain: "
+        update pass_chain set
+            hash = ?1, newest = cast(?2 as integer), kept = kept + cast(?3 as integer)
+        where newest < cast(?2 as integer)",
+    acts: ActStatements {
+        read_suspensions: "
+            select json_array(slug, json_object('why', why, 'actor', actor, 'since', since))
+            from suspensions order by slug limit 10001",
+        suspend: "
+            insert into suspensions (slug, why, actor, since)
+            values (?1 ->> 'slug', ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at')
+            on conflict (slug) do update set
+                why = excluded.why, actor = excluded.actor, since = excluded.since",
+        resume: "delete from suspensions where slug = ?1 ->> 'slug'",
+        insert: "
+            insert into acts (kind, slug, why, actor, at, outcome, ended_at)
+            values (?1 ->> 'kind', ?1 ->> 'slug', ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at',
+                ?1 ->> 'outcome', iif(?1 ->> 'outcome' is null, null, ?1 ->> 'at'))
+            returning cast(id as text)",
+        prune: "
+            delete from acts where id in (
+                select id from acts order by id desc limit -1 offset cast(?1 as integer))",
+        end: "
+            update acts set outcome = ?2, ended_at = ?3
+            where id = cast(?1 as integer) and outcome is null",
+        pending: "
+            select json_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', at, 'outcome', outcome, 'ended_at', ended_at)
+            from acts where outcome is null order by id limit 100",
+        list: "
+            select json_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
+                'at', at, 'outcome', outcome, 'ended_at', ended_at)
+            from acts order by id desc limit cast(?1 as integer)",
+    },
     get_digests: "
         select json_array(image, digest, revision, resolved_at)
         from image_digests where image in (select value from json_each(?1))",

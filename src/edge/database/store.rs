@@ -12,10 +12,14 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::migrate::Migrator;
 
+use super::acts::{self, ActStatements};
+use super::chain::{End, GENESIS, Record, Walk};
 use super::error::translate;
 use super::migrations::{self, DatabaseKind, Remembered};
-use super::passes::{head_document, keys_document, stamp};
-use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, revision_id, rows};
+use super::passes::{fitted, head_document, keys_document, stamp};
+use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, chain, revision_id, rows};
+use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
+use crate::model::chain::Chain;
 use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Slug, TargetId};
 
@@ -28,8 +32,18 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most rows of a table, and the most images, that one call handles: far above what a subnet has.
 const MAX_ROWS: usize = 10_000;
 
+/// Passes that are read at once to verify or to chain them; one may have ten thousand keys.
+const LINKS: usize = 25;
+
+/// Times that verifying begins anew because passes were dropped meanwhile.
+const MAX_WALKS: u32 = 5;
+
 /// The most passes in one answer.
 const MAX_PAGE: u32 = 1000;
+
+/// Makes arguments of a statement out of the rows of those before it in the same transaction; none where
+/// something stored is of another form.
+pub(super) type Follow = Box<dyn FnOnce(&[Vec<String>]) -> Option<Vec<String>> + Send>;
 
 /// One statement with its arguments.
 pub(super) struct Call {
@@ -37,15 +51,29 @@ pub(super) struct Call {
     pub(super) arguments: Vec<String>,
     /// Whether the transaction ends here, without effect, when this gives no row.
     pub(super) is_guard: bool,
+    /// Arguments behind those, which follow from what was read.
+    pub(super) follow: Option<Follow>,
 }
 
 impl Call {
-    /// Makes a statement of a transaction that goes on whatever it gives.
+    /// Makes a statement of a transaction that goes on whatever it gives, and whose arguments are known.
     pub(super) fn new(sql: &'static str, arguments: Vec<String>) -> Self {
         Self {
             sql,
             arguments,
             is_guard: false,
+            follow: None,
+        }
+    }
+
+    /// Makes a statement whose arguments follow from the rows of those before it.
+    pub(super) fn after(
+        sql: &'static str,
+        follow: impl FnOnce(&[Vec<String>]) -> Option<Vec<String>> + Send + 'static,
+    ) -> Self {
+        Self {
+            follow: Some(Box::new(follow)),
+            ..Self::new(sql, Vec::new())
         }
     }
 }
@@ -100,6 +128,17 @@ pub(super) struct Statements {
     pub(super) list_passes: &'static str,
     pub(super) get_pass: &'static str,
     pub(super) get_pass_keys: &'static str,
+    /// What the first pass follows; gives the end of the chain, and keeps it so until the end of the transaction.
+    pub(super) hold_chain: &'static str,
+    /// No argument; gives the end of the chain, whatever is left of it.
+    pub(super) read_chain: &'static str,
+    /// Number, limit; gives passes after that number as the chain sees them.
+    pub(super) read_links: &'static str,
+    /// A list of numbers with their place in the chain.
+    pub(super) write_links: &'static str,
+    /// The newest hash, its number, and by how many more passes are kept.
+    pub(super) advance_chain: &'static str,
+    pub(super) acts: ActStatements,
     pub(super) get_digests: &'static str,
     pub(super) write_digest: &'static str,
     pub(super) prune_digests: &'static str,
@@ -159,6 +198,75 @@ impl<E: Engine> Store<E> {
     /// Applies pending migrations.
     pub(super) async fn migrate(&self) -> Result<(), DatabaseError> {
         self.engine.migrate().await
+    }
+
+    /// Chains the passes that were recorded before there was a chain, oldest first, safely beside other
+    /// processes that do the same.
+    pub(super) async fn chain_passes(&self) -> Result<(), DatabaseError> {
+        let all = self.engine.statements();
+        if !self.has_unchained().await? {
+            return Ok(());
+        }
+        loop {
+            let calls = vec![
+                Call::new(all.hold_chain, vec![GENESIS.to_owned()]),
+                Call::after(all.read_links, |answers| {
+                    let End { newest, .. } = chain::parse_end(answers.last()?)?;
+                    Some(vec![newest.to_string(), LINKS.to_string()])
+                }),
+                Call::after(all.write_links, |answers| {
+                    let [.., end, records] = answers else {
+                        return None;
+                    };
+                    chain::links_document(end, records)
+                }),
+                Call::after(all.advance_chain, |answers| {
+                    chain::advance(answers.last()?, 0)
+                }),
+            ];
+            let doing = "chaining the passes";
+            let answers = self.run(Access::Write, doing, calls).await?;
+            if answers.get(2).is_none_or(Vec::is_empty) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn has_unchained(&self) -> Result<bool, DatabaseError> {
+        let sql = self.engine.statements().read_chain;
+        let doing = "reading the end of the passes";
+        let rows = self.one(Access::Read, doing, sql, Vec::new()).await?;
+        let end = chain::parse_end(&rows);
+        Ok(end.is_some_and(|end| end.last.is_some_and(|last| last > end.newest)))
+    }
+
+    /// Walks the chain once; nothing where passes were dropped faster than they were read.
+    async fn walk_passes(&self) -> Result<Option<Chain>, DatabaseError> {
+        let all = self.engine.statements();
+        let mut walk: Option<Walk> = None;
+        loop {
+            let after = walk.as_ref().map_or(0, Walk::after);
+            let calls = vec![
+                Call::new(all.read_chain, Vec::new()),
+                Call::new(all.read_links, vec![after.to_string(), LINKS.to_string()]),
+            ];
+            let doing = "verifying the passes";
+            let answers = self.run(Access::Read, doing, calls).await?;
+            let [end, records] = answers.as_slice() else {
+                return Ok(None);
+            };
+            let what = "the row of table pass_chain";
+            let end: End = self.parse(what, end.first().map_or("", String::as_str))?;
+            let records: Vec<Record> = self.parse_all("a row of table passes", records)?;
+            let is_end = records.len() < LINKS;
+            let walk = walk.get_or_insert_with(|| Walk::new(end.clone()));
+            if walk.is_overtaken(&end) {
+                return Ok(None);
+            }
+            if let Some(chain) = walk.take(&records, is_end) {
+                return Ok(Some(chain));
+            }
+        }
     }
 
     async fn run(
@@ -316,14 +424,27 @@ impl<E: Engine> Database for Store<E> {
     ) -> Result<i64, DatabaseError> {
         let all = self.engine.statements();
         let retention = [self.retention.passes, self.retention.keys];
+        let (head, keys) = (head_document(pass), keys_document(&pass.keys));
+        // Made before the transaction, which others wait for.
+        let keys_digest = chain::digest(&keys);
         let calls = vec![
-            Call::new(all.insert_pass, vec![head_document(pass)]),
-            Call::new(all.insert_pass_keys, vec![keys_document(&pass.keys)]),
+            Call::new(all.hold_chain, vec![GENESIS.to_owned()]),
+            Call::after(all.insert_pass, move |answers| {
+                chain::next_document(answers.last()?, head, &keys_digest)
+            }),
+            Call::new(all.insert_pass_keys, vec![keys.to_string()]),
             Call::new(all.prune_passes, retention.map(|n| n.to_string()).into()),
+            Call::after(all.advance_chain, |answers| {
+                let [.., inserted, _, pruned] = answers else {
+                    return None;
+                };
+                chain::advance(inserted, pruned.len())
+            }),
         ];
         let answers = self.write(token, "recording a pass", calls).await?;
-        let id = answers.first().and_then(|rows| rows.first());
-        id.and_then(|id| id.parse().ok())
+        let id = answers.get(1).and_then(|rows| rows.first());
+        id.and_then(|text| serde_json::from_str(text).ok())
+            .map(|(id, _): (i64, String)| id)
             .ok_or_else(|| self.unreadable("the number of a new pass".to_owned()))
     }
 
@@ -359,6 +480,73 @@ impl<E: Engine> Database for Store<E> {
         let head: PassSummary = self.parse("a row of table passes", head)?;
         let keys: Vec<KeyOutcome> = self.parse_all("a row of table pass_keys", keys)?;
         Ok(Some(head.with_keys(keys)))
+    }
+
+    async fn verify_passes(&self) -> Result<Chain, DatabaseError> {
+        for _ in 0..MAX_WALKS {
+            if let Some(chain) = self.walk_passes().await? {
+                return Ok(chain);
+            }
+        }
+        Err(DatabaseError::Failed {
+            place: self.engine.place().to_owned(),
+            doing: "verifying the passes",
+            why: "they are dropped faster than they are read".to_owned(),
+        })
+    }
+
+    async fn suspensions(&self) -> Result<Suspensions, DatabaseError> {
+        let sql = self.engine.statements().acts.read_suspensions;
+        let doing = "reading the suspensions";
+        let texts = self.one(Access::Read, doing, sql, Vec::new()).await?;
+        if texts.len() > MAX_ROWS {
+            return Err(self.unreadable(format!("table suspensions with over {MAX_ROWS} rows")));
+        }
+        let rows = self.parse_all("a row of table suspensions", &texts)?;
+        Ok(rows.into_iter().collect())
+    }
+
+    async fn act(&self, act: &Act) -> Result<i64, DatabaseError> {
+        let all = &self.engine.statements().acts;
+        let document = acts::document(act);
+        let mut calls = vec![
+            Call::new(all.insert, vec![document.clone()]),
+            Call::new(all.prune, vec![MAX_ROWS.to_string()]),
+        ];
+        match act.kind {
+            ActKind::Suspend => calls.push(Call::new(all.suspend, vec![document])),
+            ActKind::Resume => calls.push(Call::new(all.resume, vec![document])),
+            ActKind::Reconcile | ActKind::Resolve => {}
+        }
+        let answers = self.run(Access::Write, "keeping an act", calls).await?;
+        let id = answers.first().and_then(|rows| rows.first());
+        id.and_then(|id| id.parse().ok())
+            .ok_or_else(|| self.unreadable("the number of a new act".to_owned()))
+    }
+
+    async fn end_act(&self, id: i64, outcome: &str, now: Timestamp) -> Result<(), DatabaseError> {
+        let sql = self.engine.statements().acts.end;
+        let arguments = vec![id.to_string(), fitted(outcome, 500), stamp(now)];
+        let doing = "telling what came of an act";
+        self.one(Access::Write, doing, sql, arguments).await?;
+        Ok(())
+    }
+
+    async fn pending_acts(&self) -> Result<Vec<ActRecord>, DatabaseError> {
+        let sql = self.engine.statements().acts.pending;
+        let texts = self
+            .one(Access::Read, "reading acts", sql, Vec::new())
+            .await?;
+        self.parse_all("a row of table acts", &texts)
+    }
+
+    async fn acts(&self, limit: u32) -> Result<Vec<ActRecord>, DatabaseError> {
+        let sql = self.engine.statements().acts.list;
+        let arguments = vec![limit.min(MAX_PAGE).to_string()];
+        let texts = self
+            .one(Access::Read, "reading acts", sql, arguments)
+            .await?;
+        self.parse_all("a row of table acts", &texts)
     }
 
     async fn digests(
@@ -484,6 +672,12 @@ impl Statements {
             list_passes,
             get_pass,
             get_pass_keys,
+            hold_chain,
+            read_chain,
+            read_links,
+            write_links,
+            advance_chain,
+            acts,
             get_digests,
             write_digest,
             prune_digests,
@@ -491,6 +685,26 @@ impl Statements {
             take_fence,
             hold_fence,
         } = self;
+        let ActStatements {
+            read_suspensions,
+            suspend,
+            resume,
+            insert,
+            prune,
+            end,
+            pending,
+            list,
+        } = acts;
+        let of_acts = [
+            read_suspensions,
+            suspend,
+            resume,
+            insert,
+            prune,
+            end,
+            pending,
+            list,
+        ];
         let tables = [challenges, targets, tokens, assignments];
         let of_tables = tables.into_iter().flat_map(|table| {
             let RowStatements {
@@ -510,6 +724,11 @@ impl Statements {
             list_passes,
             get_pass,
             get_pass_keys,
+            hold_chain,
+            read_chain,
+            read_links,
+            write_links,
+            advance_chain,
             get_digests,
             write_digest,
             prune_digests,
@@ -517,6 +736,7 @@ impl Statements {
             take_fence,
             hold_fence,
         ];
-        of_tables.chain(others.into_iter().copied()).collect()
+        let others = others.into_iter().chain(of_acts).copied();
+        of_tables.chain(others).collect()
     }
 }

@@ -28,7 +28,11 @@ where
         for call in calls {
             let is_guard = call.is_guard;
             let mut query = sqlx::query_as::<DB, (String,)>(call.sql.into_sql_str());
-            for argument in call.arguments {
+            let followed = match call.follow {
+                Some(follow) => follow(&answers).ok_or_else(unexpected)?,
+                None => Vec::new(),
+            };
+            for argument in call.arguments.into_iter().chain(followed) {
                 query = query.bind(argument);
             }
             let rows = query.fetch_all(&mut *transaction).await?;
@@ -49,4 +53,9 @@ where
         connection.close_on_drop();
     }
     answers
+}
+
+/// Something stored is not what a statement behind it can be made of.
+fn unexpected() -> sqlx::Error {
+    sqlx::Error::Protocol("an answer of another form".to_owned())
 }

@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::agenda::Ended;
+use super::asks::{ASK_INTERVAL, Asked};
 use super::board::Done;
 use super::follow::Declared;
 use super::turns::Turns;
-use crate::edge::database::Database;
+use crate::edge::database::{Database, DatabaseError};
 use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
 use crate::reconcile::lease::turn::{Fence, TurnError};
@@ -20,7 +21,8 @@ use crate::reconcile::plan::{Action, Held, Plan, Request, Step};
 use crate::reconcile::resolve::Facts;
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{
-    Cause, Edges, Planned, find_facts, plan_with, read_rows, record, remember_digests,
+    Cause, Edges, Planned, Registered, Tags, find_facts, plan_with, read_registered, record,
+    remember_digests,
 };
 
 /// What a revision means: the declaration, and what was found out about it.
@@ -37,6 +39,7 @@ pub(super) struct Surveyed {
     pub(super) planned: Planned,
     /// The token that the database showed before anything was read.
     seen: Option<FenceToken>,
+    tags: Tags,
 }
 
 /// What a look at one challenge found and did.
@@ -105,13 +108,39 @@ impl Looker {
         }
     }
 
+    /// Asks, after a while, what people ask for; nothing where that is not known.
+    pub(super) async fn ask(self: Arc<Self>) -> Option<Asked> {
+        tokio::time::sleep(ASK_INTERVAL).await;
+        let both = async {
+            let suspended = self.database.suspensions().await?;
+            let acts = self.database.pending_acts().await?;
+            Ok(Asked { suspended, acts })
+        };
+        let asked: Result<Asked, DatabaseError> = both.await;
+        // A registry that is away shows in every pass.
+        asked
+            .inspect_err(|error| tracing::debug!(%error, "acts could not be read"))
+            .ok()
+    }
+
+    /// Keeps what came of acts.
+    pub(super) async fn end_acts(self: Arc<Self>, acts: BTreeSet<i64>, outcome: String) {
+        for id in acts {
+            let ended = self.database.end_act(id, &outcome, (self.clock)());
+            if let Err(error) = ended.await {
+                tracing::warn!(%error, act = id, "an act was done, which could not be kept; it is done again");
+            }
+        }
+    }
+
     /// Surveys everything: which keys differ, and what the guards say.
-    pub(super) async fn survey(self: Arc<Self>, declared: Arc<Declared>) -> Surveyed {
+    pub(super) async fn survey(self: Arc<Self>, declared: Arc<Declared>, tags: Tags) -> Surveyed {
         let platform = &declared.platform;
         let revision = &declared.snapshot.revision;
         let seen = self.database.fence().await.ok();
-        let rows = read_rows(&self.edges.registry).await;
-        let facts = Arc::new(find_facts(platform, revision, &self.edges, &rows).await);
+        let known = read_registered(&self.edges.registry).await;
+        let facts = find_facts(platform, revision, tags, &self.edges, &known.rows).await;
+        let facts = Arc::new(facts);
         let request = self.request(revision, Scope::All);
         let planned = plan_with(
             platform,
@@ -119,7 +148,7 @@ impl Looker {
             &request,
             Depth::Survey,
             &self.edges,
-            rows,
+            known,
         )
         .await;
         Surveyed {
@@ -130,6 +159,7 @@ impl Looker {
             }),
             planned,
             seen,
+            tags,
         }
     }
 
@@ -148,7 +178,8 @@ impl Looker {
         let has_nothing_else = plan.steps.iter().all(|step| step.slug.is_none());
         plan.steps.retain(|step| step.slug.is_none());
         plan.held.retain(|held| held.slug().is_none());
-        let finds = is_new && !surveyed.world.facts.known_digests().is_empty();
+        let is_resolved = is_new || surveyed.tags == Tags::Anew;
+        let finds = is_resolved && !surveyed.world.facts.known_digests().is_empty();
         if plan.steps.is_empty() && !finds {
             if let (true, true, Some(token)) = (is_new, has_nothing_else, surveyed.seen) {
                 self.record(&surveyed.world, &plan, &[], (began, token))
@@ -193,12 +224,16 @@ impl Looker {
     ) {
         let began = (self.clock)();
         let seen = self.database.fence().await.ok();
-        let mut rows = by_challenge(read_rows(&self.edges.registry).await, &slugs);
+        let Registered { rows, suspended } = read_registered(&self.edges.registry).await;
+        let mut rows = by_challenge(rows, &slugs);
         let looks: FuturesUnordered<_> = slugs
             .into_iter()
             .map(|slug| {
-                let rows = rows.remove(&slug).unwrap_or_else(|| Ok(BTreeMap::new()));
-                self.look(&world, slug, (rows, seen))
+                let known = Registered {
+                    rows: rows.remove(&slug).unwrap_or_else(|| Ok(BTreeMap::new())),
+                    suspended: suspended.clone(),
+                };
+                self.look(&world, slug, (known, seen))
             })
             .collect();
         let mut plan = Plan::empty(world.declared.snapshot.revision.clone());
@@ -220,10 +255,10 @@ impl Looker {
         &self,
         world: &World,
         slug: Slug,
-        (rows, seen): (Rows, Option<FenceToken>),
+        (known, seen): (Registered, Option<FenceToken>),
     ) -> (Looked, Plan, Worked) {
         let scope = Scope::Only(BTreeSet::from([slug.clone()]));
-        let planned = self.plan(world, &scope, rows).await;
+        let planned = self.plan(world, &scope, known).await;
         let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
         let (planned, worked) = match may_begin(&planned) && !is_unguarded {
             true => self.work(world, &scope, planned, seen).await,
@@ -246,7 +281,7 @@ impl Looker {
         (looked, planned.plan, worked)
     }
 
-    async fn plan(&self, world: &World, scope: &Scope, rows: Rows) -> Planned {
+    async fn plan(&self, world: &World, scope: &Scope, known: Registered) -> Planned {
         let declared = &world.declared;
         let request = self.request(&declared.snapshot.revision, scope.clone());
         let facts = world.facts.clone();
@@ -256,7 +291,7 @@ impl Looker {
             &request,
             Depth::Full,
             &self.edges,
-            rows,
+            known,
         )
         .await
     }
@@ -283,8 +318,8 @@ impl Looker {
             }
         };
         if !ticket.is_current {
-            let rows = read_rows(&self.edges.registry).await;
-            planned = self.plan(world, scope, rows).await;
+            let known = read_registered(&self.edges.registry).await;
+            planned = self.plan(world, scope, known).await;
         }
         let token = Some(ticket.fence.token());
         let outcomes = match may_begin(&planned) {
@@ -350,7 +385,8 @@ impl Surveyed {
     pub(super) fn busy(&self) -> BTreeSet<Slug> {
         let plan = &self.planned.plan;
         let steps = plan.steps.iter().filter_map(|step| step.slug.clone());
-        let is_open = |held: &&Held| !matches!(held, Held::Retained { .. });
+        let is_open =
+            |held: &&Held| !matches!(held, Held::Retained { .. } | Held::Suspended { .. });
         let held = plan
             .held
             .iter()
@@ -439,6 +475,7 @@ fn ended(planned: &Planned, outcomes: &[Outcome], status: Option<&ChallengeStatu
     }
     match status.map(|status| status.condition) {
         Some(Condition::Progressing | Condition::Held | Condition::Unknown) => Ended::Waits,
-        Some(Condition::Ready | Condition::Stopped | Condition::Removed) | None => Ended::AtRest,
+        Some(Condition::Ready | Condition::Stopped | Condition::Suspended | Condition::Removed)
+        | None => Ended::AtRest,
     }
 }

@@ -153,13 +153,18 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Returns what is withheld as a whole: challenges, kinds that could not be listed, and
+    /// Returns what is withheld as a whole: challenges, those that are suspended, kinds that could not be listed, and
     /// rows that could not be read.
     pub(super) fn withheld(&self) -> Vec<Held> {
         let challenges = self.desired.withheld.iter();
         let challenges = challenges.map(|(slug, why)| Held::Withheld {
             slug: slug.clone(),
             why: Why(why.clone()),
+        });
+        let suspended = self.desired.suspended.iter();
+        let suspended = suspended.map(|(slug, suspension)| Held::Suspended {
+            slug: slug.clone(),
+            why: Why(suspension.to_string()),
         });
         let unlisted = self
             .live
@@ -172,6 +177,7 @@ impl<'a> World<'a> {
             });
         let unrecorded = self.live.rows_unknown.clone();
         let unrecorded = unrecorded.map(|why| Held::Unrecorded { why });
+        let challenges = challenges.chain(suspended);
         challenges.chain(unlisted).chain(unrecorded).collect()
     }
 
@@ -471,7 +477,7 @@ impl<'a> World<'a> {
     fn decide_unwanted(&self, key: &Key, seen: &Seen) -> Decision {
         match (key, seen) {
             (Key::Row(row), Seen::Row(_)) => match row.slug() {
-                Some(slug) if self.desired.withheld.contains_key(slug) => Decision::Nothing,
+                Some(slug) if self.desired.is_untouched(slug) => Decision::Nothing,
                 // Objects of the challenge may be left among those that were not listed, and its row tells of them.
                 Some(_) if !self.live.partial.is_empty() => Decision::Nothing,
                 _ => Decision::Do {
@@ -493,7 +499,7 @@ impl<'a> World<'a> {
             .live
             .partial
             .contains_key(&(key.cluster.clone(), key.kind));
-        if in_use || observed.terminating || self.desired.withheld.contains_key(&owner.slug) {
+        if in_use || observed.terminating || self.desired.is_untouched(&owner.slug) {
             return Decision::Nothing;
         }
         // A claim holds data whatever its labels say: the kind alone keeps it.

@@ -179,7 +179,7 @@ fn shares_after<'a>(
 ) -> BTreeMap<&'a Slug, Share> {
     let is_kept = |slug: &Slug| {
         let stays = !live.partial.is_empty() && !desired.declared.contains(slug);
-        stays || desired.withheld.contains_key(slug) || !(only.is_empty() || only.contains(slug))
+        stays || desired.is_untouched(slug) || !(only.is_empty() || only.contains(slug))
     };
     let wanted = desired
         .items

@@ -192,6 +192,8 @@ pub enum Reason {
     Unrecorded,
     /// The whole challenge is withheld.
     Withheld,
+    /// Somebody suspended the challenge.
+    Suspended,
 }
 
 /// A remark about a key.
@@ -351,6 +353,7 @@ fn held_key(held: &Held) -> HeldKey {
         Held::Unlisted { .. } => (Reason::Unlisted, None, None),
         Held::Unrecorded { .. } => (Reason::Unrecorded, None, None),
         Held::Withheld { .. } => (Reason::Withheld, None, None),
+        Held::Suspended { .. } => (Reason::Suspended, None, None),
     };
     HeldKey {
         held: reason,

@@ -399,6 +399,10 @@ fn rare_held() -> Vec<Held> {
             slug: slug("with"),
             why: why("no target has 8 GPUs free"),
         },
+        Held::Suspended {
+            slug: slug("left"),
+            why: why("since 2026-01-02T03:04:05Z by ada: debugging"),
+        },
     ]
 }
 

@@ -45,6 +45,7 @@ pub fn reason(held: &Held) -> Option<String> {
             format!("unknown: the registry's rows could not be read, none is written ({why})")
         }
         Held::Withheld { why, .. } => format!("withheld: {why}"),
+        Held::Suspended { why, .. } => format!("suspended {why}"),
     };
     Some(mask::line(&line))
 }

@@ -76,6 +76,14 @@ impl World {
         drop(self.engine().await);
     }
 
+    /// Returns the one of two statements that is for this engine.
+    pub(super) fn of_engine(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.folder {
+            Some(_) => sqlite,
+            None => postgres,
+        }
+    }
+
     pub(super) async fn engine(&self) -> Box<dyn Engine> {
         match Location::parse(&self.url).unwrap() {
             Location::Sqlite(path) => {

@@ -1,0 +1,226 @@
+//! `platform suspend`, `resume` and `reconcile`: acts that are no declarations. They go through the registry
+//! database, where passes see them and a running controller takes them up.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::session::now;
+use super::{CliError, Context, Exit, SourceArg, declaration};
+use crate::edge::database::{Database, open_and_migrate};
+use crate::model::Slug;
+use crate::model::act::{Act, ActKind};
+use crate::reconcile::render::mask;
+
+/// The longest reason.
+const MAX_WHY: usize = 500;
+
+/// Arguments of `suspend`.
+#[derive(Args)]
+pub struct SuspendArgs {
+    /// The challenge that is left as it is.
+    #[arg(value_parser = Slug::parse)]
+    slug: Slug,
+    /// Where platform.yaml is; it is read when the registry does not know the challenge.
+    #[command(flatten)]
+    pub source: SourceArg,
+    /// Why; shown wherever the challenge is, and kept.
+    #[arg(long, value_name = "TEXT", value_parser = parse_why)]
+    why: String,
+}
+
+/// Arguments of `resume`.
+#[derive(Args)]
+pub struct ResumeArgs {
+    /// The challenge to go on with.
+    #[arg(value_parser = Slug::parse)]
+    slug: Slug,
+}
+
+/// Arguments of `reconcile`.
+#[derive(Args)]
+pub struct ReconcileArgs {
+    /// The challenge to look at; all without one.
+    #[arg(value_parser = Slug::parse)]
+    slug: Option<Slug>,
+    /// Where platform.yaml is; it is read when the registry does not know the challenge.
+    #[command(flatten)]
+    pub source: SourceArg,
+    /// Ask the image registries anew what the tags of the declaration stand for.
+    #[arg(long)]
+    resolve: bool,
+}
+
+/// Examples shown by `--help` of `suspend`.
+pub const SUSPEND: &str = "\
+Examples:
+  platform suspend prism --why 'debugging the pod, ada'
+  platform resume prism
+
+Until it is resumed nothing of the challenge is created, changed or deleted, by `apply` or by a controller; what is
+under way ends. `diff`, `status` and `apply` show it.";
+
+/// Examples shown by `--help` of `reconcile`.
+pub const RECONCILE: &str = "\
+Examples:
+  platform reconcile                             a running controller looks at everything now
+  platform reconcile prism                       at one challenge
+  platform reconcile --resolve                   and asks what mutable tags stand for today
+  platform history acts                          what came of it";
+
+pub(super) async fn suspend(args: SuspendArgs, context: &Context) -> Result<Exit, CliError> {
+    let SuspendArgs {
+        slug,
+        source: _,
+        why,
+    } = args;
+    let database = open(context).await?;
+    let done = async {
+        check_known(&slug, database.as_ref(), context).await?;
+        let act = act(context, ActKind::Suspend, Some(&slug), Some(why));
+        database.act(&act).await?;
+        let text = format!("{slug} is suspended; `platform resume {slug}` goes on with it\n");
+        Ok(context.terminal.print(&text)?)
+    };
+    close(done.await, database).await
+}
+
+pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<Exit, CliError> {
+    let slug = args.slug;
+    let database = open(context).await?;
+    let done = async {
+        let suspended = database.suspensions().await?;
+        let Some(suspension) = suspended.get(&slug) else {
+            let names = suspended.keys().map(Slug::as_str).collect();
+            return Err(
+                CliError::input(format!("{slug} is not suspended")).hint(nearest(
+                    slug.as_str(),
+                    &names,
+                    "no such challenge is",
+                )),
+            );
+        };
+        let act = act(context, ActKind::Resume, Some(&slug), None);
+        database.act(&act).await?;
+        let was = mask::line(&suspension.to_string());
+        let text = format!("{slug} is resumed; it was suspended {was}\n");
+        Ok(context.terminal.print(&text)?)
+    };
+    close(done.await, database).await
+}
+
+pub(super) async fn reconcile(args: ReconcileArgs, context: &Context) -> Result<Exit, CliError> {
+    let database = open(context).await?;
+    let done = async {
+        if let Some(slug) = &args.slug {
+            check_known(slug, database.as_ref(), context).await?;
+        }
+        let kind = match args.resolve {
+            true => ActKind::Resolve,
+            false => ActKind::Reconcile,
+        };
+        let act = act(context, kind, args.slug.as_ref(), None);
+        let number = database.act(&act).await?;
+        let text = format!("asked for as act #{number}; a running controller takes it up\n");
+        Ok(context.terminal.print(&text)?)
+    };
+    close(done.await, database).await
+}
+
+async fn open(context: &Context) -> Result<Arc<dyn Database>, CliError> {
+    let url = context.settings.database_url(false)?;
+    Ok(open_and_migrate(url).await?)
+}
+
+async fn close(done: Result<(), CliError>, database: Arc<dyn Database>) -> Result<Exit, CliError> {
+    database.close().await;
+    done.map(|()| Exit::Done)
+}
+
+fn act(context: &Context, kind: ActKind, slug: Option<&Slug>, why: Option<String>) -> Act {
+    Act {
+        kind,
+        slug: slug.cloned(),
+        why,
+        actor: context.settings.actor.clone(),
+        at: now(),
+    }
+}
+
+/// Refuses a challenge that neither the registry nor the declaration knows. The declaration is read only when
+/// the registry does not know it: an act must be possible while git is away.
+async fn check_known(
+    slug: &Slug,
+    database: &dyn Database,
+    context: &Context,
+) -> Result<(), CliError> {
+    let rows = database.rows().await?;
+    let mut known: BTreeSet<&str> = rows
+        .keys()
+        .filter_map(|key| key.slug())
+        .map(Slug::as_str)
+        .collect();
+    if known.contains(slug.as_str()) {
+        return Ok(());
+    }
+    let settings = &context.settings;
+    let declared = declaration::read_from(&settings.source, settings, None).await?;
+    known.extend(declared.platform.challenges.keys().map(Slug::as_str));
+    match known.contains(slug.as_str()) {
+        true => Ok(()),
+        false => Err(
+            CliError::input(format!("no challenge {slug} is declared or known")).hint(nearest(
+                slug.as_str(),
+                &known,
+                "none is",
+            )),
+        ),
+    }
+}
+
+/// Names what was probably meant: of the known names the three that are nearest.
+fn nearest(wanted: &str, known: &BTreeSet<&str>, none: &str) -> String {
+    let mut near: Vec<(usize, &str)> = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, wanted), *name))
+        .collect();
+    near.sort_unstable();
+    let names: Vec<&str> = near.into_iter().take(3).map(|(_, name)| name).collect();
+    match names.is_empty() {
+        true => none.to_owned(),
+        false => format!("did you mean {}?", names.join(", ")),
+    }
+}
+
+fn parse_why(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say why, for those who find it so".to_owned()),
+        why if why.chars().count() > MAX_WHY => Err(format!(
+            "at most {MAX_WHY} characters; keep the rest elsewhere"
+        )),
+        why => Ok(why.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_names_come_first() {
+        let known = BTreeSet::from(["prism", "prison", "agents", "bounty"]);
+        assert_eq!(
+            nearest("prsm", &known, ""),
+            "did you mean prism, prison, agents?"
+        );
+        assert_eq!(nearest("prsm", &BTreeSet::new(), "none is"), "none is");
+    }
+
+    #[test]
+    fn a_reason_is_given_and_bounded() {
+        assert_eq!(parse_why(" a "), Ok("a".to_owned()));
+        assert!(parse_why(" \n").is_err());
+        assert!(parse_why(&"x".repeat(501)).is_err());
+    }
+}

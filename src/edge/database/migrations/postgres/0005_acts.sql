@@ -1,0 +1,22 @@
+-- Acts that are no declarations, with who, when and what came of them, and the challenges that are suspended.
+
+create table suspensions (
+    slug text not null primary key,
+    why text not null,
+    actor text not null,
+    since timestamptz not null
+);
+
+create table acts (
+    id bigint generated always as identity primary key,
+    kind text not null,
+    slug text,
+    why text,
+    actor text not null,
+    at timestamptz not null,
+    -- Missing while no controller has taken it up.
+    outcome text,
+    ended_at timestamptz
+);
+
+create index acts_pending on acts (id) where outcome is null;

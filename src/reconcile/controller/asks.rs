@@ -1,0 +1,179 @@
+//! What people ask a running controller for: to look at once, and what is suspended.
+//!
+//! It comes through the database, which every replica and every command line reaches, and is asked for every
+//! few seconds: one small question, so that a notification that was lost costs nothing but those seconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::model::Slug;
+use crate::model::act::{ActKind, ActRecord, Suspensions};
+
+/// How often the database is asked.
+pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the database said.
+pub(super) struct Asked {
+    pub(super) suspended: Suspensions,
+    pub(super) acts: Vec<ActRecord>,
+}
+
+/// Acts that were taken up and have not ended. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    /// Of one challenge, before and during its look.
+    due: BTreeMap<Slug, BTreeSet<i64>>,
+    looking: BTreeMap<Slug, BTreeSet<i64>>,
+    /// Of all, before and during the survey.
+    survey_due: BTreeSet<i64>,
+    surveying: BTreeSet<i64>,
+    /// Whether the next survey resolves tags anew.
+    resolves: bool,
+    suspended: Suspensions,
+}
+
+/// What follows from what was asked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Challenges to look at now.
+    pub(super) looks: BTreeSet<Slug>,
+    /// Whether everything is surveyed now.
+    pub(super) survey: bool,
+}
+
+impl Asks {
+    /// Takes what the database said and returns what follows from it.
+    pub(super) fn take(&mut self, asked: Asked) -> Due {
+        let mut due = Due::default();
+        let Asked { suspended, acts } = asked;
+        let before = std::mem::replace(&mut self.suspended, suspended);
+        let is_changed = |slug: &&Slug| before.get(*slug) != self.suspended.get(*slug);
+        let slugs = before.keys().chain(self.suspended.keys());
+        due.looks.extend(slugs.filter(is_changed).cloned());
+        for act in acts {
+            if self.has(act.id) {
+                continue;
+            }
+            match (act.slug, act.kind) {
+                (Some(slug), ActKind::Reconcile) => {
+                    self.due.entry(slug.clone()).or_default().insert(act.id);
+                    due.looks.insert(slug);
+                }
+                (_, kind) => {
+                    self.resolves |= kind == ActKind::Resolve;
+                    self.survey_due.insert(act.id);
+                    due.survey = true;
+                }
+            }
+        }
+        due
+    }
+
+    fn has(&self, id: i64) -> bool {
+        let of_one = self.due.values().chain(self.looking.values());
+        let all = [&self.survey_due, &self.surveying];
+        of_one.chain(all).any(|ids| ids.contains(&id))
+    }
+
+    /// Tells that looks begin; a look that was under way already answers no act.
+    pub(super) fn begin_looks(&mut self, slugs: &BTreeSet<Slug>) {
+        for slug in slugs {
+            if let Some(ids) = self.due.remove(slug) {
+                self.looking.insert(slug.clone(), ids);
+            }
+        }
+    }
+
+    /// Tells that a look ended, and returns the acts that end with it.
+    pub(super) fn end_look(&mut self, slug: &Slug) -> BTreeSet<i64> {
+        self.looking.remove(slug).unwrap_or_default()
+    }
+
+    /// Tells that a survey begins, and returns whether it resolves tags anew.
+    pub(super) fn begin_survey(&mut self) -> bool {
+        self.surveying.append(&mut self.survey_due);
+        std::mem::take(&mut self.resolves)
+    }
+
+    /// Tells that a survey came to its end, and returns the acts that end with it.
+    pub(super) fn end_survey(&mut self) -> BTreeSet<i64> {
+        std::mem::take(&mut self.surveying)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::act::Suspension;
+
+    fn slug(text: &str) -> Slug {
+        Slug::parse(text).unwrap()
+    }
+
+    fn act(id: i64, kind: ActKind, name: Option<&str>) -> ActRecord {
+        ActRecord {
+            id,
+            kind,
+            slug: name.map(slug),
+            why: None,
+            actor: "ada".to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            outcome: None,
+            ended_at: None,
+        }
+    }
+
+    fn asked(suspended: &[&str], acts: Vec<ActRecord>) -> Asked {
+        let suspension = Suspension {
+            why: "why".to_owned(),
+            actor: "ada".to_owned(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let suspended = suspended
+            .iter()
+            .map(|name| (slug(name), suspension.clone()));
+        Asked {
+            suspended: suspended.collect(),
+            acts,
+        }
+    }
+
+    #[test]
+    fn who_is_suspended_or_resumed_is_looked_at_once() {
+        let mut asks = Asks::default();
+        let due = asks.take(asked(&["demo"], Vec::new()));
+        assert_eq!(due.looks, BTreeSet::from([slug("demo")]));
+        assert_eq!(asks.take(asked(&["demo"], Vec::new())), Due::default());
+        let due = asks.take(asked(&["other"], Vec::new()));
+        assert_eq!(due.looks, BTreeSet::from([slug("demo"), slug("other")]));
+        assert!(!due.survey);
+    }
+
+    #[test]
+    fn an_act_is_taken_up_once_and_ends_with_the_look_that_began_after_it() {
+        let mut asks = Asks::default();
+        let acts = || vec![act(7, ActKind::Reconcile, Some("demo"))];
+        let due = asks.take(asked(&[], acts()));
+        assert_eq!(due.looks, BTreeSet::from([slug("demo")]));
+        assert_eq!(asks.end_look(&slug("demo")), BTreeSet::new(), "before it");
+        asks.begin_looks(&BTreeSet::from([slug("demo")]));
+        assert_eq!(asks.take(asked(&[], acts())), Due::default());
+        assert_eq!(asks.end_look(&slug("demo")), BTreeSet::from([7]));
+        let due = asks.take(asked(&[], acts()));
+        assert_eq!(due.looks.len(), 1, "its end was not kept");
+    }
+
+    #[test]
+    fn tags_are_resolved_anew_by_one_survey() {
+        let mut asks = Asks::default();
+        let acts = vec![
+            act(1, ActKind::Reconcile, None),
+            act(2, ActKind::Resolve, Some("demo")),
+        ];
+        let due = asks.take(asked(&[], acts));
+        assert!(due.survey && due.looks.is_empty());
+        assert!(asks.begin_survey());
+        assert_eq!(asks.end_survey(), BTreeSet::from([1, 2]));
+        assert!(!asks.begin_survey());
+    }
+}
