@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod cli;
+mod controller;
 mod database;
 mod deadline;
 mod example;
