@@ -1,6 +1,7 @@
 //! `platform run` on the real API server: it converges, rests, puts right what others change, follows its
 //! source, and lives through what fails.
 
+mod drift;
 mod rest;
 
 use std::time::Duration;
