@@ -280,7 +280,7 @@ async fn what_others_change_is_put_back_and_what_is_theirs_stays() {
     // Whoever changes one object again and again is fought with, ever more slowly: another case.
     let (rounds, copies) = if is_soak() { (1000, 25) } else { (60, 1) };
     let names: Vec<(String, &str)> = (0..copies)
-        .flat_map(|copy| EVERY_KIND.map(|(slug, extra)| (format!("{slug}-{copy}"), extra)))
+        .flat_map(|copy| EVERY_KIND.map(|(slug, extra)| (format!("c{copy}-{slug}"), extra)))
         .collect();
     let named = names.iter().map(|(slug, extra)| (slug.as_str(), *extra));
     world.declare(&world.yaml(&named.collect::<Vec<_>>()));
@@ -297,6 +297,7 @@ async fn what_others_change_is_put_back_and_what_is_theirs_stays() {
     for (round, (resource, name)) in objects.iter().cycle().skip(first).take(rounds).enumerate() {
         world.proxy.take_seen();
         let told = format!("seed {seed}, round {round}");
+        let began = Instant::now();
         let took = disturb(&world, (resource, name), &mut dice, &told).await;
         keeper.until_ready(names.len()).await;
         if let Some(took) = took {
