@@ -2,7 +2,9 @@
 //! source, and lives through what fails.
 
 mod drift;
+mod refused;
 mod rest;
+mod sources;
 
 use std::time::Duration;
 

@@ -297,7 +297,6 @@ async fn what_others_change_is_put_back_and_what_is_theirs_stays() {
     for (round, (resource, name)) in objects.iter().cycle().skip(first).take(rounds).enumerate() {
         world.proxy.take_seen();
         let told = format!("seed {seed}, round {round}");
-        let began = Instant::now();
         let took = disturb(&world, (resource, name), &mut dice, &told).await;
         keeper.until_ready(names.len()).await;
         if let Some(took) = took {
