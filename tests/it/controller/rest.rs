@@ -6,10 +6,10 @@ use crate::support::keeper::Keeper;
 use crate::support::proxy::Seen;
 use crate::support::world::{World, is_soak};
 
-/// Returns requests that are no watch.
+/// Returns requests that are neither watches nor the renewal of the lease.
 fn others(seen: Vec<Seen>) -> Vec<Seen> {
     seen.into_iter()
-        .filter(|seen| seen.verb != "watch")
+        .filter(|seen| seen.verb != "watch" && seen.resource != "leases")
         .collect()
 }
 
