@@ -159,11 +159,12 @@ pub fn read_source(source: &str) -> Result<Snapshot, SourceError> {
         },
     })?;
     let found = if facts.is_dir() {
-        list_directory(path)?
+        list_mount(path)?
     } else {
         let name = path.file_name().map(|name| name.to_string_lossy());
         vec![Found {
             relative: name.unwrap_or_default().into_owned(),
+            name: path.display().to_string(),
             path: path.to_owned(),
             links: Links::Follow,
         }]
@@ -289,6 +290,8 @@ impl Content {
 struct Found {
     /// The name that enters the revision, the same wherever the source stands.
     relative: String,
+    /// The name for messages.
+    name: String,
     path: PathBuf,
     links: Links,
 }
@@ -297,11 +300,11 @@ fn read_all(found: Vec<Found>, source: &str) -> Result<Snapshot, SourceError> {
     let (mut files, mut left, mut content) = (Vec::new(), MAX_BYTES, Content::default());
     for Found {
         relative,
+        name,
         path,
         links,
     } in found
     {
-        let name = path.display().to_string();
         let bytes = match files::read_regular(&path, left, links) {
             Ok(bytes) if bytes.is_empty() => return Err(SourceError::Empty(name)),
             Ok(bytes) => bytes,
@@ -318,6 +321,27 @@ fn read_all(found: Vec<Found>, source: &str) -> Result<Snapshot, SourceError> {
         files,
         origin: source.to_owned(),
     })
+}
+
+/// Lists a directory, or what a mounted ConfigMap shows in it: there each file is a link by way of `..data`,
+/// which is swapped as one. Read behind that link, all files are of one version.
+fn list_mount(root: &Path) -> Result<Vec<Found>, SourceError> {
+    let Some(behind) = behind_mount(root) else {
+        return list_directory(root);
+    };
+    let mut found = list_directory(&behind)?;
+    for file in &mut found {
+        file.name = root.join(&file.relative).display().to_string();
+    }
+    Ok(found)
+}
+
+/// Returns where a mount keeps its files: a directory beside the link, with a name that begins as the link's.
+fn behind_mount(root: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(root.join("..data")).ok()?;
+    let is_beside = target.components().count() == 1;
+    let name = target.to_str()?;
+    (is_beside && name.len() > 2 && name.starts_with("..")).then(|| root.join(name))
 }
 
 fn list_directory(root: &Path) -> Result<Vec<Found>, SourceError> {
@@ -395,6 +419,7 @@ impl Walk {
         };
         self.found.push(Found {
             relative,
+            name: path.display().to_string(),
             path,
             links: Links::Refuse,
         });
@@ -512,6 +537,23 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn a_mounted_config_map_is_read_behind_its_link() {
+        let scratch = scratch(&[("..2026_1/platform.yaml", "p"), ("..2026_1/a.yaml", "a")]);
+        let at = |name: &str| scratch.path().join(name);
+        symlink("..2026_1", at("..data")).unwrap();
+        for name in ["platform.yaml", "a.yaml"] {
+            symlink(format!("..data/{name}"), at(name)).unwrap();
+        }
+        let snapshot = read(&scratch).unwrap();
+        let names: Vec<&String> = snapshot.files.iter().map(|file| &file.name).collect();
+        let shown = |name: &str| at(name).display().to_string();
+        assert_eq!(names, [&shown("platform.yaml"), &shown("a.yaml")]);
+        fs::remove_file(at("..data")).unwrap();
+        symlink("/etc", at("..data")).unwrap();
+        assert!(matches!(read(&scratch), Err(SourceError::File { .. })));
     }
 
     #[test]

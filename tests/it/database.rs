@@ -4,7 +4,7 @@
 
 mod on_postgres;
 mod on_sqlite;
-mod relay;
+pub mod relay;
 
 use crate::support::chain::{Chain, Possessions, Undisturbed};
 use crate::support::world::Ran;

@@ -14,7 +14,7 @@ fn hang(verb: &str, resource: &str) -> (Match, Fault) {
     let matching = Match {
         verb: verb.to_owned(),
         resource: resource.to_owned(),
-        times: 0,
+        ..Match::default()
     };
     (matching, Fault::Hang)
 }

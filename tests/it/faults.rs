@@ -55,6 +55,7 @@ async fn run(chain: &mut Chain, trial: &Trial, undisturbed: &Undisturbed) {
         resource: trial.resource.clone(),
         // Each hang takes the whole limit of a call, and five tries would take most of the test.
         times: if trial.fault == Fault::Hang { 2 } else { 0 },
+        ..Match::default()
     };
     let proxy = chain.world.proxy.clone();
     // Short only where something hangs: on a busy machine an honest answer may take as long.
@@ -207,7 +208,7 @@ async fn run_in_missing_namespace(trial: Trial) {
     let matching = Match {
         verb: trial.verb.clone(),
         resource: trial.resource.clone(),
-        times: 0,
+        ..Match::default()
     };
     world.proxy.fail(matching, trial.fault);
     let diff = world.run_as_operator(&["diff"]).await;

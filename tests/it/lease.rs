@@ -31,6 +31,7 @@ fn patch_of(resource: &str) -> Match {
         verb: "patch".to_owned(),
         resource: resource.to_owned(),
         times: 1,
+        ..Match::default()
     }
 }
 
@@ -262,7 +263,7 @@ async fn where_the_lease_cannot_be_had_nothing_is_written() {
             let matching = Match {
                 verb: verb.to_owned(),
                 resource: "leases".to_owned(),
-                times: 0,
+                ..Match::default()
             };
             world.proxy.fail(matching, fault);
             let ran = world.run(&["apply", "--yes", "--timeout", "1s"]).await;

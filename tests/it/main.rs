@@ -9,6 +9,7 @@
 mod acts;
 mod bad_input;
 mod cli;
+mod controller;
 mod database;
 mod deadline;
 mod example;

@@ -5,6 +5,7 @@ pub mod chain;
 pub mod cluster;
 pub mod dice;
 pub mod git;
+pub mod keeper;
 pub mod postgres;
 pub mod proxy;
 pub mod world;

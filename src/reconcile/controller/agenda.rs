@@ -18,7 +18,7 @@ const RECHECK: Duration = Duration::from_secs(60);
 /// Times that one key may be written before it is at rest again. More is a fight with another writer, or an
 /// admission policy that rewrites what is applied.
 const MAX_WRITES: u32 = 6;
-/// Writes are forgotten once nothing of a challenge was written for so long.
+/// Writes of a key are forgotten once it was let alone for so long, beyond the pause that they led to.
 const AT_REST: Duration = Duration::from_secs(60);
 
 /// When each challenge is looked at next.
@@ -34,8 +34,13 @@ struct Entry {
     /// Passes in a row that failed.
     failures: u32,
     /// How often each key was written of late.
-    writes: BTreeMap<Key, u32>,
-    last_write: Option<Instant>,
+    writes: BTreeMap<Key, Writes>,
+}
+
+#[derive(Debug)]
+struct Writes {
+    count: u32,
+    last: Instant,
 }
 
 /// How a look at a challenge ended.
@@ -109,8 +114,8 @@ impl Agenda {
     #[must_use]
     pub fn fought_over(&self, slug: &Slug) -> Option<&Key> {
         let writes = self.entries.get(slug)?.writes.iter();
-        let most = writes.max_by_key(|(_, count)| **count)?;
-        (*most.1 > MAX_WRITES).then_some(most.0)
+        let most = writes.max_by_key(|(_, writes)| writes.count)?;
+        (most.1.count > MAX_WRITES).then_some(most.0)
     }
 
     /// Tells whether nothing is being looked at.
@@ -126,30 +131,41 @@ impl Entry {
             Ended::Failed => self.failures.saturating_add(1),
             Ended::AtRest | Ended::Wrote(_) | Ended::Waits => 0,
         };
-        if self
-            .last_write
-            .is_some_and(|last| now.duration_since(last) > AT_REST)
-        {
-            self.writes.clear();
-        }
+        let is_recent =
+            |writes: &Writes| now.duration_since(writes.last) <= AT_REST + writes.pause();
+        self.writes.retain(|_, writes| is_recent(writes));
         if let Ended::Wrote(keys) = ended {
             for key in keys {
-                *self.writes.entry(key.clone()).or_default() += 1;
+                let first = Writes {
+                    count: 0,
+                    last: now,
+                };
+                let writes = self.writes.entry(key.clone()).or_insert(first);
+                (writes.count, writes.last) = (writes.count.saturating_add(1), now);
             }
-            self.last_write = Some(now);
         }
     }
 
     /// Returns how long it is put off: not at all while all goes well.
     fn pause(&self) -> Duration {
-        let writes = self.writes.values().max().copied().unwrap_or(0);
-        let doublings = self.failures.max(writes.saturating_sub(MAX_WRITES));
-        match doublings.checked_sub(1) {
-            None => Duration::ZERO,
-            Some(doublings) => FIRST_PAUSE
-                .saturating_mul(1 << doublings.min(16))
-                .min(LONGEST_PAUSE),
-        }
+        let fights = self.writes.values().map(Writes::pause).max();
+        doubled(self.failures).max(fights.unwrap_or_default())
+    }
+}
+
+impl Writes {
+    fn pause(&self) -> Duration {
+        doubled(self.count.saturating_sub(MAX_WRITES))
+    }
+}
+
+/// Returns the pause after so many failures in a row: none after none.
+fn doubled(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => FIRST_PAUSE
+            .saturating_mul(1 << doublings.min(16))
+            .min(LONGEST_PAUSE),
     }
 }
 
@@ -213,9 +229,36 @@ mod tests {
         // A look that finds nothing to do between two blows does not end a fight.
         agenda.end(&slug(), Ended::AtRest, now);
         assert_eq!(agenda.fought_over(&slug()), Some(&key("demo")));
-        let later = after(now, AT_REST + Duration::from_secs(1));
+        let later = after(now, AT_REST + FIRST_PAUSE + Duration::from_secs(1));
         agenda.end(&slug(), Ended::AtRest, later);
         assert_eq!(agenda.fought_over(&slug()), None);
+    }
+
+    #[test]
+    fn a_fight_that_goes_on_after_each_pause_slows_down_to_the_longest() {
+        let (mut agenda, mut now) = (Agenda::default(), Instant::now());
+        let key = Key::Row(RowKey::Challenge(slug()));
+        let mut pauses = Vec::new();
+        for _ in 0..20 {
+            let wrote = Ended::Wrote(vec![key.clone()]);
+            let pause = agenda.end(&slug(), wrote, now).unwrap_or_default();
+            pauses.push(pause.as_secs());
+            now = after(now, pause + Duration::from_secs(1));
+        }
+        assert_eq!(pauses[12..17], [64, 128, 256, 300, 300]);
+    }
+
+    #[test]
+    fn changes_that_are_put_right_now_and_then_are_no_fight() {
+        let (mut agenda, mut now) = (Agenda::default(), Instant::now());
+        let keys: Vec<Key> = ["one", "two"]
+            .map(|name| Key::Row(RowKey::Challenge(Slug::parse(name).unwrap())))
+            .into();
+        for round in 0..40 {
+            let wrote = Ended::Wrote(vec![keys[round % 2].clone()]);
+            assert_eq!(agenda.end(&slug(), wrote, now), None);
+            now = after(now, AT_REST / 2 + Duration::from_secs(1));
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// What the proxy does instead of passing a request on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,10 +37,13 @@ pub enum Fault {
 /// Which requests a fault hits.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
-    /// `list`, `get`, `dry-run`, `patch`, `json-patch`, `post`, `update`, `delete`, `delete-anything`; any when empty.
+    /// `list`, `watch`, `get`, `dry-run`, `patch`, `json-patch`, `post`, `update`, `delete`, `delete-anything`;
+    /// any when empty.
     pub verb: String,
     /// The plural of a kind, such as `secrets`; any when empty.
     pub resource: String,
+    /// What the object's name begins with; any when empty.
+    pub name: String,
     /// Only the first so many, when not zero.
     pub times: usize,
 }
@@ -61,6 +65,8 @@ struct Inner {
     kill: Option<(usize, u32)>,
     /// Requests that are kept back.
     late: Vec<oneshot::Sender<oneshot::Sender<u16>>>,
+    /// Ends every answer that streams.
+    cut: Arc<Notify>,
 }
 
 /// A running proxy.
@@ -119,6 +125,11 @@ impl Proxy {
         let mut inner = self.inner.lock().unwrap();
         inner.faults.clear();
         inner.kill = None;
+    }
+
+    /// Cuts every watch in the middle of its stream.
+    pub fn cut_watches(&self) {
+        self.inner.lock().unwrap().cut.notify_waiters();
     }
 
     /// Returns how many requests were failed since the last call.
@@ -195,6 +206,23 @@ impl Proxy {
         std::mem::take(&mut self.inner.lock().unwrap().seen)
     }
 
+    /// Passes an answer on as it comes, until it ends or is cut.
+    async fn stream(&self, parts: Parts) -> Response {
+        let answer = self.upstream.send(parts, Bytes::new()).await;
+        let (status, headers) = Upstream::head(&answer);
+        let cut = self.inner.lock().unwrap().cut.clone().notified_owned();
+        // An error that is passed on closes the connection in the middle of the answer.
+        let cut = futures::stream::once(cut).map(|()| Some(Err(std::io::Error::other("cut"))));
+        let pieces = answer.bytes_stream().map_err(std::io::Error::other);
+        let pieces = pieces
+            .map(Some)
+            .chain(futures::stream::once(async { None }));
+        let open = futures::stream::select(pieces, cut)
+            .take_while(|piece| std::future::ready(piece.is_some()))
+            .filter_map(std::future::ready);
+        (status, headers, Body::from_stream(open)).into_response()
+    }
+
     fn note(&self, seen: &Seen) -> Option<Fault> {
         let mut inner = self.inner.lock().unwrap();
         inner.seen.push(seen.clone());
@@ -210,6 +238,7 @@ impl Proxy {
         let hit = inner.faults.iter_mut().find(|(matching, _, hits)| {
             (matching.verb.is_empty() || matching.verb == seen.verb)
                 && (matching.resource.is_empty() || matching.resource == seen.resource)
+                && seen.name.starts_with(&matching.name)
                 && (matching.times == 0 || *hits < matching.times)
         })?;
         hit.2 += 1;
@@ -249,6 +278,7 @@ fn describe(parts: &Parts, body: &[u8]) -> Seen {
     let is_guarded =
         preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string();
     let verb = match parts.method.as_str() {
+        "GET" if query.contains("watch=") => "watch",
         "GET" if name.is_empty() => "list",
         "GET" => "get",
         "PATCH" if query.contains("dryRun") => "dry-run",
@@ -272,12 +302,14 @@ fn describe(parts: &Parts, body: &[u8]) -> Seen {
 async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 64 << 20).await.unwrap();
-    let fault = proxy.note(&describe(&parts, &body));
+    let seen = describe(&parts, &body);
+    let fault = proxy.note(&seen);
     match fault {
         Some(Fault::Answer(code)) => return refusal(code),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Late) => return proxy.pass_late(parts, body).await,
         Some(Fault::Cut) => return cut(),
+        None if seen.verb == "watch" => return proxy.stream(parts).await,
         Some(Fault::CutAfter | Fault::HangAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {
         }
     }
@@ -331,6 +363,12 @@ fn cut() -> Response {
 
 impl Upstream {
     async fn forward(&self, parts: Parts, body: Bytes) -> (StatusCode, HeaderMap, Bytes) {
+        let answer = self.send(parts, body).await;
+        let (status, headers) = Self::head(&answer);
+        (status, headers, answer.bytes().await.unwrap())
+    }
+
+    async fn send(&self, parts: Parts, body: Bytes) -> reqwest::Response {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut headers = parts.headers;
         headers.remove("host");
@@ -342,7 +380,10 @@ impl Upstream {
             .request(method, format!("{}{path}", self.server))
             .headers(headers)
             .body(body);
-        let answer = sent.send().await.expect("the API server answers the proxy");
+        sent.send().await.expect("the API server answers the proxy")
+    }
+
+    fn head(answer: &reqwest::Response) -> (StatusCode, HeaderMap) {
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
         let mut headers = HeaderMap::new();
         for name in ["content-type", "retry-after"] {
@@ -350,6 +391,6 @@ impl Upstream {
                 headers.insert(name, value.clone());
             }
         }
-        (status, headers, answer.bytes().await.unwrap())
+        (status, headers)
     }
 }

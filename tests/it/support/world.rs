@@ -264,6 +264,15 @@ impl World {
         panic!("{resource}/{name} is still there");
     }
 
+    /// Makes a Secret that a declaration may point at; its value is the canary.
+    pub async fn put_secret(&self, name: &str, key: &str) {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: CANARY},
+        });
+        let path = self.api("secrets", "");
+        self.admin.send("POST", &path, Some(secret)).await.unwrap();
+    }
+
     /// Returns the decoded values of a Secret.
     pub async fn secret(&self, name: &str) -> std::collections::BTreeMap<String, String> {
         let secret = self.get("secrets", name).await.unwrap();

@@ -1,0 +1,154 @@
+//! What a long-running process lives through: watches that end, an API server or a database that is away.
+
+use std::net::ToSocketAddrs as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use url::Url;
+
+use crate::database::relay::Relay;
+use crate::support::chain::Possessions;
+use crate::support::keeper::Keeper;
+use crate::support::postgres::create_database;
+use crate::support::proxy::{Fault, Match};
+use crate::support::world::{World, is_soak};
+
+const CHALLENGES: [(&str, &str); 2] = [("keep-one", ""), ("keep-two", "database: sqlite")];
+
+fn away() -> Duration {
+    Duration::from_secs(if is_soak() { 20 } else { 6 })
+}
+
+/// Changes one object, and the registry's part by way of a Secret that has to be made anew.
+async fn disturb(world: &World) {
+    let to = json!({"spec": {"type": "NodePort"}});
+    world.edit("services", "challenge-keep-one", to).await;
+    world.delete("secrets", "challenge-keep-two-secrets").await;
+}
+
+/// Waits until what was disturbed is as it should be.
+async fn until_undone(world: &World, keeper: &mut Keeper, told: &str) {
+    let took = keeper
+        .until(told, async |_| {
+            let service = world.get("services", "challenge-keep-one").await.unwrap();
+            let secret = world.get("secrets", "challenge-keep-two-secrets").await;
+            service["spec"]["type"] == "ClusterIP" && secret.is_some()
+        })
+        .await;
+    keeper.until_ready(CHALLENGES.len()).await;
+    println!("{told}: undone after {took:.1?}, {} KiB", keeper.memory());
+}
+
+/// Returns what must outlive every fault: all but the Secret that is made anew.
+async fn password(world: &World) -> Value {
+    let secret = world
+        .get("secrets", "challenge-keep-one-postgres-secret")
+        .await;
+    secret.unwrap()["data"].clone()
+}
+
+fn on(verb: &str, resource: &str) -> Match {
+    Match {
+        verb: verb.to_owned(),
+        resource: resource.to_owned(),
+        ..Match::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn a_server_that_fails_is_outlived() {
+    let world = World::new().await;
+    world.declare(&world.yaml(&CHALLENGES));
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(CHALLENGES.len()).await;
+    let (before, memory) = (password(&world).await, keeper.memory());
+    let claims = world.names("persistentvolumeclaims").await;
+    for fault in [None, Some(410), Some(500), Some(403), Some(429)] {
+        if let Some(code) = fault {
+            world.proxy.fail(on("watch", ""), Fault::Answer(code));
+        }
+        world.proxy.cut_watches();
+        disturb(&world).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.proxy.heal();
+        until_undone(&world, &mut keeper, &format!("watches answered {fault:?}")).await;
+    }
+    world
+        .proxy
+        .fail(on("watch", "services"), Fault::Answer(403));
+    world.proxy.cut_watches();
+    keeper
+        .until("Services that are not watched", async |keeper| {
+            let (code, ready) = keeper.ready().await;
+            code == 503 && ready["checks"]["watches"]["failing"] == json!(["Service"])
+        })
+        .await;
+    world.proxy.heal();
+    disturb(&world).await;
+    until_undone(&world, &mut keeper, "Services not watched").await;
+    world.proxy.fail(Match::default(), Fault::Cut);
+    world.proxy.cut_watches();
+    disturb(&world).await;
+    tokio::time::sleep(away()).await;
+    world.proxy.heal();
+    until_undone(&world, &mut keeper, "the server away").await;
+    assert_eq!(password(&world).await, before);
+    assert_eq!(world.names("persistentvolumeclaims").await, claims);
+    assert!(
+        keeper.memory() < memory + 32 * 1024,
+        "{memory} to {} KiB",
+        keeper.memory()
+    );
+    world.run(&["diff"]).await.expect(0);
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn a_locked_database_file_is_outlived() {
+    let world = World::new().await;
+    world.declare(&world.yaml(&CHALLENGES));
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(CHALLENGES.len()).await;
+    let before = password(&world).await;
+    let url = format!("sqlite:{}", world.path("platform.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    disturb(&world).await;
+    tokio::time::sleep(away()).await;
+    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+    until_undone(&world, &mut keeper, "the file locked").await;
+    assert_eq!(password(&world).await, before);
+    world.run(&["diff"]).await.expect(0);
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster and a PostgreSQL server"]
+async fn a_database_server_that_is_away_is_outlived() {
+    let mut world = World::new().await;
+    let mut url = Url::parse(&create_database(&world.namespace).await).unwrap();
+    let host = (url.host_str().unwrap(), url.port().unwrap_or(5432));
+    let relay = Relay::start(host.to_socket_addrs().unwrap().next().unwrap()).await;
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(relay.port)).unwrap();
+    world.set("PLATFORM_DATABASE_URL", url.as_str());
+    world.declare(&world.yaml(&CHALLENGES));
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(CHALLENGES.len()).await;
+    let before = Possessions::of(&world).await;
+    relay.stop();
+    let to = json!({"spec": {"type": "NodePort"}});
+    world.edit("services", "challenge-keep-one", to).await;
+    tokio::time::sleep(away()).await;
+    relay.start_again().await;
+    until_undone(&world, &mut keeper, "the database away").await;
+    before.check_kept(&Possessions::of(&world).await, "none", &"the database away");
+    world.run(&["diff"]).await.expect(0);
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}

@@ -1,0 +1,109 @@
+//! A revision that cannot be used, or that a guard holds, changes nothing: the last good one is kept.
+
+use serde_json::json;
+
+use crate::support::keeper::Keeper;
+use crate::support::world::World;
+
+const FILE: &str = "database: sqlite";
+
+/// Changes an object and waits until that is put back: the revision before is still kept.
+async fn check_kept(world: &World, keeper: &mut Keeper, name: &str) {
+    let away = json!({"spec": {"type": "NodePort"}});
+    world.edit("services", name, away).await;
+    keeper
+        .until("the service as it was", async |_| {
+            let service = world.get("services", name).await.unwrap();
+            service["spec"]["type"] == "ClusterIP"
+        })
+        .await;
+}
+
+async fn until_metric(keeper: &mut Keeper, name: &str, value: f64) {
+    let what = format!("{name} {value}");
+    keeper
+        .until(&what, async |keeper| {
+            keeper.metric(name).await == Some(value)
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn a_source_that_cannot_be_used_leaves_the_last_good_revision_in_place() {
+    let mut world = World::new().await;
+    world.set("PLATFORM_CONTROLLER__INTERVAL_SECONDS", "1");
+    let good = world.yaml(&[("one", FILE), ("two", FILE)]);
+    world.declare(&good);
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(2).await;
+    let before = world.snapshot().await;
+    let bad = good.replace("    status: active", "    status: acitve");
+    let half = &good[..good.find("  two:\n    image").unwrap() + 12];
+    for (round, text) in [Some(bad.as_str()), Some(""), Some(half), None]
+        .into_iter()
+        .enumerate()
+    {
+        match text {
+            Some(text) => world.declare(text),
+            None => std::fs::remove_file(world.path("platform.yaml")).unwrap(),
+        }
+        until_metric(&mut keeper, "platform_source_refused", 1.0).await;
+        let (code, ready) = keeper.ready().await;
+        assert_eq!(
+            (code, &ready["checks"]["source"]["refused"]),
+            (200, &json!(true))
+        );
+        check_kept(&world, &mut keeper, "challenge-two").await;
+        assert_eq!(world.snapshot().await, before, "round {round}");
+        world.declare(&good);
+        until_metric(&mut keeper, "platform_source_refused", 0.0).await;
+    }
+    let line = 1 + bad
+        .lines()
+        .position(|line| line.contains("acitve"))
+        .unwrap();
+    let log = keeper.log();
+    assert!(log.contains(&format!("platform.yaml:{line}")), "{log}");
+    world.declare(&world.yaml(&[("one", FILE), ("two", FILE), ("three", FILE)]));
+    keeper.until_ready(3).await;
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn what_a_guard_holds_waits_for_a_person_and_the_revision_before_is_kept() {
+    let world = World::new().await;
+    let strict = |challenges: &[(&str, &str)]| {
+        let yaml = world.yaml(challenges);
+        let loose = "safety: {max_deleted_percent: 100, max_emission_change_points: 100}\n";
+        world.declare(&yaml.replace(loose, ""));
+    };
+    strict(&[("one", FILE), ("two", FILE)]);
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(2).await;
+    let before = world.snapshot().await;
+    strict(&[("one", "database: sqlite\nenv: {NEW: \"1\"}")]);
+    until_metric(&mut keeper, "platform_revision_guarded", 1.0).await;
+    let (_, ready) = keeper.ready().await;
+    let guards = ready["checks"]["source"]["guards"].to_string();
+    assert!(guards.contains("deletes"), "{guards}");
+    check_kept(&world, &mut keeper, "challenge-two").await;
+    assert_eq!(world.snapshot().await, before);
+    let apply = [
+        "apply",
+        "--yes",
+        "--allow-deletes",
+        "--allow-emission-change",
+    ];
+    world
+        .run(&[&apply[..], &["--timeout", "60s"]].concat())
+        .await
+        .expect(0);
+    until_metric(&mut keeper, "platform_revision_guarded", 0.0).await;
+    keeper.until_ready(1).await;
+    assert!(world.get("statefulsets", "challenge-two").await.is_none());
+    world.run(&["diff"]).await.expect(0);
+    check_kept(&world, &mut keeper, "challenge-one").await;
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}

@@ -1,0 +1,176 @@
+//! `platform run` as a child process that a test watches: its answers over HTTP, its log, its memory.
+
+use std::fs::File;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::world::{CANARY, World};
+
+/// The longest that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running controller; killed when dropped.
+pub struct Keeper {
+    child: Child,
+    address: String,
+    log: std::path::PathBuf,
+    client: reqwest::Client,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Keeper {
+    /// Starts `platform run` in a world, on `platform.yaml` or on what else is named.
+    pub fn start(world: &World, source: &[&str]) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = port.local_addr().unwrap().to_string();
+        drop(port);
+        let log = world.path("keeper.log");
+        let arguments = [&["run", "-v"], source].concat();
+        let open = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(&log)
+                .unwrap()
+        };
+        let child = world
+            .command(&arguments)
+            .env("PLATFORM_CONTROLLER__LISTEN", &address)
+            .stdout(open())
+            .stderr(open())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            address,
+            log,
+            client: reqwest::Client::new(),
+        }
+    }
+
+    /// Returns everything it wrote.
+    pub fn log(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        assert!(!log.contains(CANARY), "a secret was shown");
+        log
+    }
+
+    /// Asks one of its routes; status 0 is no answer.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let asked = self
+            .client
+            .get(format!("http://{}{path}", self.address))
+            .timeout(Duration::from_secs(5));
+        match asked.send().await {
+            Ok(answer) => {
+                let code = answer.status().as_u16();
+                let text = answer.text().await.unwrap_or_default();
+                assert!(!text.contains(CANARY), "a secret was shown");
+                (code, text)
+            }
+            Err(_) => (0, String::new()),
+        }
+    }
+
+    /// Returns the body of `/ready` with its status.
+    pub async fn ready(&self) -> (u16, Value) {
+        let (code, text) = self.get("/ready").await;
+        (code, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// Returns one metric by its full line, up to the value.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    }
+
+    /// Waits until something holds, and returns how long that took.
+    pub async fn until(
+        &mut self,
+        what: &str,
+        mut holds: impl AsyncFnMut(&Self) -> bool,
+    ) -> Duration {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            if holds(self).await {
+                return began.elapsed();
+            }
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                panic!("it ended by itself: {ended}\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (ready, metrics) = (self.get("/ready").await, self.get("/metrics").await);
+        panic!(
+            "{what} did not come about: {ready:?}\n{}\n{}",
+            metrics.1,
+            self.log()
+        );
+    }
+
+    /// Waits until so many challenges are ready and none is anything else.
+    pub async fn until_ready(&mut self, challenges: usize) -> Duration {
+        let what = format!("{challenges} ready challenges");
+        self.until(&what, async |keeper| {
+            let (_, metrics) = keeper.get("/metrics").await;
+            let count = |line: &str| {
+                let (name, value) = line.split_once("} ")?;
+                let condition = name.strip_prefix("platform_challenges{condition=")?;
+                Some((condition.to_owned(), value.parse::<usize>().ok()?))
+            };
+            let counts: Vec<(String, usize)> = metrics.lines().filter_map(count).collect();
+            let is_due = |(condition, count): &(String, usize)| match condition.as_str() {
+                "\"ready\"" => *count == challenges,
+                _ => *count == 0,
+            };
+            !counts.is_empty() && counts.iter().all(is_due) && keeper.ready().await.0 == 200
+        })
+        .await
+    }
+
+    /// Waits until its log says this so many times.
+    pub async fn until_said(&mut self, words: &str, times: usize) {
+        let what = format!("{words:?} in the log");
+        self.until(&what, async |keeper| {
+            keeper.log().matches(words).count() >= times
+        })
+        .await;
+    }
+
+    /// Returns its resident memory in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        line.unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// Ends it as a system does, and returns its exit code, how long it took, and what it wrote.
+    pub async fn terminate(mut self) -> (Option<i32>, Duration, String) {
+        let began = Instant::now();
+        let mut kill = std::process::Command::new("kill");
+        kill.args(["-TERM", &self.child.id().to_string()]);
+        assert!(kill.status().unwrap().success());
+        while began.elapsed() < PATIENCE {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return (ended.code(), began.elapsed(), self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it does not end\n{}", self.log());
+    }
+}
