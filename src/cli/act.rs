@@ -81,7 +81,7 @@ pub(super) async fn suspend(args: SuspendArgs, context: &Context) -> Result<Exit
         let act = act(context, ActKind::Suspend, Some(&slug), Some(why));
         database.act(&act).await?;
         let text = format!("{slug} is suspended; `platform resume {slug}` goes on with it\n");
-        Ok(context.terminal.print(&text)?)
+        context.terminal.print(&text)
     };
     close(done.await, database).await
 }
@@ -105,7 +105,7 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<Exit, 
         database.act(&act).await?;
         let was = mask::line(&suspension.to_string());
         let text = format!("{slug} is resumed; it was suspended {was}\n");
-        Ok(context.terminal.print(&text)?)
+        context.terminal.print(&text)
     };
     close(done.await, database).await
 }
@@ -123,7 +123,7 @@ pub(super) async fn reconcile(args: ReconcileArgs, context: &Context) -> Result<
         let act = act(context, kind, args.slug.as_ref(), None);
         let number = database.act(&act).await?;
         let text = format!("asked for as act #{number}; a running controller takes it up\n");
-        Ok(context.terminal.print(&text)?)
+        context.terminal.print(&text)
     };
     close(done.await, database).await
 }
