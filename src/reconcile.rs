@@ -180,7 +180,10 @@ pub async fn run_plan(
         deadline: run.deadline,
         permits: Arc::new(Permits::default()),
     };
-    let plan = &planned.plan;
+    // A plan may be looked at for long before somebody says yes to it.
+    let suspended = database.suspensions().await;
+    let suspended = suspended.map_err(|error| Why(error.to_string()))?;
+    let plan = &planned.plan.without(&suspended);
     let now = (run.clock)();
     remember_digests(
         &planned.facts,

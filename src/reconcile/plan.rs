@@ -16,6 +16,7 @@ use self::decide::{Decision, World};
 use self::order::Direction;
 use super::desired::Desired;
 use super::live::{Change, Live, Repair, Sighting, Why};
+use crate::model::act::Suspensions;
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Scope, Slug};
 use crate::spec::platform::Safety;
 
@@ -305,6 +306,16 @@ impl Plan {
         self.guards.extend(guards);
         self.shares.extend(shares);
         self.notes.extend(notes);
+    }
+
+    /// Returns the plan without the steps of challenges that were suspended since it was made.
+    #[must_use]
+    pub fn without(&self, suspended: &Suspensions) -> Self {
+        let mut rest = self.clone();
+        let is_left = |slug: &Slug| suspended.contains_key(slug);
+        rest.steps
+            .retain(|step| !step.slug.as_ref().is_some_and(is_left));
+        rest
     }
 
     /// Leaves out what belongs to challenges not in `only`; an empty set leaves everything. The shares of others

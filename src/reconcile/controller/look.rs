@@ -317,7 +317,7 @@ impl Looker {
                 );
             }
         };
-        if !ticket.is_current {
+        if !ticket.is_current || self.was_suspended(scope).await {
             let known = read_registered(&self.edges.registry).await;
             planned = self.plan(world, scope, known).await;
         }
@@ -338,6 +338,15 @@ impl Looker {
                 ..Worked::default()
             },
         )
+    }
+
+    /// Tells whether a challenge of a plan was suspended since it was made, as far as that can be known: a look
+    /// may take a while, and whoever suspends expects nothing to be written from then on.
+    async fn was_suspended(&self, scope: &Scope) -> bool {
+        let suspended = self.database.suspensions().await;
+        suspended.map_or(true, |suspended| {
+            suspended.keys().any(|slug| scope.contains(slug))
+        })
     }
 
     fn request(&self, revision: &Revision, scope: Scope) -> Request {
