@@ -233,8 +233,14 @@ impl Measured {
             let of_verb = self.requests.keys().filter(|(other, _)| other == verb);
             of_verb.map(|(_, count)| *count).max().unwrap_or(0)
         };
-        assert!(most("dry-run") <= 1 && most("patch") <= 1 && most("post") <= 1);
-        assert!(most("json-patch") <= 1 && most("get") <= 2 && most("list") == 0);
+        // A plan is made again when a turn to write ended meanwhile, were it our own.
+        let again = self.requests.get(&("dry-run".to_owned(), 2)).unwrap_or(&0);
+        assert!(
+            most("dry-run") <= 2 && again * 10 <= count,
+            "{again} of {count}"
+        );
+        assert!(most("patch") <= 1 && most("post") <= 1);
+        assert!(most("json-patch") <= 1 && most("get") <= 4 && most("list") == 0);
     }
 }
 
