@@ -31,7 +31,7 @@ use self::agenda::Agenda;
 use self::asks::{Asked, Asks};
 use self::board::Board;
 use self::follow::{Declared, Followed};
-use self::look::{Looked, Looker, Surveyed, World};
+use self::look::{Looked, Looker, Surveyed, Weighed, World};
 use self::turns::{LINGER, Turns};
 use super::Tags;
 use super::lease::Lease;
@@ -62,6 +62,8 @@ pub struct Controller {
         mpsc::UnboundedReceiver<Looked>,
     ),
     survey_due: Option<Instant>,
+    /// Since when a guard is known to hold a newer revision, while one does.
+    weighed: Option<Weighed>,
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
     asks: Asks,
@@ -117,6 +119,7 @@ impl Controller {
             looks: JoinSet::new(),
             ended: mpsc::unbounded_channel(),
             survey_due: None,
+            weighed: None,
             turn_due: None,
             asks: Asks::default(),
         }
@@ -139,7 +142,9 @@ impl Controller {
                 let surveying = self.looker.clone().survey(declared, tags);
                 (survey, is_surveying) = (surveying.boxed(), true);
             }
-            self.begin_looks(now);
+            if !self.is_weighing(is_surveying, now) {
+                self.begin_looks(now);
+            }
             self.end_turn(now);
             let wakes = [
                 self.agenda.next(),
@@ -232,6 +237,7 @@ impl Controller {
             .as_ref()
             .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
         let now_told = (self.looker.clock)();
+        self.weighed = (!refused.is_empty()).then(|| surveyed.weighed());
         let are_other = self.board.take_survey(&surveyed, &refused, now_told);
         if !refused.is_empty() {
             if are_other {
@@ -283,6 +289,13 @@ impl Controller {
         self.survey_due = Some(self.survey_due.map_or(soon, |due| due.min(soon)));
     }
 
+    /// Tells whether looks have to wait: a revision that a guard holds may have been let through by hand, and what
+    /// was written for it would be taken for drift.
+    fn is_weighing(&self, is_surveying: bool, now: Instant) -> bool {
+        let is_due = self.survey_due.is_some_and(|due| due <= now);
+        self.weighed.is_some() && (is_surveying || is_due)
+    }
+
     /// Begins a look at each challenge that is due.
     fn begin_looks(&mut self, now: Instant) {
         let Some(world) = self.world.clone() else {
@@ -291,7 +304,10 @@ impl Controller {
         let due = self.agenda.take(now);
         self.asks.begin_looks(&due);
         if !due.is_empty() {
-            let pass = self.looker.clone().pass(world, due, self.ended.0.clone());
+            let pass = self
+                .looker
+                .clone()
+                .pass(world, due, self.ended.0.clone(), self.weighed);
             self.looks.spawn(pass);
         }
     }
@@ -309,8 +325,10 @@ impl Controller {
     fn take_look(&mut self, looked: Looked) {
         let now = Instant::now();
         self.turn_due = Some(now + LINGER);
-        if looked.wants_survey {
-            self.survey_soon(now);
+        match (looked.wants_survey, self.weighed) {
+            (true, Some(_)) => self.survey_due = Some(now),
+            (true, None) => self.survey_soon(now),
+            (false, _) => {}
         }
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
         let fought = self.agenda.fought_over(&looked.slug).map(|key| {

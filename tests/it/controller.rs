@@ -1,6 +1,8 @@
 //! `platform run` on the real API server: it converges, rests, puts right what others change, follows its
 //! source, and lives through what fails.
 
+#![expect(clippy::print_stdout, reason = "what was measured is for people")]
+
 mod away;
 mod broken;
 mod drift;

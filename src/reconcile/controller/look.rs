@@ -60,6 +60,10 @@ pub struct Looked {
     pub done: Done,
 }
 
+/// The token that the database showed when a guard was last found to hold a newer revision.
+#[derive(Clone, Copy)]
+pub(super) struct Weighed(Option<FenceToken>);
+
 /// What a look did, for the record of its pass.
 #[derive(Default)]
 struct Worked {
@@ -68,6 +72,17 @@ struct Worked {
     token: Option<FenceToken>,
     /// Why nothing could be begun.
     why: Option<Why>,
+    /// Whether another writer was at work while a newer revision waits for a person.
+    is_overtaken: bool,
+}
+
+/// Since when the world is known to a look.
+#[derive(Clone, Copy)]
+struct Since {
+    /// The token that the database showed then.
+    seen: Option<FenceToken>,
+    /// Whether a guard held a newer revision then. Whoever writes after that may have let it through.
+    is_guarded: bool,
 }
 
 /// Looks at challenges.
@@ -221,9 +236,16 @@ impl Looker {
         world: Arc<World>,
         slugs: BTreeSet<Slug>,
         told: mpsc::UnboundedSender<Looked>,
+        weighed: Option<Weighed>,
     ) {
         let began = (self.clock)();
-        let seen = self.database.fence().await.ok();
+        let since = Since {
+            is_guarded: weighed.is_some(),
+            seen: match weighed {
+                Some(Weighed(seen)) => seen,
+                None => self.database.fence().await.ok(),
+            },
+        };
         let Registered { rows, suspended } = read_registered(&self.edges.registry).await;
         let mut rows = by_challenge(rows, &slugs);
         let looks: FuturesUnordered<_> = slugs
@@ -233,7 +255,7 @@ impl Looker {
                     rows: rows.remove(&slug).unwrap_or_else(|| Ok(BTreeMap::new())),
                     suspended: suspended.clone(),
                 };
-                self.look(&world, slug, (known, seen))
+                self.look(&world, slug, (known, since))
             })
             .collect();
         let mut plan = Plan::empty(world.declared.snapshot.revision.clone());
@@ -255,17 +277,18 @@ impl Looker {
         &self,
         world: &World,
         slug: Slug,
-        (known, seen): (Registered, Option<FenceToken>),
+        (known, since): (Registered, Since),
     ) -> (Looked, Plan, Worked) {
         let scope = Scope::Only(BTreeSet::from([slug.clone()]));
         let planned = self.plan(world, &scope, known).await;
         let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
         let (planned, worked) = match may_begin(&planned) && !is_unguarded {
-            true => self.work(world, &scope, planned, seen).await,
+            true => self.work(world, &scope, planned, since).await,
             false => (planned, Worked::default()),
         };
         let status = status::challenges(&world.declared.platform, &planned, &scope).remove(&slug);
         let ended = match (&worked.why, planned.live.blindness()) {
+            _ if worked.is_overtaken => Ended::Wrote(Vec::new()),
             (None, None) => ended(&planned, &worked.outcomes, status.as_ref()),
             _ => Ended::Failed,
         };
@@ -275,7 +298,7 @@ impl Looker {
             status,
             is_frozen: !planned.plan.guards.is_empty(),
             hindrance: worked.why.clone(),
-            wants_survey: is_unguarded,
+            wants_survey: is_unguarded || worked.is_overtaken,
             done: Done::of(&planned.plan, &worked.outcomes),
         };
         (looked, planned.plan, worked)
@@ -302,9 +325,9 @@ impl Looker {
         world: &World,
         scope: &Scope,
         mut planned: Planned,
-        seen: Option<FenceToken>,
+        since: Since,
     ) -> (Planned, Worked) {
-        let ticket = match self.turns.enter(seen).await {
+        let ticket = match self.turns.enter(since.seen).await {
             Ok(ticket) => ticket,
             Err(error) => {
                 let why = Some(tell(&error));
@@ -317,6 +340,14 @@ impl Looker {
                 );
             }
         };
+        if !ticket.is_current && since.is_guarded {
+            self.turns.leave().await;
+            let overtaken = Worked {
+                is_overtaken: true,
+                ..Worked::default()
+            };
+            return (planned, overtaken);
+        }
         if !ticket.is_current || self.was_suspended(scope).await {
             let known = read_registered(&self.edges.registry).await;
             planned = self.plan(world, scope, known).await;
@@ -381,6 +412,11 @@ impl Looker {
 }
 
 impl Surveyed {
+    /// Returns since when its guards are known to hold.
+    pub(super) fn weighed(&self) -> Weighed {
+        Weighed(self.seen)
+    }
+
     pub(super) fn revision(&self) -> &Revision {
         &self.world.declared.snapshot.revision
     }

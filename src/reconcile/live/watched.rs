@@ -220,8 +220,21 @@ impl Watch {
     async fn is_current(&self) -> bool {
         let mut state = self.state.subscribe();
         let settled = state.wait_for(|state| *state != WatchState::Listing);
-        let settled = tokio::time::timeout(SYNC_LIMIT, settled).await;
-        matches!(settled, Ok(Ok(state)) if *state == WatchState::Current)
+        match tokio::time::timeout(SYNC_LIMIT, settled).await {
+            Ok(settled) => settled.is_ok_and(|state| *state == WatchState::Current),
+            Err(_) => {
+                // The next list does not wait again; once the shelf is complete it is asked.
+                let late = WatchState::Failing("it did not come up in time".to_owned());
+                self.state.send_if_modified(|state| {
+                    let waits = *state == WatchState::Listing;
+                    if waits {
+                        *state = late;
+                    }
+                    waits
+                });
+                false
+            }
+        }
     }
 }
 

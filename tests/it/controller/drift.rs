@@ -229,12 +229,17 @@ impl Measured {
         println!("{count} changes undone: p50 {p50:.0?}, p99 {p99:.0?}, longest {longest:.0?}");
         println!("changes that took so many requests: {:?}", self.requests);
         assert!(longest < Duration::from_secs(5), "{longest:?}");
-        let most = |verb: &str| {
-            let of_verb = self.requests.keys().filter(|(other, _)| other == verb);
-            of_verb.map(|(_, count)| *count).max().unwrap_or(0)
+        // A plan is made again when a turn to write ended meanwhile, and a write when controllers of the cluster
+        // changed the object meanwhile; both are rare.
+        let of = |verb: &str| {
+            let of_verb = self.requests.iter().filter(|((other, _), _)| other == verb);
+            of_verb
+                .map(|((_, each), times)| each * times)
+                .sum::<usize>()
         };
-        assert!(most("dry-run") <= 1 && most("patch") <= 1 && most("post") <= 1);
-        assert!(most("json-patch") <= 1 && most("get") <= 2 && most("list") == 0);
+        assert!(of("dry-run") * 4 <= count * 5);
+        assert!((of("patch") + of("post")) * 4 <= count * 6);
+        assert!(of("json-patch") <= count && of("list") == 0);
     }
 }
 

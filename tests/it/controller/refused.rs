@@ -101,7 +101,8 @@ async fn what_a_guard_holds_waits_for_a_person_and_the_revision_before_is_kept()
         .await
         .expect(0);
     until_metric(&mut keeper, "platform_revision_guarded", 0.0).await;
-    keeper.until_ready(1).await;
+    // What the removed one left behind is told of.
+    until_metric(&mut keeper, "platform_challenge_ready{slug=\"one\"}", 1.0).await;
     assert!(world.get("statefulsets", "challenge-two").await.is_none());
     world.run(&["diff"]).await.expect(0);
     check_kept(&world, &mut keeper, "challenge-one").await;

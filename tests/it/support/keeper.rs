@@ -138,15 +138,6 @@ impl Keeper {
         .await
     }
 
-    /// Waits until its log says this so many times.
-    pub async fn until_said(&mut self, words: &str, times: usize) {
-        let what = format!("{words:?} in the log");
-        self.until(&what, async |keeper| {
-            keeper.log().matches(words).count() >= times
-        })
-        .await;
-    }
-
     /// Returns its resident memory in KiB.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
