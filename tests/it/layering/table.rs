@@ -329,6 +329,7 @@ pub const PARTS: &[Part] = &[
             "jiff",
             "libc",
             "rustix",
+            "strsim",
             "tokio",
             "tokio_util",
             "tracing",
