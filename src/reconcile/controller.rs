@@ -260,15 +260,12 @@ impl Controller {
         }
         self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
-        let asked = self.asks.end_survey();
-        self.end_acts(
-            asked,
-            format!("surveyed; {} looked at", surveyed.busy().len()),
-        );
-        for slug in surveyed.busy() {
+        let (asked, busy) = (self.asks.end_survey(), surveyed.busy());
+        self.end_acts(asked, format!("surveyed; {} looked at", busy.len()));
+        for slug in &busy {
             match is_new {
-                true => self.agenda.renew(&slug, now),
-                false => self.agenda.touch(&slug, now),
+                true => self.agenda.renew(slug, now),
+                false => self.agenda.touch(slug, now),
             }
         }
     }
@@ -279,7 +276,7 @@ impl Controller {
             self.agenda.touch(slug, now);
         }
         // A revision that waits for a guard may have been let through by hand.
-        if self.world.is_none() || self.board.is_guarded() {
+        if self.world.is_none() || self.weighed.is_some() {
             self.survey_soon(now);
         }
     }

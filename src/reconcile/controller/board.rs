@@ -83,15 +83,6 @@ impl Board {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_guarded(&self) -> bool {
-        !self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .guards
-            .is_empty()
-    }
-
     /// Takes what is known of the source.
     pub fn take_source(&self, followed: &Followed) {
         let mut standing = self.write();
