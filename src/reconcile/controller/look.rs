@@ -190,8 +190,10 @@ impl Looker {
     ) -> Result<(), Why> {
         let began = (self.clock)();
         let mut plan = surveyed.planned.plan.clone();
-        let has_nothing_else = plan.steps.iter().all(|step| step.slug.is_none());
-        plan.steps.retain(|step| step.slug.is_none());
+        // A freeze window holds what belongs to no challenge too; a survey after it goes on from here.
+        let is_frozen = !plan.guards.is_empty();
+        let has_nothing_else = !is_frozen && plan.steps.iter().all(|step| step.slug.is_none());
+        plan.steps.retain(|step| step.slug.is_none() && !is_frozen);
         plan.held.retain(|held| held.slug().is_none());
         let is_resolved = is_new || surveyed.tags == Tags::Anew;
         let finds = is_resolved && !surveyed.world.facts.known_digests().is_empty();
