@@ -20,7 +20,7 @@ pub fn manifests(platform: &Platform) -> Vec<(ObjectKey, Value)> {
     let desired = build_desired(platform, &Facts::default());
     let objects = desired.items.iter().filter_map(|(key, wanted)| {
         let key = key.object().filter(|key| key.kind != Kind::Namespace)?;
-        let mut manifest = wanted.item.manifest()?.clone();
+        let mut manifest = wanted.item.manifest()?;
         if key.kind == Kind::Secret {
             let value = "A".repeat(60);
             manifest["data"] = json!({"one": value, "two": value, "three": value, "four": value});

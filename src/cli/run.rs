@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -190,8 +189,8 @@ async fn control(
     let leader = lease(LEADER);
     let make_namespace = async || {
         let (key, item) = build_namespace(&ClusterName::Local, &namespace);
-        let manifest = item.manifest().unwrap_or(&Value::Null);
-        turn::create_namespace(cluster.as_ref(), &key, manifest).await
+        let manifest = item.manifest().unwrap_or_default();
+        turn::create_namespace(cluster.as_ref(), &key, &manifest).await
     };
     while let Some(held) = lead(&leader, &board, stop, &make_namespace).await {
         let local: Arc<dyn ClusterWrite> = watched.clone();

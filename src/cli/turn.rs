@@ -67,7 +67,7 @@ async fn make_namespace(session: &Session, plan: &Plan) -> Result<(), CliError> 
     let Some((Ok(cluster), manifest)) = cluster.zip(item.manifest()) else {
         return Ok(());
     };
-    create_namespace(cluster.as_ref(), key, manifest).await
+    create_namespace(cluster.as_ref(), key, &manifest).await
 }
 
 /// Makes a namespace that may be there by now.

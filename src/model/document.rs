@@ -1,21 +1,27 @@
-//! An object as a server sent it, for those who only look: its texts in one string, its members in one vector.
+//! An object as it was sent, for those who only look: its texts in one string, its members in one vector.
 //!
-//! A list brings hundreds of objects of hundreds of members each, and nearly all of them are looked at once
-//! and dropped. As [`Value`] each member costs allocations to read and again to drop, which took more time
+//! A list brings hundreds of objects of hundreds of members each, as many are wanted, and nearly all of them are
+//! looked at once and dropped. As [`Value`] each member costs allocations to read and again to drop, which took more time
 //! than all comparing. What is to be kept or changed becomes a [`Value`] by [`Document::to_value`].
+
+mod read;
+mod write;
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::Deserialize as _;
 use serde_json::{Map, Number, Value};
 
 /// A JSON value that is read and not changed.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Document {
     text: String,
     entries: Vec<Entry>,
     root: Node,
 }
+
+/// So many members are looked through one by one.
+const FEW: usize = 32;
 
 /// A value within a [`Document`].
 #[derive(Clone, Copy)]
@@ -43,7 +49,7 @@ pub trait Json<'a>: Copy {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Node {
     Null,
     Bool(bool),
@@ -58,23 +64,42 @@ enum Node {
     Members(Span),
 }
 
-#[derive(Clone, Copy, PartialEq)]
+impl Node {
+    fn whole(number: i64) -> Self {
+        u64::try_from(number).map_or(Self::Signed(number), Self::Unsigned)
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Entry {
     name: Span,
     node: Node,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 struct Span {
     start: u32,
     end: u32,
 }
 
+/// Offsets end at 4 GiB, and so far no body goes.
+struct TooLarge;
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a document is smaller than 4 GiB")
+    }
+}
+
 impl Span {
-    /// `None` beyond 4 GiB, which no body is.
-    fn new(start: usize, end: usize) -> Option<Self> {
-        let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);
-        Some(Self { start, end })
+    fn new(start: usize, end: usize) -> Result<Self, TooLarge> {
+        let place = |offset| u32::try_from(offset).map_err(|_| TooLarge);
+        let (start, end) = (place(start)?, place(end)?);
+        Ok(Self { start, end })
+    }
+
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
     }
 
     fn of<T>(self, whole: &[T]) -> &[T] {
@@ -100,6 +125,27 @@ impl Document {
 
     fn text_at(&self, span: Span) -> &str {
         &self.text[span.start as usize..span.end as usize]
+    }
+}
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.view() == other.view()
+    }
+}
+
+impl PartialEq for View<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.items(), other.items()) {
+            (Some(here), Some(there)) => return here.eq(there),
+            (None, None) => {}
+            _ => return false,
+        }
+        match (self.entries(), other.entries()) {
+            (Some(here), Some(there)) => here.eq(there),
+            (None, None) => self.is_same_scalar(*other),
+            _ => false,
+        }
     }
 }
 
@@ -137,17 +183,34 @@ impl<'a> View<'a> {
 
     /// Tells whether this is the same null, boolean, number or string.
     #[must_use]
-    pub fn is_scalar(self, value: &Value) -> bool {
-        match (self.node, value) {
-            (Node::Null, Value::Null) => true,
-            (Node::Bool(here), Value::Bool(there)) => here == *there,
-            (Node::Unsigned(here), Value::Number(there)) => there.as_u64() == Some(here),
-            (Node::Signed(here), Value::Number(there)) => there.as_i64() == Some(here),
-            (Node::Float(here), Value::Number(there)) => {
-                there.is_f64() && there.as_f64() == Some(here)
+    pub fn is_same_scalar(self, other: View<'_>) -> bool {
+        match (self.node, other.node) {
+            (Node::Null, Node::Null) => true,
+            (Node::Bool(here), Node::Bool(there)) => here == there,
+            (Node::Unsigned(here), Node::Unsigned(there)) => here == there,
+            (Node::Signed(here), Node::Signed(there)) => here == there,
+            (Node::Float(here), Node::Float(there)) => here == there,
+            (Node::Text(here), Node::Text(there)) => {
+                self.document.text_at(here) == other.document.text_at(there)
             }
-            (Node::Text(span), Value::String(there)) => self.document.text_at(span) == there,
             _ => false,
+        }
+    }
+
+    /// Tells whether this is neither a list nor an object, nor null.
+    #[must_use]
+    pub fn is_scalar(self) -> bool {
+        !matches!(self.node, Node::Null | Node::List(_) | Node::Members(_))
+    }
+
+    /// Tells whether a value may be written and yet be absent when read: the server drops it.
+    #[must_use]
+    pub fn is_blank(self) -> bool {
+        match self.node {
+            Node::Null | Node::Bool(false) | Node::Unsigned(0) => true,
+            Node::Bool(true) | Node::Unsigned(_) | Node::Signed(_) => false,
+            Node::Float(number) => number == 0.0,
+            Node::Text(span) | Node::List(span) | Node::Members(span) => span.len() == 0,
         }
     }
 
@@ -186,9 +249,19 @@ impl<'a> Json<'a> for View<'a> {
             return None;
         };
         let entries = span.of(&self.document.entries);
-        let at = |entry: &Entry| self.document.text_at(entry.name).cmp(name);
-        let node = entries[entries.binary_search_by(at).ok()?].node;
-        Some(Self { node, ..self })
+        let text = |entry: &Entry| self.document.text_at(entry.name);
+        let found = if entries.len() <= FEW {
+            // Most names are of other lengths, and their texts are never looked at.
+            let is_named = |entry: &&Entry| entry.name.len() == name.len() && text(entry) == name;
+            entries.iter().find(is_named)?
+        } else {
+            let at = |entry: &Entry| text(entry).cmp(name);
+            &entries[entries.binary_search_by(at).ok()?]
+        };
+        Some(Self {
+            node: found.node,
+            ..self
+        })
     }
 
     fn text(self) -> Option<&'a str> {
@@ -207,7 +280,7 @@ impl<'a> Json<'a> for View<'a> {
     }
 
     fn is_null(self) -> bool {
-        self.node == Node::Null
+        matches!(self.node, Node::Null)
     }
 
     fn members(self) -> impl Iterator<Item = (&'a str, Self)> {
@@ -238,39 +311,45 @@ impl<'a> Json<'a> for &'a Value {
     }
 }
 
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut reader = Reader::default();
-        let root = Next(&mut reader).deserialize(deserializer)?;
-        Ok(Self {
-            text: reader.text,
-            entries: reader.entries,
-            root,
-        })
-    }
-}
-
-/// Reads a document from front to back. The parser bounds how deep values may nest.
-#[derive(Default)]
-struct Reader {
+/// Builds a document from front to back.
+struct Builder {
     text: String,
     entries: Vec<Entry>,
     /// Entries of the lists and objects that are not at their end yet.
     open: Vec<Entry>,
 }
 
-impl Reader {
-    fn add_text<E: Error>(&mut self, text: &str) -> Result<Span, E> {
+impl Builder {
+    /// Makes room for an object of the usual size, so that it need not grow.
+    fn with_room() -> Self {
+        Self {
+            text: String::with_capacity(4096),
+            entries: Vec::with_capacity(256),
+            open: Vec::with_capacity(64),
+        }
+    }
+
+    fn document(mut self, root: Node) -> Document {
+        self.text.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        Document {
+            text: self.text,
+            entries: self.entries,
+            root,
+        }
+    }
+
+    fn add_text(&mut self, text: &str) -> Result<Span, TooLarge> {
         let start = self.text.len();
         self.text.push_str(text);
-        Span::new(start, self.text.len()).ok_or_else(too_large)
+        Span::new(start, self.text.len())
     }
 
     /// Moves the open entries from `begin` on to their place.
-    fn close<E: Error>(&mut self, begin: usize) -> Result<Span, E> {
+    fn close(&mut self, begin: usize) -> Result<Span, TooLarge> {
         let start = self.entries.len();
         self.entries.extend(self.open.drain(begin..));
-        Span::new(start, self.entries.len()).ok_or_else(too_large)
+        Span::new(start, self.entries.len())
     }
 
     /// Sorts the open entries from `begin` on by name; of two with one name the later counts, as in a [`Value`].
@@ -291,95 +370,6 @@ impl Reader {
             }
         }
         open.truncate(kept);
-    }
-}
-
-fn too_large<E: Error>() -> E {
-    E::custom("a document is smaller than 4 GiB")
-}
-
-/// Reads the next value.
-struct Next<'r>(&'r mut Reader);
-
-impl<'de> DeserializeSeed<'de> for Next<'_> {
-    type Value = Node;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Next<'_> {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Bool(value))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Node, E> {
-        Ok(Node::Unsigned(number))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Node, E> {
-        Ok(u64::try_from(number).map_or(Node::Signed(number), Node::Unsigned))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Node, E> {
-        Ok(Node::Float(number))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Node, E> {
-        self.0.add_text(text).map(Node::Text)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let begin = self.0.open.len();
-        let name = Span { start: 0, end: 0 };
-        while let Some(node) = items.next_element_seed(Next(self.0))? {
-            self.0.open.push(Entry { name, node });
-        }
-        self.0.close(begin).map(Node::List)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
-        let begin = self.0.open.len();
-        while let Some(name) = members.next_key_seed(Name(self.0))? {
-            let node = members.next_value_seed(Next(self.0))?;
-            self.0.open.push(Entry { name, node });
-        }
-        self.0.sort(begin);
-        self.0.close(begin).map(Node::Members)
-    }
-}
-
-/// Reads a member's name.
-struct Name<'r>(&'r mut Reader);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Span;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Span, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Span;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a member")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
-        self.0.add_text(text)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Slug;
+use super::{Slug, document::Document};
 
 /// Which part of a challenge an object is; the value of the label `platform.component`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ pub struct Object {
     /// Whose it is; a `Namespace` is nobody's.
     pub ownership: Option<Ownership>,
     /// The manifest that server-side apply sends.
-    pub manifest: Value,
+    pub manifest: Document,
 }
 
 /// A Secret whose values are made when it is created and never written again.
@@ -114,7 +114,7 @@ pub struct Generated {
     /// Whose it is.
     pub ownership: Ownership,
     /// The manifest without `data`.
-    pub manifest: Value,
+    pub manifest: Document,
     /// How its values are made.
     pub recipe: Recipe,
 }
@@ -172,12 +172,12 @@ pub enum Item {
 }
 
 impl Item {
-    /// Returns the manifest of an object of any sort.
+    /// Returns the manifest of an object of any sort, to send, to compare or to show.
     #[must_use]
-    pub fn manifest(&self) -> Option<&Value> {
+    pub fn manifest(&self) -> Option<Value> {
         match self {
-            Self::Object(object) | Self::CreateOnly(object) => Some(&object.manifest),
-            Self::Generated(generated) => Some(&generated.manifest),
+            Self::Object(object) | Self::CreateOnly(object) => Some(object.manifest.to_value()),
+            Self::Generated(generated) => Some(generated.manifest.to_value()),
             Self::Row(_) | Self::TokenRow => None,
         }
     }

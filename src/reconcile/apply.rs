@@ -6,7 +6,7 @@ mod retry;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::stream;
 use futures::{FutureExt as _, StreamExt as _};
@@ -138,6 +138,7 @@ pub async fn apply(
     let writer = Writer {
         writers,
         revision: &plan.revision,
+        tokens: Mutex::default(),
         now,
     };
     let mut groups: BTreeMap<Option<&Slug>, Vec<&Step>> = BTreeMap::new();

@@ -34,7 +34,7 @@ pub fn manifest(generated: &Generated) -> Result<Secret<Value>, NoRandomness> {
             )
         })
         .collect();
-    let mut manifest = generated.manifest.clone();
+    let mut manifest = generated.manifest.to_value();
     manifest["data"] = Value::Object(data);
     manifest["type"] = json!("Opaque");
     Ok(Secret::new(manifest))
@@ -64,7 +64,7 @@ fn random_text() -> Result<Secret<String>, NoRandomness> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Component, Ownership, Slug};
+    use crate::model::{Component, Ownership, Slug, document::Document};
 
     fn made(recipe: Recipe) -> Value {
         let ownership = Ownership {
@@ -75,7 +75,7 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}});
         manifest(&Generated {
             ownership,
-            manifest: manifest_without,
+            manifest: Document::of(manifest_without),
             recipe,
         })
         .unwrap()

@@ -1,15 +1,20 @@
 //! One step to one write, with the identity seen as its precondition.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::fenced::Fenced;
 use super::{ApplyError, Outcome, Writers, generate, retry};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
-use crate::model::{FIELD_MANAGER, Generated, Item, Key, ObjectKey, Revision, RowKey, Slug, names};
+use crate::model::{
+    FIELD_MANAGER, Generated, Item, Key, ObjectKey, Revision, Row, RowKey, Slug, names,
+};
 use crate::reconcile::live::owned::{Comparison, compare, standing, without_updates};
 use crate::reconcile::live::reduce::{ownership, reduce, takes_claims_along};
-use crate::reconcile::live::{Repair, Sighting, Why};
+use crate::reconcile::live::{Contents, Observed, Repair, Sighting, Why};
 use crate::reconcile::plan::{Action, Step};
 
 /// Times that a write for one version follows an object whose status moved on.
@@ -22,6 +27,8 @@ pub(super) struct Writer<'a> {
     pub(super) writers: &'a Writers,
     pub(super) revision: &'a Revision,
     pub(super) now: jiff::Timestamp,
+    /// Registry rows of the token Secrets that this plan made, as they were stored.
+    pub(super) tokens: Mutex<BTreeMap<ObjectKey, Row>>,
 }
 
 impl Writer<'_> {
@@ -72,13 +79,19 @@ impl Writer<'_> {
         let fenced = self.cluster(key)?;
         let cluster = &fenced;
         match action {
-            Action::Create(Item::Object(object)) => make(cluster, key, &object.manifest).await,
+            Action::Create(Item::Object(object)) => {
+                make(cluster, key, &object.manifest.to_value()).await
+            }
             Action::Create(Item::Generated(generated)) => {
-                create_generated(cluster, key, generated).await
+                let stored = create_generated(cluster, key, generated).await?;
+                if let Some(tokens) = stored.contents.and_then(|contents| contents.tokens) {
+                    self.tokens().insert(key.clone(), tokens);
+                }
+                Ok(())
             }
             Action::Create(item) => {
-                let manifest = item.manifest().unwrap_or(&Value::Null);
-                create(cluster, key, manifest).await
+                let manifest = item.manifest().unwrap_or_default();
+                create(cluster, key, &manifest).await
             }
             Action::Update {
                 new,
@@ -90,7 +103,8 @@ impl Writer<'_> {
                     Some(repair) => put_right(cluster, key, repair).await?,
                     None => seen.clone(),
                 };
-                update(cluster, key, new.manifest().unwrap_or(&Value::Null), seen).await
+                let manifest = new.manifest().unwrap_or_default();
+                update(cluster, key, &manifest, seen).await
             }
             Action::Delete {
                 seen: Some((uid, version)),
@@ -128,7 +142,7 @@ impl Writer<'_> {
     }
 
     /// Hash and hint come from the Secret that is stored, never from what was meant to be stored.
-    async fn read_tokens(&self, step: &Step) -> Result<crate::model::Row, ApplyError> {
+    async fn read_tokens(&self, step: &Step) -> Result<Row, ApplyError> {
         let missing =
             || ApplyError::Moved("its token Secret is not there or lacks a token".to_owned());
         let name = |slug: &Slug| names::token_secret(slug);
@@ -138,12 +152,19 @@ impl Writer<'_> {
             .iter()
             .find(|key| Some(&key.name) == expected.as_ref())
             .ok_or_else(missing)?;
+        if let Some(tokens) = self.tokens().get(secret) {
+            return Ok(tokens.clone());
+        }
         let cluster = self.cluster(secret)?;
         let object = look(&cluster, secret).await?.ok_or_else(missing)?;
         reduce(secret.kind, &object)
             .contents
             .and_then(|contents| contents.tokens)
             .ok_or_else(missing)
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Row>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -325,16 +346,16 @@ async fn create(
 }
 
 /// Creates a Secret with new values. When the answer was lost, what is stored decides: a second set of
-/// values is only sent once the first is known not to be there.
+/// values is only sent once the first is known not to be there. Returns what is stored.
 async fn create_generated(
     cluster: &dyn ClusterWrite,
     key: &ObjectKey,
     generated: &Generated,
-) -> Result<(), ApplyError> {
+) -> Result<Observed, ApplyError> {
     let manifest =
         generate::manifest(generated).map_err(|error| ApplyError::Moved(error.to_string()))?;
     match repeat(|| cluster.create(key, manifest.expose())).await {
-        Ok(_) => Ok(()),
+        Ok(stored) => Ok(reduce(key.kind, &stored)),
         // Sent again after a lost answer, this is our own; its owner and keys tell.
         Err(ClusterError::AlreadyExists) => keep_existing(cluster, key, generated).await,
         Err(error) => Err(ApplyError::Cluster(error)),
@@ -345,12 +366,12 @@ async fn keep_existing(
     cluster: &dyn ClusterWrite,
     key: &ObjectKey,
     generated: &Generated,
-) -> Result<(), ApplyError> {
+) -> Result<Observed, ApplyError> {
     let object = look(cluster, key).await?;
     let object =
         object.ok_or_else(|| ApplyError::Moved("it came and went while it was made".to_owned()))?;
     let observed = reduce(key.kind, &object);
-    let is_complete = |contents: crate::reconcile::live::Contents| {
+    let is_complete = |contents: &Contents| {
         generated
             .recipe
             .keys()
@@ -358,9 +379,9 @@ async fn keep_existing(
             .all(|name| contents.keys.contains(*name))
     };
     if observed.owner.as_ref() == Some(&generated.ownership)
-        && observed.contents.is_some_and(is_complete)
+        && observed.contents.as_ref().is_some_and(is_complete)
     {
-        return Ok(());
+        return Ok(observed);
     }
     Err(ApplyError::Moved(
         "a Secret of this name exists and is not a complete one of ours".to_owned(),

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::resolved::Resolved;
 use crate::model::{
     Component, DECLARED_DIGEST, FIELD_MANAGER, Generated, Item, Object, Ownership, Slug,
-    item::Recipe, manifest::prune,
+    document::Document, item::Recipe,
 };
 use crate::spec::platform::Drift;
 
@@ -104,8 +103,10 @@ pub(super) fn metadata(resolved: &Resolved<'_>, name: String, component: Compone
 pub(super) fn object(resolved: &Resolved<'_>, component: Component, of: impl Serialize) -> Item {
     let mut object = owned(resolved, component, of);
     if resolved.challenge.drift == Drift::Report {
-        let digest = hex::encode(Sha256::digest(object.manifest.to_string()));
-        object.manifest["metadata"]["annotations"][DECLARED_DIGEST] = digest[..16].into();
+        let mut manifest = object.manifest.to_value();
+        let digest = hex::encode(Sha256::digest(manifest.to_string()));
+        manifest["metadata"]["annotations"][DECLARED_DIGEST] = digest[..16].into();
+        object.manifest = Document::from(&manifest);
     }
     Item::Object(object)
 }
@@ -114,7 +115,7 @@ pub(super) fn object(resolved: &Resolved<'_>, component: Component, of: impl Ser
 pub(super) fn owned(resolved: &Resolved<'_>, component: Component, of: impl Serialize) -> Object {
     Object {
         ownership: Some(ownership(resolved, component)),
-        manifest: rendered(of),
+        manifest: Document::of(of),
     }
 }
 
@@ -127,7 +128,7 @@ pub(super) fn generated(
 ) -> Item {
     Item::Generated(Generated {
         ownership: ownership(resolved, component),
-        manifest: rendered(of),
+        manifest: Document::of(of),
         recipe,
     })
 }
@@ -137,14 +138,6 @@ fn ownership(resolved: &Resolved<'_>, component: Component) -> Ownership {
         slug: resolved.slug().clone(),
         component,
     }
-}
-
-/// Returns the manifest as it is sent.
-pub(super) fn rendered(of: impl Serialize) -> Value {
-    let mut manifest = serde_json::to_value(of)
-        .expect("Kubernetes types have text keys only, so they are always JSON");
-    prune(&mut manifest);
-    manifest
 }
 
 /// Returns a map of owned texts.
@@ -171,8 +164,6 @@ fn label_safe(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -189,12 +180,5 @@ mod tests {
         ] {
             assert_eq!(label_safe(raw), label, "{raw}");
         }
-    }
-
-    #[test]
-    fn null_and_empty_lists_are_left_out_and_empty_maps_stay() {
-        let mut value = json!({"a": null, "b": [], "c": {}, "d": [{"e": [], "f": 0}], "g": ""});
-        prune(&mut value);
-        assert_eq!(value, json!({"c": {}, "d": [{"f": 0}], "g": ""}));
     }
 }

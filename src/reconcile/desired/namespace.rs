@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::manifest::{MANAGED_BY, rendered, text_map};
-use crate::model::{ClusterName, FIELD_MANAGER, Item, Kind, Object, ObjectKey};
+use super::manifest::{MANAGED_BY, text_map};
+use crate::model::{ClusterName, FIELD_MANAGER, Item, Kind, Object, ObjectKey, document::Document};
 
 /// Returns the key of a namespace.
 pub(super) fn key(cluster: &ClusterName, name: &str) -> ObjectKey {
@@ -32,6 +32,6 @@ pub(super) fn namespace(name: &str) -> Item {
     };
     Item::CreateOnly(Object {
         ownership: None,
-        manifest: rendered(namespace),
+        manifest: Document::of(namespace),
     })
 }

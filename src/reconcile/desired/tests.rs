@@ -29,7 +29,7 @@ fn local(kind: Kind, name: &str) -> Key {
 
 fn manifest(desired: &Desired, kind: Kind, name: &str) -> Value {
     let wanted = &desired.items[&local(kind, name)];
-    wanted.item.manifest().unwrap().clone()
+    wanted.item.manifest().unwrap()
 }
 
 fn pod(desired: &Desired, kind: Kind, name: &str) -> Value {
@@ -56,7 +56,7 @@ fn shown(desired: &Desired) -> String {
         let content = match &wanted.item {
             Item::Row(row) => row.0.clone(),
             Item::TokenRow => Value::Null,
-            item => item.manifest().unwrap().clone(),
+            item => item.manifest().unwrap(),
         };
         let sort = match &wanted.item {
             Item::Object(_) => "applied".to_owned(),

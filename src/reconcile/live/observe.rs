@@ -228,7 +228,7 @@ fn see_listed(
 fn is_settled(observed: &Observed, wanted: &Object, object: &Document) -> bool {
     observed.owner.is_some()
         && observed.owner == wanted.ownership
-        && owned::is_settled(&wanted.manifest, object.view(), FIELD_MANAGER)
+        && owned::is_settled(wanted.manifest.view(), object.view(), FIELD_MANAGER)
 }
 
 fn listed_key(place: &Place, kind: Kind, object: &Document) -> Key {
@@ -267,8 +267,9 @@ fn see_compared(
 ) {
     let Key::Object(name) = &key else { return };
     let kind = name.kind;
-    let comparison = owned::compare(&wanted.manifest, &object, FIELD_MANAGER);
-    observed.foreign = owned::foreign_items(&wanted.manifest, &object, FIELD_MANAGER)
+    let want = wanted.manifest.to_value();
+    let comparison = owned::compare(&want, &object, FIELD_MANAGER);
+    observed.foreign = owned::foreign_items(&want, &object, FIELD_MANAGER)
         .into_iter()
         .map(|item| item.path.to_string())
         .collect();
@@ -444,7 +445,7 @@ async fn ask_about_missing(reader: &dyn ClusterRead, key: &ObjectKey, item: &Ite
             Err(error) => Seen::Unknown(Why(error.to_string())),
         };
     };
-    match reader.dry_run(key, &object.manifest).await {
+    match reader.dry_run(key, &object.manifest.to_value()).await {
         // Only an object that is stored has a version.
         Ok(stored)
             if stored["metadata"]["resourceVersion"]

@@ -64,8 +64,8 @@ impl Question {
 
     pub(super) async fn ask(mut self, reader: &dyn ClusterRead, desired: &Desired) -> (Key, Seen) {
         let key = Key::Object(self.key.clone());
-        let want = desired.items[&key].item.manifest().unwrap_or(&Value::Null);
-        match self.answer(reader, want).await {
+        let want = desired.items[&key].item.manifest().unwrap_or_default();
+        match self.answer(reader, &want).await {
             Ok(()) => {
                 if !self.observed.changes.is_empty() {
                     self.observed.standing = Some(owned::standing(&self.object));

@@ -91,10 +91,10 @@ fn change(change: &Change) -> Value {
 /// The content of an item by its own hash, so that no manifest is copied into the document as a whole.
 fn item(item: &Item) -> Value {
     match item {
-        Item::Object(object) => json!({"object": hash(&object.manifest)}),
-        Item::CreateOnly(object) => json!({"create_only": hash(&object.manifest)}),
+        Item::Object(object) => json!({"object": hash(&object.manifest.to_value())}),
+        Item::CreateOnly(object) => json!({"create_only": hash(&object.manifest.to_value())}),
         Item::Generated(generated) => json!({
-            "generated": hash(&generated.manifest),
+            "generated": hash(&generated.manifest.to_value()),
             "recipe": recipe(&generated.recipe),
         }),
         Item::Row(row) => json!({"row": hash(&row.0)}),

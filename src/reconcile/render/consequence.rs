@@ -116,10 +116,8 @@ fn of_workload(key: &ObjectKey, action: &Action, group: &[&Step]) -> Vec<String>
 
 /// Returns how many pods an object wants; it does not say when an autoscaler decides.
 fn pods(item: &Item) -> String {
-    let replicas = item
-        .manifest()
-        .and_then(|manifest| manifest.pointer("/spec/replicas"));
-    match replicas.and_then(Value::as_u64) {
+    let manifest = item.manifest().unwrap_or_default();
+    match manifest["spec"]["replicas"].as_u64() {
         Some(1) => "1 pod".to_owned(),
         Some(count) => format!("{count} pods"),
         None => "its pods".to_owned(),
@@ -161,7 +159,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::reconcile::render::samples;
+    use crate::{model::document::Document, reconcile::render::samples};
 
     fn of(kind: Kind, name: &str, path: &str) -> String {
         let new = samples::workload("ab", json!([]));
@@ -222,7 +220,7 @@ mod tests {
     fn pods_of_an_autoscaled_workload_are_not_counted() {
         let mut new = samples::workload("ab", json!([]));
         if let Item::Object(object) = &mut new {
-            object.manifest["spec"] = json!({});
+            object.manifest = Document::of(json!({"kind": "StatefulSet", "spec": {}}));
         }
         assert_eq!(pods(&new), "its pods");
     }

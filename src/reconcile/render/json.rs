@@ -277,11 +277,11 @@ fn challenge(group: &Group<'_>, options: &Options) -> Challenge {
 
 fn planned(step: &Step, group: &Group<'_>, options: &Options) -> PlannedStep {
     let (action, changes, wanted) = match &step.action {
-        Action::Create(new) => (Verb::Create, &[][..], whole::content(new)),
-        Action::Update { new, changes, .. } => (Verb::Change, &changes[..], whole::content(new)),
+        Action::Create(new) => (Verb::Create, &[][..], Some(new)),
+        Action::Update { new, changes, .. } => (Verb::Change, &changes[..], Some(new)),
         Action::Delete { .. } => (Verb::Delete, &[][..], None),
     };
-    let wanted = wanted.filter(|_| options.is_full);
+    let wanted = wanted.filter(|_| options.is_full).and_then(whole::content);
     PlannedStep {
         key: key(&step.key),
         action,
@@ -291,7 +291,7 @@ fn planned(step: &Step, group: &Group<'_>, options: &Options) -> PlannedStep {
             .collect(),
         means: consequence::means(step, &group.steps),
         after: step.after.iter().map(object).collect(),
-        wanted: wanted.map(|wanted| mask::whole(&step.key, wanted)),
+        wanted: wanted.map(|wanted| mask::whole(&step.key, &wanted)),
     }
 }
 

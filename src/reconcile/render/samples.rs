@@ -8,7 +8,7 @@ use super::{Header, Options, render_json, render_markdown, render_text};
 use crate::{
     model::{
         ClusterName, Component, Generated, Item, Key, Kind, Object, ObjectKey, Ownership, Recipe,
-        Revision, Row, RowKey, Slug, TargetId, names, revision::Commit,
+        Revision, Row, RowKey, Slug, TargetId, document::Document, names, revision::Commit,
     },
     reconcile::{
         live::{Change, Sighting, Why},
@@ -65,7 +65,7 @@ fn item(owner: &str, component: Component, manifest: Value) -> Item {
     let slug = slug(owner);
     Item::Object(Object {
         ownership: Some(Ownership { slug, component }),
-        manifest,
+        manifest: Document::of(manifest),
     })
 }
 
@@ -190,7 +190,9 @@ fn made(owner: &str) -> Vec<Step> {
             slug: slug(owner),
             component: Component::ChallengeSecret,
         },
-        manifest: json!({"kind": "Secret", "metadata": {"name": names::token_secret(&slug(owner))}}),
+        manifest: Document::of(
+            json!({"kind": "Secret", "metadata": {"name": names::token_secret(&slug(owner))}}),
+        ),
         recipe: Recipe::Tokens,
     });
     let service = item(
@@ -281,7 +283,7 @@ pub fn rare() -> Plan {
     let target = TargetId::parse("gpu-eu-1").unwrap();
     let namespace = Item::Object(Object {
         ownership: None,
-        manifest: json!({"kind": "Namespace", "metadata": {"name": "platform"}}),
+        manifest: Document::of(json!({"kind": "Namespace", "metadata": {"name": "platform"}})),
     });
     let shared = |key, action| Step {
         slug: None,

@@ -216,11 +216,11 @@ fn taken(change: &Change) -> String {
 fn push_whole(page: &mut Page, step: &Step) {
     let (lines, rest) = match &step.action {
         Action::Create(new) => match whole::content(new) {
-            Some(content) => (whole::created(&step.key, content), Vec::new()),
+            Some(content) => (whole::created(&step.key, &content), Vec::new()),
             None => return,
         },
         Action::Update { new, changes, .. } => match whole::content(new) {
-            Some(content) => whole::updated(&step.key, content, changes),
+            Some(content) => whole::updated(&step.key, &content, changes),
             None => (Vec::new(), changes.iter().collect()),
         },
         Action::Delete { .. } => return,

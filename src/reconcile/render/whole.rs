@@ -16,9 +16,9 @@ const MAX_LINES: usize = 2_000;
 pub type Line = (ChangeTag, String);
 
 /// Returns what an item holds as far as the plan knows: a manifest, or a row.
-pub fn content(item: &Item) -> Option<&Value> {
+pub fn content(item: &Item) -> Option<Value> {
     match item {
-        Item::Row(row) => Some(&row.0),
+        Item::Row(row) => Some(row.0.clone()),
         Item::Object(_) | Item::Generated(_) | Item::CreateOnly(_) | Item::TokenRow => {
             item.manifest()
         }

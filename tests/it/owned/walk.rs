@@ -88,7 +88,7 @@ impl Walk {
             .filter_map(|(key, wanted)| match (key, &wanted.item) {
                 (Key::Object(key), Item::Object(object)) => {
                     let live = live.remove(&(key.kind, key.name.clone()))?;
-                    Some((key.clone(), object.manifest.clone(), live))
+                    Some((key.clone(), object.manifest.to_value(), live))
                 }
                 _ => None,
             })

@@ -36,7 +36,7 @@ fn assert_well_formed(desired: &Desired) {
         let Some(manifest) = wanted.item.manifest() else {
             continue;
         };
-        assert_pruned(manifest, &key.to_string());
+        assert_pruned(&manifest, &key.to_string());
         assert_unique(&manifest["spec"]["ports"], "port");
         let pod = &manifest["spec"]["template"]["spec"];
         assert_unique(&pod["volumes"], "name");
@@ -133,7 +133,7 @@ proptest! {
         for (key, wanted) in &desired.items {
             let mut content = match &wanted.item {
                 Item::Row(row) => row.0.clone(),
-                item => item.manifest().cloned().unwrap_or_default(),
+                item => item.manifest().unwrap_or_default(),
             };
             if let Some(spec) = content.get_mut("spec").and_then(Value::as_object_mut) {
                 spec.remove("env");

@@ -8,11 +8,9 @@
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
 
-use super::{canonical, record, same, takeover};
-use crate::model::document::{Json, View};
-use crate::model::manifest::is_sent;
+use super::{canonical, record, takeover};
+use crate::model::document::{Json as _, View};
 
 /// Deeper objects are no usual case.
 const MAX_DEPTH: usize = 64;
@@ -21,7 +19,7 @@ const MAX_ITEMS: usize = 64;
 
 /// Tells whether all of an object is as wanted and `manager` owns it, nobody else stands in its closed lists,
 /// and no earlier writer left anything. Never true where an apply would change something.
-pub fn is_settled(want: &Value, live: View<'_>, manager: &str) -> bool {
+pub fn is_settled(want: View<'_>, live: View<'_>, manager: &str) -> bool {
     let Some(metadata) = live.member("metadata") else {
         return false;
     };
@@ -35,7 +33,7 @@ pub fn is_settled(want: &Value, live: View<'_>, manager: &str) -> bool {
         let mut records = records().into_iter().flatten();
         records.any(takeover::is_unrecorded)
     };
-    let is_same_version = text(ours, "apiVersion") == record::text(want, "apiVersion");
+    let is_same_version = text(ours, "apiVersion") == text(want, "apiVersion");
     let Some(fields) = ours.member("fieldsV1") else {
         return false;
     };
@@ -81,7 +79,7 @@ struct Walk {
 impl Walk {
     fn value(
         &mut self,
-        want: &Value,
+        want: View<'_>,
         fields: View<'_>,
         live: Option<View<'_>>,
         place: Place,
@@ -97,44 +95,37 @@ impl Walk {
             return false;
         };
         self.depth += 1;
-        let is_settled = match want {
-            Value::Object(want) => self.members(want, fields, live, place),
-            Value::Array(want) if live.items().is_some() => {
-                let count = owned.count() + 1;
-                self.items(want, (fields, first, count), live)
-            }
-            _ => false,
+        let is_settled = if want.items().is_some() {
+            let count = owned.count() + 1;
+            self.items(want, (fields, first, count), live)
+        } else {
+            self.members(want, fields, live, place)
         };
         self.depth -= 1;
         is_settled
     }
 
     /// Wanted members and owned ones are the same, and each is settled.
-    fn members(
-        &mut self,
-        want: &Map<String, Value>,
-        fields: View<'_>,
-        live: View<'_>,
-        place: Place,
-    ) -> bool {
-        let (Some(owned), Some(mut there)) = (fields.entries(), live.entries()) else {
+    fn members(&mut self, want: View<'_>, fields: View<'_>, live: View<'_>, place: Place) -> bool {
+        let (Some(mut wanted), Some(owned), Some(mut there)) =
+            (want.entries(), fields.entries(), live.entries())
+        else {
             return false;
         };
         let mut owned = owned.filter(|(name, _)| *name != ".");
         let mut next = there.next();
-        let mut wanted = want.iter();
         let is_compared =
-            |(name, value): &(&String, &Value)| is_sent(value) && place.is_recorded(name);
+            |(name, value): &(&str, View<'_>)| is_sent(*value) && place.is_recorded(name);
         loop {
             match (wanted.find(is_compared), owned.next()) {
                 (None, None) => return true,
                 (Some((name, want)), Some((recorded, fields)))
                     if recorded.strip_prefix("f:") == Some(name) =>
                 {
-                    while next.is_some_and(|(there, _)| there < name.as_str()) {
+                    while next.is_some_and(|(there, _)| there < name) {
                         next = there.next();
                     }
-                    let live = next.filter(|(there, _)| *there == name.as_str());
+                    let live = next.filter(|(there, _)| *there == name);
                     let live = present(live.map(|(_, live)| live));
                     if !self.value(want, fields, live, place.below(name)) {
                         return false;
@@ -148,11 +139,11 @@ impl Walk {
     /// Wanted, owned and there are the same items, in one order.
     fn items(
         &mut self,
-        want: &[Value],
+        want: View<'_>,
         (fields, first, count): (View<'_>, &str, usize),
         live: View<'_>,
     ) -> bool {
-        let Some(mut there) = live.items() else {
+        let (Some(want), Some(mut there)) = (want.items(), live.items()) else {
             return false;
         };
         if want.len() != count || there.len() != count || count > MAX_ITEMS {
@@ -167,7 +158,7 @@ impl Walk {
                 return false;
             };
             let [wanted, key] = &mut self.keys;
-            if !names.write_value(wanted, want) || !names.write_view(key, live) || wanted != key {
+            if !names.write(wanted, want) || !names.write(key, live) || wanted != key {
                 return false;
             }
             let Some(fields) = std::str::from_utf8(key)
@@ -211,30 +202,8 @@ impl<'a> Key<'a> {
         matches!(self, Self::Members(_))
     }
 
-    /// Writes a wanted item's name in a record; false where it lacks a member, which may be defaulted.
-    fn write_value(&self, out: &mut Vec<u8>, item: &Value) -> bool {
-        out.clear();
-        match self {
-            Self::Value => {
-                out.extend_from_slice(b"v:");
-                canonical::write(out, item);
-                true
-            }
-            Self::Members(names) => {
-                out.extend_from_slice(b"k:");
-                write_members(out, names, |out, name| {
-                    let member = item.get(name).filter(|member| is_scalar(member));
-                    member.is_some_and(|member| {
-                        canonical::write(out, member);
-                        true
-                    })
-                })
-            }
-        }
-    }
-
-    /// Does the same for an item that is there.
-    fn write_view(&self, out: &mut Vec<u8>, item: View<'_>) -> bool {
+    /// Writes an item's name in a record; false where it lacks a member, which may be defaulted.
+    fn write(&self, out: &mut Vec<u8>, item: View<'_>) -> bool {
         out.clear();
         match self {
             Self::Value => {
@@ -245,10 +214,12 @@ impl<'a> Key<'a> {
             Self::Members(names) => {
                 out.extend_from_slice(b"k:");
                 write_members(out, names, |out, name| {
-                    match item.member(name).map(|member| (member, member.text())) {
-                        Some((_, Some(text))) => canonical::write_text(out, text),
-                        Some((member, None)) => canonical::write(out, &member.to_value()),
-                        None => return false,
+                    let Some(member) = item.member(name).filter(|member| member.is_scalar()) else {
+                        return false;
+                    };
+                    match member.text() {
+                        Some(text) => canonical::write_text(out, text),
+                        None => canonical::write(out, &member.to_value()),
                     }
                     true
                 })
@@ -274,35 +245,36 @@ fn write_members(
     true
 }
 
-fn is_scalar(value: &Value) -> bool {
-    matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_))
-}
-
-/// As [`same::is_same`], but for quantities: these must be of one spelling.
-fn is_same(want: Option<&Value>, live: Option<View<'_>>, depth: usize) -> bool {
-    let want = want.filter(|want| !want.is_null());
-    match (want, present(live)) {
+/// As [`same::is_same`](super::same::is_same), but for quantities: these must be of one spelling.
+fn is_same(want: Option<View<'_>>, live: Option<View<'_>>, depth: usize) -> bool {
+    match (present(want), present(live)) {
         (None, None) => true,
-        (Some(want), None) => same::is_blank(want),
+        (Some(want), None) => want.is_blank(),
         (None, Some(live)) => is_empty(live),
         (Some(_), Some(_)) if depth == 0 => false,
-        (Some(Value::Object(want)), Some(live)) => is_same_object(want, live, depth - 1),
-        (Some(Value::Array(want)), Some(live)) => live.items().is_some_and(|mut items| {
-            items.len() == want.len()
-                && want
-                    .iter()
-                    .all(|want| is_same(Some(want), items.next(), depth - 1))
-        }),
-        (Some(want), Some(live)) => live.is_scalar(want),
+        (Some(want), Some(live)) => match (want.entries(), want.items(), live.items()) {
+            (Some(_), ..) => is_same_object(want, live, depth - 1),
+            (None, Some(want), Some(mut live)) => {
+                want.len() == live.len() && { want }
+                    .all(|want| is_same(Some(want), live.next(), depth - 1))
+            }
+            (None, None, _) => live.is_same_scalar(want),
+            (None, Some(_), None) => false,
+        },
     }
 }
 
-fn is_same_object(want: &Map<String, Value>, live: View<'_>, depth: usize) -> bool {
+fn is_same_object(want: View<'_>, live: View<'_>, depth: usize) -> bool {
     live.entries().is_some_and(|mut there| {
-        want.iter()
+        want.members()
             .all(|(name, want)| is_same(Some(want), live.member(name), depth))
-            && there.all(|(name, live)| want.contains_key(name) || is_empty(live))
+            && there.all(|(name, live)| want.member(name).is_some() || is_empty(live))
     })
+}
+
+/// As [`manifest::is_sent`](crate::model::manifest::is_sent).
+fn is_sent(value: View<'_>) -> bool {
+    !value.is_null() && value.items().is_none_or(|items| items.len() > 0)
 }
 
 fn is_empty(live: View<'_>) -> bool {
@@ -316,11 +288,11 @@ fn is_empty_container(live: View<'_>) -> bool {
 
 /// Tells whether the closed lists hold nothing foreign: those that are wanted were compared item by item, or as
 /// one value; one that is not wanted must not be there.
-fn has_no_strangers(want: &Value, live: View<'_>) -> bool {
-    let is_closed = |want: &Value, live: View<'_>, name: &str| {
-        want.get(name).is_some_and(is_sent) || live.member(name).is_none_or(is_empty)
+fn has_no_strangers(want: View<'_>, live: View<'_>) -> bool {
+    let is_closed = |want: View<'_>, live: View<'_>, name: &str| {
+        want.member(name).is_some_and(is_sent) || live.member(name).is_none_or(is_empty)
     };
-    match record::text(want, "kind") {
+    match text(want, "kind") {
         "StatefulSet" | "Deployment" => {
             const POD: [&str; 3] = ["spec", "template", "spec"];
             let (Some(want), Some(live)) = (want.at(&POD), live.at(&POD)) else {
@@ -329,7 +301,7 @@ fn has_no_strangers(want: &Value, live: View<'_>) -> bool {
             let lists = ["containers", "initContainers", "volumes"];
             lists.iter().all(|name| is_closed(want, live, name))
                 && ["containers", "initContainers"].iter().all(|name| {
-                    let wanted = want.get(name).and_then(Value::as_array);
+                    let wanted = want.member(name).and_then(View::items);
                     let mut there = live
                         .member(name)
                         .and_then(View::items)
@@ -346,7 +318,7 @@ fn has_no_strangers(want: &Value, live: View<'_>) -> bool {
                     })
                 })
         }
-        "Service" => match (want.get("spec"), live.member("spec")) {
+        "Service" => match (want.member("spec"), live.member("spec")) {
             (Some(want), Some(live)) => is_closed(want, live, "ports"),
             _ => false,
         },

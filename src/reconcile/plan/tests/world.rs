@@ -56,7 +56,7 @@ pub fn agreeing(applied: &Desired, wanted: &Desired) -> Live {
         match (live.seen.get_mut(key), &item.item) {
             (Some(Seen::Object(observed)), Item::Object(object)) => {
                 let old = applied.items[key].item.manifest().unwrap();
-                observed.changes = diff::changes(old, &object.manifest);
+                observed.changes = diff::changes(&old, &object.manifest.to_value());
                 if !observed.changes.is_empty() {
                     observed.verdict = Verdict::Accepted;
                 }

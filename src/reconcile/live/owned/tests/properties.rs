@@ -232,7 +232,7 @@ proptest! {
     fn what_was_applied_is_settled_unless_a_key_was_defaulted(want in want()) {
         let live = applied(&want);
         let is_defaulted = has_default_port(&want);
-        prop_assert!(is_defaulted || is_settled(&want, Document::from(&live).view(), US));
+        prop_assert!(is_defaulted || is_settled(Document::from(&want).view(), Document::from(&live).view(), US));
     }
 
     #[test]

@@ -14,7 +14,11 @@ pub(super) const US: &str = "platform-network";
 /// Compares, and checks that the quick answer is never a yes where this is none.
 pub(super) fn compare(want: &Value, live: &Value, manager: &str) -> Comparison {
     let comparison = owned::compare(want, live, manager);
-    if is_settled(want, Document::from(live).view(), manager) {
+    if is_settled(
+        Document::from(want).view(),
+        Document::from(live).view(),
+        manager,
+    ) {
         assert_eq!(comparison, Comparison::Equal, "{want} {live}");
         let foreign = foreign_items(want, live, manager);
         assert!(foreign.is_empty(), "{want} {live}");
