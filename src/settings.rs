@@ -457,14 +457,19 @@ impl Values {
     }
 
     fn seconds(&self, path: &str) -> Result<Duration, SettingsError> {
+        self.seconds_in(path, SECONDS, "a number of seconds from 1 to 300")
+    }
+
+    fn seconds_in(
+        &self,
+        path: &str,
+        range: RangeInclusive<u64>,
+        expected: &'static str,
+    ) -> Result<Duration, SettingsError> {
         let text = self.text(path)?.unwrap_or_default();
-        let seconds = text
-            .parse()
-            .ok()
-            .filter(|seconds| SECONDS.contains(seconds));
-        seconds
-            .map(Duration::from_secs)
-            .ok_or_else(|| self.refuse(path, "a number of seconds from 1 to 300"))
+        let seconds = text.parse().ok().filter(|seconds| range.contains(seconds));
+        let seconds = seconds.map(Duration::from_secs);
+        seconds.ok_or_else(|| self.refuse(path, expected))
     }
 
     fn entry(&self, known: &Known) -> Entry {

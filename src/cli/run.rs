@@ -21,6 +21,7 @@ use crate::edge::images::HttpRegistry;
 use crate::model::ClusterName;
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::{Followed, Follower};
+use crate::reconcile::controller::ledger::Ledger;
 use crate::reconcile::controller::routes::{Views, routes};
 use crate::reconcile::controller::webhook::WebhookSecret;
 use crate::reconcile::controller::{Controller, Parts};
@@ -220,9 +221,18 @@ async fn control(
                 () = stop_it.cancelled() => {}
             }
         };
-        tokio::join!(lost, async {
+        let ledger = Ledger::new(
+            board.clone(),
+            database.clone(),
+            context.settings.controller.rollout_deadline,
+            now,
+        );
+        // It keeps what the last looks find.
+        let closing = CancellationToken::new();
+        tokio::join!(lost, ledger.keep(closing.clone()), async {
             controller.run(stop_it.clone()).await;
             stop_it.cancel();
+            closing.cancel();
         });
         held.release().await;
     }

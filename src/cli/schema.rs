@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{CliError, Context, Exit};
 use crate::reconcile::render::plan_schema;
+use crate::reconcile::status::document::status_schema;
 use crate::spec;
 
 /// Arguments of `schema`.
@@ -12,16 +13,20 @@ pub struct SchemaArgs {
     /// The JSON Schema of a plan, as `diff -o json` prints it.
     #[arg(long)]
     plan: bool,
-    /// Every field of platform.yaml as Markdown.
+    /// The JSON Schema of a status, as `status -o json` prints it.
     #[arg(long, conflicts_with = "plan")]
+    status: bool,
+    /// Every field of platform.yaml as Markdown.
+    #[arg(long, conflicts_with_all = ["plan", "status"])]
     markdown: bool,
 }
 
 pub(super) fn run(args: &SchemaArgs, context: &Context) -> Result<Exit, CliError> {
-    let text = match (args.plan, args.markdown) {
-        (true, _) => plan_schema(),
-        (false, true) => spec::reference(),
-        (false, false) => spec::schema(),
+    let text = match args {
+        SchemaArgs { plan: true, .. } => plan_schema(),
+        SchemaArgs { status: true, .. } => status_schema(),
+        SchemaArgs { markdown: true, .. } => spec::reference(),
+        SchemaArgs { .. } => spec::schema(),
     };
     context.terminal.print(&text)?;
     Ok(Exit::Done)

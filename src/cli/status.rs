@@ -3,15 +3,20 @@
 use clap::Args;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
 
 use super::history::word;
-use super::session::Session;
+use super::session::{Session, now};
 use super::{CliError, Context, Exit, Form, SourceArg};
+use crate::edge::database::revision_id;
+use crate::model::condition::{AllConditions, ConditionType, Truth};
 use crate::model::pass::PassSummary;
 use crate::model::{Scope, Slug};
 use crate::reconcile::render::{mask, reason, shared_reasons};
+use crate::reconcile::status::conditions::{Found, conditions, telling};
+use crate::reconcile::status::document::{self, Document, ShownRevision};
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{Planned, Registry};
 use crate::spec::platform::Status as Declared;
@@ -36,18 +41,26 @@ Examples:
 pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let session = Session::open(context, &[]).await?;
     let planned = session.plan().await;
-    let last_pass = match &session.edges.registry {
-        Registry::Ready(database) => database.passes(1, None).await.unwrap_or_default().pop(),
-        Registry::Absent | Registry::Unknown(_) => None,
+    let (last_pass, kept) = match &session.edges.registry {
+        Registry::Ready(database) => (
+            database.passes(1, None).await.unwrap_or_default().pop(),
+            // Without them it is not known since when; what is so is found out all the same.
+            database.conditions().await.unwrap_or_default(),
+        ),
+        Registry::Absent | Registry::Unknown(_) => (None, AllConditions::new()),
     };
     session.close().await;
     let planned = planned?;
     let challenges = status::challenges(&session.declaration.platform, &planned, &Scope::All);
+    let deadline = context.settings.controller.rollout_deadline;
     let screen = Screen {
         session: &session,
         planned: &planned,
+        conditions: find_conditions(&challenges, &kept, &planned, deadline),
+        kept,
         challenges,
         last_pass,
+        now: now(),
     };
     match args.output {
         Form::Text => context.terminal.print(&screen.text())?,
@@ -59,12 +72,35 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
     })
 }
 
+/// Returns the conditions of each challenge as they are now; those that a controller kept tell since when.
+fn find_conditions(
+    challenges: &BTreeMap<Slug, ChallengeStatus>,
+    kept: &AllConditions,
+    planned: &Planned,
+    deadline: Duration,
+) -> AllConditions {
+    let found = |(slug, status): (&Slug, &ChallengeStatus)| {
+        let found = Found {
+            status,
+            kept: None,
+            revision: revision_id(&planned.plan.revision),
+            deadline,
+            now: now(),
+        };
+        (slug.clone(), conditions(kept.get(slug), &found))
+    };
+    challenges.iter().map(found).collect()
+}
+
 /// Everything one screen shows.
 struct Screen<'a> {
     session: &'a Session,
     planned: &'a Planned,
     challenges: BTreeMap<Slug, ChallengeStatus>,
+    conditions: AllConditions,
+    kept: AllConditions,
     last_pass: Option<PassSummary>,
+    now: Timestamp,
 }
 
 impl Screen<'_> {
@@ -78,19 +114,20 @@ impl Screen<'_> {
         self.planned.plan.is_settled() && self.challenges.values().all(is_done)
     }
 
-    fn document(&self) -> Value {
+    fn document(&self) -> Document {
         let header = &self.session.header;
-        json!({
-            "version": 1,
-            "source": header.source,
-            "revision": self.planned.plan.revision,
-            "cluster": header.cluster,
-            "database": header.database,
-            "converged": self.is_converged(),
-            "last_pass": self.last_pass,
-            "challenges": self.challenges,
-            "unknown": self.unknown(),
-        })
+        let last_pass = self.last_pass.as_ref();
+        Document {
+            version: 1,
+            source: header.source.clone(),
+            revision: ShownRevision::from(&self.planned.plan.revision),
+            cluster: header.cluster.clone(),
+            database: header.database.clone(),
+            converged: self.is_converged(),
+            last_pass: last_pass.and_then(|pass| serde_json::to_value(pass).ok()),
+            challenges: document::challenges(&self.challenges, &self.conditions, &self.kept),
+            unknown: self.unknown(),
+        }
     }
 
     fn unknown(&self) -> Vec<String> {
@@ -145,20 +182,25 @@ impl Screen<'_> {
             .unwrap_or(0)
             .max(9);
         let mut text = format!(
-            "\n{:width$}  {:9}  {:>8}  {:11}  {:>7}\n",
-            "CHALLENGE", "DECLARED", "SHARE", "CONDITION", "THERE"
+            "\n{:width$}  {:9}  {:>8}  {:11}  {:>7}  {}\n",
+            "CHALLENGE", "DECLARED", "SHARE", "CONDITION", "THERE", "SINCE"
         );
         for (slug, status) in &self.challenges {
             let declared = status.declared.map_or("-", declared_name);
             let there = format!("{}/{}", status.there, status.wanted);
             let condition = status.condition.as_str();
-            text += &format!(
-                "{:width$}  {declared:9}  {:>8}  {condition:11}  {there:>7}\n",
+            let (of, truth) = telling(status.condition);
+            let since = self.since(slug, of, truth);
+            let line = format!(
+                "{:width$}  {declared:9}  {:>8}  {condition:11}  {there:>7}  {}",
                 slug.as_str(),
-                status.share
+                status.share,
+                since.unwrap_or_default()
             );
+            text += line.trim_end();
+            text.push('\n');
             for why in status.why.iter().take(MAX_REASONS) {
-                text += &format!("{:width$}    {}\n", "", mask::line(why));
+                text += &format!("{:width$}    {}\n", "", mask::line(&why.text));
             }
             if status.why.len() > MAX_REASONS {
                 text += &format!(
@@ -167,8 +209,44 @@ impl Screen<'_> {
                     status.why.len() - MAX_REASONS
                 );
             }
+            for line in self.troubles(slug) {
+                text += &format!("{:width$}    {line}\n", "");
+            }
         }
         text
+    }
+
+    /// Returns for how long a condition is known to have its status.
+    fn since(&self, slug: &Slug, of: ConditionType, truth: Truth) -> Option<String> {
+        let kept = self.kept.get(slug)?.of.get(&of)?;
+        let now = self.conditions.get(slug)?.of.get(&of)?;
+        let is_same = kept.status == truth && now.status == truth;
+        is_same.then(|| ago(now.since, self.now))
+    }
+
+    /// Returns what the one word for a challenge does not say: that it drifts, or that nothing moves.
+    fn troubles(&self, slug: &Slug) -> Vec<String> {
+        let told = [ConditionType::Drifted, ConditionType::Stalled];
+        let trouble = |of: ConditionType| {
+            let conditions = self.conditions.get(slug)?;
+            let condition = conditions.of.get(&of).filter(|_| conditions.holds(of))?;
+            let since = self.since(slug, of, Truth::True);
+            let since = since.map_or_else(String::new, |since| format!(" since {since}"));
+            let name = of.as_str().to_lowercase();
+            Some(format!("{name}{since}: {}", mask::line(&condition.message)))
+        };
+        told.into_iter().filter_map(trouble).collect()
+    }
+}
+
+/// Returns a span up to now in the one unit that tells it best.
+fn ago(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 
@@ -181,5 +259,24 @@ fn declared_name(declared: Declared) -> &'static str {
         Declared::Active => "active",
         Declared::Inactive => "inactive",
         Declared::Disabled => "disabled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_told_in_the_unit_that_tells_it_best() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (seconds, told) in [
+            (-5, "0 s"),
+            (119, "119 s"),
+            (180, "3 min"),
+            (7200, "2 h"),
+            (200_000, "2 d"),
+        ] {
+            assert_eq!(ago(at(0), at(seconds)), told);
+        }
     }
 }

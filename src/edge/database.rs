@@ -8,6 +8,7 @@
 
 mod acts;
 mod chain;
+mod conditions;
 mod error;
 mod location;
 mod migrations;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use conditions::ConditionRows;
 pub use error::DatabaseError;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use passes::MAX_KEYS;
@@ -40,7 +42,7 @@ use store::{Engine, Store};
 
 /// What a process asks of the registry database. Every call is one transaction with a time limit.
 #[async_trait]
-pub trait Database: Send + Sync {
+pub trait Database: ConditionRows {
     /// Returns every registry row, as of one moment.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod agenda;
 mod asks;
 pub mod board;
 pub mod follow;
+pub mod ledger;
 mod look;
 mod metrics;
 pub mod routes;
@@ -336,13 +337,15 @@ impl Controller {
         if let Some(why) = &fought {
             tracing::warn!(slug = %looked.slug, %why, "another writer does not agree");
         } else if let Some(pause) = pause {
-            tracing::warn!(slug = %looked.slug, seconds = pause.as_secs(), why = looked.status.as_ref().map_or("", |status| status.why.first().map_or("", String::as_str)), "not done; tried again later");
+            tracing::warn!(slug = %looked.slug, seconds = pause.as_secs(), why = looked.status.as_ref().map_or("", |status| status.why.first().map_or("", |why| why.text.as_str())), "not done; tried again later");
         }
         let asked = self.asks.end_look(&looked.slug);
         let found = looked.status.as_ref();
         let found = found.map_or("not known", |status| status.condition.as_str());
         self.end_acts(asked, format!("looked at; {found}"));
-        self.board.take_look(looked, fought, (self.looker.clock)());
+        let is_exhausted = self.agenda.is_exhausted(&looked.slug);
+        let now = (self.looker.clock)();
+        self.board.take_look(looked, fought, is_exhausted, now);
     }
 
     /// Takes what people ask for, unless it could not be read.

@@ -1,14 +1,20 @@
-//! Where each challenge stands, for `status` and for the end of an `apply`. Pure.
+//! Where each challenge stands, for `status`, for the end of an `apply` and for the conditions that a controller
+//! keeps. Pure.
+
+pub mod conditions;
+pub mod document;
+pub mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+pub use self::reason::{Reason, Word};
 use super::Planned;
 use super::desired::Presence;
 use super::live::{Readiness, Seen};
 use super::plan::Held;
-use crate::model::{Item, Key, RowKey, Scope, Slug};
+use crate::model::{Item, Key, Kind, ObjectKey, RowKey, Scope, Slug, names};
 use crate::spec::Platform;
 use crate::spec::platform::Status as Declared;
 
@@ -28,7 +34,22 @@ pub struct ChallengeStatus {
     /// How it is.
     pub condition: Condition,
     /// Why it is not ready, one reason each.
-    pub why: Vec<String>,
+    pub why: Vec<Reason>,
+    /// How many keys are left to do or to become ready.
+    #[serde(skip)]
+    pub left: usize,
+    /// The object that stands for it.
+    #[serde(skip)]
+    pub workload: Option<Workload>,
+}
+
+/// The object that stands for a challenge where one has to be named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Which it is.
+    pub key: ObjectKey,
+    /// Its identity, where it is there.
+    pub uid: Option<String>,
 }
 
 /// How a challenge is.
@@ -74,6 +95,19 @@ impl Condition {
             Self::Held => "held",
             Self::Unknown => "unknown",
             Self::Removed => "removed",
+        }
+    }
+
+    /// Returns its name in camel case, where no reason says more.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "AsDeclared",
+            Self::Stopped => "Stopped",
+            Self::Progressing => "Progressing",
+            Self::Suspended => "Suspended",
+            Self::Held => "Held",
+            Self::Unknown => "Unknown",
+            Self::Removed => "Removed",
         }
     }
 }
@@ -141,8 +175,11 @@ impl Part<'_> {
         let (condition, why) = match declared {
             Some(declared) => self.judge(planned, declared),
             None => match planned.desired.suspended.get(slug) {
-                Some(suspension) => (Condition::Suspended, vec![suspension.to_string()]),
-                None => (Condition::Removed, self.left(slug)),
+                Some(suspension) => {
+                    let why = Reason::new(Word::Suspended, suspension.to_string());
+                    (Condition::Suspended, vec![why])
+                }
+                None => (Condition::Removed, self.remains(slug)),
             },
         };
         ChallengeStatus {
@@ -151,12 +188,14 @@ impl Part<'_> {
             image: image(planned, slug),
             wanted: self.wanted.len(),
             there: self.wanted.iter().filter(is_there).count(),
+            left: self.left(planned),
+            workload: self.workload(planned, slug),
             condition,
             why,
         }
     }
 
-    fn judge(&self, planned: &Planned, declared: Declared) -> (Condition, Vec<String>) {
+    fn judge(&self, planned: &Planned, declared: Declared) -> (Condition, Vec<Reason>) {
         let as_declared = match declared {
             Declared::Active => Condition::Ready,
             Declared::Draft | Declared::Inactive | Declared::Disabled => Condition::Stopped,
@@ -164,32 +203,60 @@ impl Part<'_> {
         let mut reasons = unread(&self.held);
         reasons.extend(self.held.iter().filter_map(|held| held_back(held)));
         if !self.steps.is_empty() {
-            reasons.push((
-                Condition::Progressing,
-                format!("{} to apply", self.steps.len()),
-            ));
+            let text = format!("{} to apply", self.steps.len());
+            reasons.push(Reason::new(Word::Applying, text));
         }
-        for key in &self.wanted {
-            if let Some(Seen::Object(observed)) = planned.live.seen.get(*key)
-                && let Readiness::NotReady(state) = &observed.readiness
-            {
-                reasons.push((Condition::Progressing, format!("{key} {state}")));
-            }
-        }
+        let unready = self.unready(planned);
+        reasons.extend(
+            unready.map(|(key, state)| Reason::new(Word::NotReady, format!("{key} {state}"))),
+        );
         let worst = reasons
             .iter()
-            .map(|(condition, _)| *condition)
+            .map(|reason| reason.word.condition())
             .fold(as_declared, Condition::max);
-        (
-            worst,
-            reasons.into_iter().map(|(_, reason)| reason).collect(),
-        )
+        (worst, reasons)
     }
 
-    fn left(&self, slug: &Slug) -> Vec<String> {
+    /// Returns what is there and not ready, with its state.
+    fn unready<'p>(&self, planned: &'p Planned) -> impl Iterator<Item = (&Key, &'p str)> {
+        self.wanted
+            .iter()
+            .filter_map(|key| match planned.live.seen.get(*key) {
+                Some(Seen::Object(observed)) => match &observed.readiness {
+                    Readiness::NotReady(state) => Some((*key, state.as_str())),
+                    Readiness::Ready => None,
+                },
+                _ => None,
+            })
+    }
+
+    fn left(&self, planned: &Planned) -> usize {
+        let is_waiting = |held: &&&Held| matches!(held, Held::Waits { .. });
+        let waiting = self.held.iter().filter(is_waiting).count();
+        self.steps.len() + waiting + self.unready(planned).count()
+    }
+
+    fn workload(&self, planned: &Planned, slug: &Slug) -> Option<Workload> {
+        let name = names::workload(slug);
+        let is_workload = |key: &&ObjectKey| {
+            key.name == name && matches!(key.kind, Kind::StatefulSet | Kind::Deployment)
+        };
+        let keys = self.wanted.iter().chain(&self.steps);
+        let key = keys.filter_map(|key| key.object()).find(is_workload)?;
+        let observed = planned.live.object(key);
+        Some(Workload {
+            key: key.clone(),
+            uid: observed.map(|observed| observed.uid.clone()),
+        })
+    }
+
+    /// Returns what is left of a challenge that was removed.
+    fn remains(&self, slug: &Slug) -> Vec<Reason> {
         let (steps, kept) = (self.steps.len(), self.held.len());
-        let to_delete = (steps > 0).then(|| format!("{steps} to delete"));
-        let kept = (kept > 0).then(|| format!("{kept} kept (platform purge {slug})"));
+        let to_delete =
+            (steps > 0).then(|| Reason::new(Word::Deleting, format!("{steps} to delete")));
+        let kept = (kept > 0)
+            .then(|| Reason::new(Word::Kept, format!("{kept} kept (platform purge {slug})")));
         to_delete.into_iter().chain(kept).collect()
     }
 }
@@ -223,7 +290,7 @@ fn image(planned: &Planned, slug: &Slug) -> String {
 }
 
 /// Returns what could not be read, one reason for all keys that share it: a cluster that is away is said once.
-fn unread(held: &[&Held]) -> Vec<(Condition, String)> {
+fn unread(held: &[&Held]) -> Vec<Reason> {
     let mut causes: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
     for held in held {
         if let Held::Unknown { key, why, .. } = held {
@@ -236,24 +303,24 @@ fn unread(held: &[&Held]) -> Vec<(Condition, String)> {
         keys => format!("{} keys could not be read: {cause}", keys.len()),
     };
     let reasons = causes.into_iter().map(reason);
-    reasons.map(|reason| (Condition::Unknown, reason)).collect()
+    reasons
+        .map(|text| Reason::new(Word::NotRead, text))
+        .collect()
 }
 
 /// Returns what a held key means for its challenge; kept data means nothing, and [`unread`] has the unknown.
-fn held_back(held: &Held) -> Option<(Condition, String)> {
-    Some(match held {
+fn held_back(held: &Held) -> Option<Reason> {
+    let (word, text) = match held {
         Held::Retained { .. }
         | Held::Unlisted { .. }
         | Held::Unrecorded { .. }
         | Held::Unknown { .. } => return None,
-        Held::Waits { key, on, why, .. } => (
-            Condition::Progressing,
-            format!("{key} waits for {on}: {why}"),
-        ),
-        Held::Withheld { why, .. } => (Condition::Held, why.to_string()),
-        Held::Suspended { why, .. } => (Condition::Suspended, why.to_string()),
-        Held::Foreign { key, why, .. }
-        | Held::Refused { key, why, .. }
-        | Held::Drifted { key, why, .. } => (Condition::Held, format!("{key}: {why}")),
-    })
+        Held::Waits { key, on, why, .. } => (Word::Waiting, format!("{key} waits for {on}: {why}")),
+        Held::Withheld { why, .. } => (Word::Withheld, why.to_string()),
+        Held::Suspended { why, .. } => (Word::Suspended, why.to_string()),
+        Held::Foreign { key, why, .. } => (Word::Foreign, format!("{key}: {why}")),
+        Held::Refused { key, why, .. } => (Word::Refused, format!("{key}: {why}")),
+        Held::Drifted { key, why, .. } => (Word::Drifted, format!("{key}: {why}")),
+    };
+    Some(Reason::new(word, text))
 }

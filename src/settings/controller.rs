@@ -1,10 +1,14 @@
 //! How the controller runs.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{SettingsError, Values};
 use crate::model::Secret;
+
+/// What a rollout may take: a model is slow to load, and after a day nobody waits any more.
+const ROLLOUT_SECONDS: RangeInclusive<u64> = 1..=86_400;
 
 /// How the controller runs.
 #[derive(Clone, Debug)]
@@ -13,6 +17,8 @@ pub struct ControllerSettings {
     pub interval: Duration,
     /// Where health, readiness and metrics are served.
     pub listen: SocketAddr,
+    /// How long a challenge may make no progress before it is said to be stalled.
+    pub rollout_deadline: Duration,
     /// What a git host proves itself with.
     pub webhook_secret: Option<Secret<String>>,
 }
@@ -22,6 +28,11 @@ impl ControllerSettings {
         Ok(Self {
             interval: values.seconds("controller.interval_seconds")?,
             listen: values.address("controller.listen")?,
+            rollout_deadline: values.seconds_in(
+                "controller.rollout_deadline_seconds",
+                ROLLOUT_SECONDS,
+                "a number of seconds from 1 to 86400",
+            )?,
             webhook_secret: values.text("controller.webhook_secret")?.map(Secret::new),
         })
     }

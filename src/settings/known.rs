@@ -32,6 +32,12 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "where `run` and `serve controller` serve health, readiness and metrics",
     },
     Known {
+        path: "controller.rollout_deadline_seconds",
+        default: Some("600"),
+        shown: Shown::AsItIs,
+        purpose: "how long a challenge may make no progress before it is stalled; 1 to 86400",
+    },
+    Known {
         path: "controller.webhook_secret",
         default: None,
         shown: Shown::Masked,

@@ -8,6 +8,7 @@ mod broken;
 mod drift;
 mod refused;
 mod rest;
+mod seen;
 mod sources;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@
 
 mod act_cases;
 mod chain_cases;
+mod condition_cases;
 mod fence_cases;
 mod only_postgres;
 mod only_sqlite;
@@ -31,6 +32,7 @@ use crate::model::revision::Commit;
 use crate::model::{Slug, TargetId};
 use act_cases::*;
 use chain_cases::*;
+use condition_cases::*;
 use fence_cases::*;
 use pass_cases::*;
 use row_cases::*;
@@ -96,6 +98,9 @@ on_both!(
     a_challenge_is_suspended_until_it_is_resumed,
     acts_are_kept_with_who_when_and_what_came_of_them,
     a_suspension_of_a_challenge_that_cannot_be_named_is_no_answer,
+    conditions_read_back_as_written_and_the_newest_holds,
+    conditions_of_a_thousand_challenges_are_one_write,
+    a_condition_that_cannot_be_named_is_no_answer,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,
     a_schema_that_lacks_the_newest_migration_is_brought_up_to_date,

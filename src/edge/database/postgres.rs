@@ -9,13 +9,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions, Connection};
 
 use super::acts::ActStatements;
+use super::conditions;
 use super::error::{translate, translate_migration};
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 5] = [
+const MIGRATIONS: [Source; 6] = [
     (
         1,
         "registry",
@@ -37,6 +38,11 @@ const MIGRATIONS: [Source; 5] = [
         include_str!("migrations/postgres/0004_chain.sql"),
     ),
     (5, "acts", include_str!("migrations/postgres/0005_acts.sql")),
+    (
+        6,
+        "conditions",
+        include_str!("migrations/postgres/0006_conditions.sql"),
+    ),
 ];
 
 /// How long connecting may take, and how long a call waits for a connection.
@@ -392,6 +398,7 @@ static STATEMENTS: Statements = Statements {
                 'ended_at', to_char(ended_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
             from acts order by id desc limit $1::text::bigint"#,
     },
+    conditions: conditions::POSTGRES,
     get_digests: r#"
         select json_build_array(image, digest, revision,
             to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text

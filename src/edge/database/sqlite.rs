@@ -14,13 +14,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSy
 use sqlx::{ConnectOptions, Connection};
 
 use super::acts::ActStatements;
+use super::conditions;
 use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 5] = [
+const MIGRATIONS: [Source; 6] = [
     (
         1,
         "registry",
@@ -34,6 +35,11 @@ const MIGRATIONS: [Source; 5] = [
     (3, "fence", include_str!("migrations/sqlite/0003_fence.sql")),
     (4, "chain", include_str!("migrations/sqlite/0004_chain.sql")),
     (5, "acts", include_str!("migrations/sqlite/0005_acts.sql")),
+    (
+        6,
+        "conditions",
+        include_str!("migrations/sqlite/0006_conditions.sql"),
+    ),
 ];
 
 /// How long a statement waits for another process that writes.
@@ -413,6 +419,7 @@ static STATEMENTS: Statements = Statements {
                 'at', at, 'outcome', outcome, 'ended_at', ended_at)
             from acts order by id desc limit cast(?1 as integer)",
     },
+    conditions: conditions::SQLITE,
     get_digests: "
         select json_array(image, digest, revision, resolved_at)
         from image_digests where image in (select value from json_each(?1))",

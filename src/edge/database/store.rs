@@ -14,6 +14,7 @@ use sqlx::migrate::Migrator;
 
 use super::acts::{self, ActStatements};
 use super::chain::{End, GENESIS, Record, Walk};
+use super::conditions::ConditionStatements;
 use super::error::translate;
 use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{fitted, head_document, keys_document, stamp};
@@ -139,6 +140,7 @@ pub(super) struct Statements {
     /// The newest hash, its number, and by how many more passes are kept.
     pub(super) advance_chain: &'static str,
     pub(super) acts: ActStatements,
+    pub(super) conditions: ConditionStatements,
     pub(super) get_digests: &'static str,
     pub(super) write_digest: &'static str,
     pub(super) prune_digests: &'static str,
@@ -269,7 +271,7 @@ impl<E: Engine> Store<E> {
         }
     }
 
-    async fn run(
+    pub(super) async fn run(
         &self,
         access: Access,
         doing: &'static str,
@@ -325,7 +327,7 @@ impl<E: Engine> Store<E> {
         token.ok_or_else(|| self.unreadable("the token of table fence".to_owned()))
     }
 
-    fn unreadable(&self, what: String) -> DatabaseError {
+    pub(super) fn unreadable(&self, what: String) -> DatabaseError {
         DatabaseError::Unreadable {
             place: self.engine.place().to_owned(),
             what,
@@ -336,7 +338,7 @@ impl<E: Engine> Store<E> {
         serde_json::from_str(text).map_err(|_| self.unreadable(what.to_owned()))
     }
 
-    fn parse_all<T: DeserializeOwned>(
+    pub(super) fn parse_all<T: DeserializeOwned>(
         &self,
         what: &str,
         texts: &[String],
@@ -678,6 +680,7 @@ impl Statements {
             write_links,
             advance_chain,
             acts,
+            conditions,
             get_digests,
             write_digest,
             prune_digests,
@@ -737,6 +740,6 @@ impl Statements {
             hold_fence,
         ];
         let others = others.into_iter().chain(of_acts).copied();
-        of_tables.chain(others).collect()
+        of_tables.chain(others).chain(conditions.all()).collect()
     }
 }

@@ -118,6 +118,13 @@ impl Agenda {
         (most.1.count > MAX_WRITES).then_some(most.0)
     }
 
+    /// Tells whether a challenge failed, or was fought over, until its pauses grew no more.
+    #[must_use]
+    pub fn is_exhausted(&self, slug: &Slug) -> bool {
+        let entry = self.entries.get(slug);
+        entry.is_some_and(|entry| entry.pause() >= LONGEST_PAUSE)
+    }
+
     /// Tells whether nothing is being looked at.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -207,9 +214,11 @@ mod tests {
             .map(|_| agenda.end(&slug(), Ended::Failed, now).unwrap().as_secs())
             .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        assert!(agenda.is_exhausted(&slug()));
         agenda.touch(&slug(), now);
         assert!(agenda.take(after(now, Duration::from_secs(299))).is_empty());
         agenda.renew(&slug(), now);
+        assert!(!agenda.is_exhausted(&slug()));
         assert_eq!(agenda.take(now), BTreeSet::from([slug()]));
     }
 

@@ -1,22 +1,42 @@
-//! How things stand: the source, each challenge and since when, for the status page, metrics and people.
+//! How things stand: the source, each challenge and since when, for the status page, metrics and people; and
+//! what of it is news for who keeps the conditions.
 
-use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use tokio::sync::Notify;
 
+use super::agenda::Ended;
 use super::follow::{Bad, Followed};
 use super::look::{Looked, Surveyed};
-use crate::model::{Revision, Scope, Slug};
+use crate::edge::database::revision_id;
+use crate::model::condition::{ConditionType, Truth};
+use crate::model::{Key, Revision, Scope, Slug};
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::{Action, Guard, Plan};
-use crate::reconcile::status::{self, ChallengeStatus, Condition};
+use crate::reconcile::status::conditions::Kept;
+use crate::reconcile::status::{self, ChallengeStatus, Condition, Reason, Word};
 
 /// How things stand.
 #[derive(Default)]
-pub struct Board(RwLock<Standing>);
+pub struct Board {
+    standing: RwLock<Standing>,
+    news: Mutex<News>,
+    notify: Notify,
+}
+
+/// What happened since news were last taken.
+#[derive(Debug, Default)]
+pub struct News {
+    /// The challenges that were looked at.
+    pub slugs: BTreeSet<Slug>,
+    /// Whether everything was.
+    pub is_survey: bool,
+    /// What others had changed and was put right.
+    pub corrected: BTreeMap<Slug, BTreeSet<Key>>,
+}
 
 /// How everything stands.
 #[derive(Clone, Default)]
@@ -37,21 +57,25 @@ pub struct Standing {
     pub surveyed_at: Option<Timestamp>,
     /// Each challenge.
     pub challenges: BTreeMap<Slug, Stands>,
+    /// How many challenges are in each status of each condition.
+    pub conditions: BTreeMap<(ConditionType, Truth), u64>,
     /// What was done since the start.
     pub done: Done,
 }
 
 /// How one challenge stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Stands {
     /// How it is and why.
     pub status: ChallengeStatus,
     /// Since when its condition is that.
     pub since: Timestamp,
-    /// Who keeps changing it back, if somebody does.
-    pub fight: Option<Why>,
-    /// Whether a freeze window holds its steps.
-    pub is_frozen: bool,
+    /// What only who keeps it knows.
+    pub kept: Kept,
+    /// The revision it was looked at for.
+    pub revision: String,
+    /// Whether it was as that revision declares it before: what is written then puts right what others changed.
+    has_settled: bool,
 }
 
 /// What was done since the start.
@@ -73,14 +97,43 @@ impl Board {
     /// Returns how everything stands now.
     #[must_use]
     pub fn read(&self) -> Standing {
-        self.0
+        self.standing
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Standing> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.standing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something new.
+    pub(super) async fn told(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Takes what is new.
+    pub(super) fn take_news(&self) -> News {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns how these challenges stand; nothing for those that are no more.
+    pub(super) fn stands(&self, slugs: &BTreeSet<Slug>) -> BTreeMap<Slug, Option<Stands>> {
+        let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
+        let stands = |slug: &Slug| (slug.clone(), standing.challenges.get(slug).cloned());
+        slugs.iter().map(stands).collect()
+    }
+
+    /// Takes how many challenges are in each status of each condition.
+    pub(super) fn take_conditions(&self, counts: BTreeMap<(ConditionType, Truth), u64>) {
+        self.write().conditions = counts;
+    }
+
+    fn tell(&self, add: impl FnOnce(&mut News)) {
+        add(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        self.notify.notify_one();
     }
 
     /// Takes what is known of the source.
@@ -88,6 +141,8 @@ impl Board {
         let mut standing = self.write();
         standing.source_read_at = followed.read_at;
         standing.bad.clone_from(&followed.bad);
+        drop(standing);
+        self.tell(|_| {});
     }
 
     /// Takes who else runs the loop; nobody else where this process does.
@@ -98,7 +153,11 @@ impl Board {
     /// Takes why not everything can be seen, and tells whether that is new.
     pub(super) fn take_blindness(&self, why: Why) -> bool {
         let old = self.write().blindness.replace(why.clone());
-        old.as_ref() != Some(&why)
+        let is_new = old.as_ref() != Some(&why);
+        if is_new {
+            self.tell(|_| {});
+        }
+        is_new
     }
 
     /// Takes a survey, and tells whether the guards that hold it are others than before.
@@ -119,48 +178,106 @@ impl Board {
         let old = std::mem::replace(&mut standing.guards, guards.to_vec());
         let are_other = old != guards;
         if !guards.is_empty() {
+            drop(standing);
+            self.tell(|_| {});
             return are_other;
         }
         standing.revision = Some(surveyed.revision().clone());
         standing
             .challenges
             .retain(|slug, _| statuses.contains_key(slug));
+        let slugs: BTreeSet<Slug> = statuses.keys().cloned().collect();
         for (slug, status) in statuses {
-            standing.put(slug, status, now);
+            if !standing.knows_more(&slug, &status) {
+                standing.put(slug, status, now);
+            }
         }
+        drop(standing);
+        self.tell(|news| {
+            news.slugs.extend(slugs);
+            news.is_survey = true;
+        });
         are_other
     }
 
-    pub(super) fn take_look(&self, looked: Looked, fight: Option<Why>, now: Timestamp) {
+    pub(super) fn take_look(
+        &self,
+        looked: Looked,
+        fight: Option<Why>,
+        is_exhausted: bool,
+        now: Timestamp,
+    ) {
         let mut standing = self.write();
         standing.done.add(looked.done);
+        let slug = looked.slug;
+        let mut corrected = BTreeSet::new();
         match looked.status {
             Some(mut status) => {
-                status.why.splice(..0, looked.hindrance.map(|why| why.0));
-                let stands = standing.put(looked.slug, status, now);
-                (stands.fight, stands.is_frozen) = (fight, looked.is_frozen);
+                let hindrance = looked.hindrance.map(|why| Reason::new(Word::NoTurn, why.0));
+                status.why.splice(..0, hindrance);
+                let stands = standing.put(slug.clone(), status, now);
+                stands.kept = Kept {
+                    fight,
+                    is_frozen: looked.is_frozen,
+                    is_exhausted,
+                };
+                if let (true, Ended::Wrote(keys)) = (stands.has_settled, looked.ended) {
+                    corrected.extend(keys);
+                }
             }
             None => {
-                standing.challenges.remove(&looked.slug);
+                standing.challenges.remove(&slug);
             }
         }
+        drop(standing);
+        self.tell(|news| {
+            if !corrected.is_empty() {
+                let keys = news.corrected.entry(slug.clone()).or_default();
+                keys.extend(corrected);
+            }
+            news.slugs.insert(slug);
+        });
     }
 }
 
 impl Standing {
     fn put(&mut self, slug: Slug, status: ChallengeStatus, now: Timestamp) -> &mut Stands {
+        let revision = self.revision.as_ref().map_or("", revision_id).to_owned();
+        let is_settled = matches!(status.condition, Condition::Ready | Condition::Stopped);
         let old = self.challenges.remove(&slug);
-        let old = old.filter(|old| old.status.condition == status.condition);
         let stands = match old {
-            Some(old) => Stands { status, ..old },
+            Some(old) => {
+                let is_same = old.revision == revision && old.status.image == status.image;
+                let stays = old.status.condition == status.condition;
+                Stands {
+                    since: if stays { old.since } else { now },
+                    kept: if stays { old.kept } else { Kept::default() },
+                    has_settled: is_settled || (is_same && old.has_settled),
+                    revision,
+                    status,
+                }
+            }
             None => Stands {
                 status,
                 since: now,
-                fight: None,
-                is_frozen: false,
+                kept: Kept::default(),
+                revision,
+                has_settled: is_settled,
             },
         };
         self.challenges.entry(slug).or_insert(stands)
+    }
+
+    /// Tells whether a look found out more than a survey can: of what is to be done it asks the server.
+    fn knows_more(&self, slug: &Slug, surveyed: &ChallengeStatus) -> bool {
+        let is_to_do = |reason: &Reason| matches!(reason.word, Word::Applying | Word::Deleting);
+        let revision = self.revision.as_ref().map_or("", revision_id);
+        let has_more = |old: &Stands| {
+            old.revision == revision
+                && old.status.image == surveyed.image
+                && old.status.condition != Condition::Unknown
+        };
+        surveyed.why.iter().any(is_to_do) && self.challenges.get(slug).is_some_and(has_more)
     }
 
     /// Returns how many challenges are in each condition.

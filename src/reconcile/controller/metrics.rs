@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::board::Standing;
+use crate::model::condition::{ConditionType, Truth};
 use crate::reconcile::status::Condition;
 
 /// The content type of [`render`].
@@ -19,6 +20,12 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct InCondition {
     condition: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InStatus {
+    r#type: &'static str,
+    status: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -88,6 +95,7 @@ fn add_challenges(registry: &mut Registry, standing: &Standing) {
             .set(count as u64);
     }
     registry.register("challenges", "Challenges by condition", challenges);
+    add_conditions(registry, standing);
     let ready = Family::<OfChallenge, Gauge<u64, AtomicU64>>::default();
     for (slug, stands) in &standing.challenges {
         let is_ready = stands.status.condition == Condition::Ready;
@@ -101,6 +109,25 @@ fn add_challenges(registry: &mut Registry, standing: &Standing) {
         "challenge_ready",
         "Whether a challenge is as declared and ready",
         ready,
+    );
+}
+
+fn add_conditions(registry: &mut Registry, standing: &Standing) {
+    let conditions = Family::<InStatus, Gauge<u64, AtomicU64>>::default();
+    for of in ConditionType::ALL {
+        for status in Truth::ALL {
+            let count = standing.conditions.get(&(of, status)).copied();
+            let labels = InStatus {
+                r#type: of.as_str(),
+                status: status.as_str(),
+            };
+            conditions.get_or_create(&labels).set(count.unwrap_or(0));
+        }
+    }
+    registry.register(
+        "challenge_conditions",
+        "Challenges by type and status of their conditions",
+        conditions,
     );
 }
 
@@ -139,6 +166,25 @@ fn add_ages(registry: &mut Registry, standing: &Standing, now: Timestamp) {
             let gauge = Gauge::<f64, AtomicU64>::default();
             gauge.set(now.duration_since(since).as_secs_f64());
             registry.register_with_unit(name, help, Unit::Seconds, gauge);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_counted_by_type_and_status() {
+        let mut standing = Standing::default();
+        let stalled = (ConditionType::Stalled, Truth::True);
+        standing.conditions.insert(stalled, 3);
+        let text = render(&standing, 0, Timestamp::UNIX_EPOCH);
+        for line in [
+            "platform_challenge_conditions{type=\"Stalled\",status=\"True\"} 3",
+            "platform_challenge_conditions{type=\"Ready\",status=\"Unknown\"} 0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{text}");
         }
     }
 }

@@ -241,8 +241,9 @@ pub const PARTS: &[Part] = &[
             "reconcile::desired",
             "reconcile::live",
             "reconcile::plan",
+            "reconcile::render",
         ],
-        &[],
+        &["jiff", "schemars"],
     ),
     doing(
         "reconcile::converge",

@@ -1,0 +1,19 @@
+-- What is true of each challenge, since when and why, as the controller that keeps it found it.
+
+create table challenge_conditions (
+    slug text not null,
+    type text not null,
+    status text not null,
+    reason text not null,
+    message text not null,
+    since timestamptz not null,
+    revision text not null,
+    primary key (slug, type)
+);
+
+-- How far those have come that are on their way.
+create table challenge_progress (
+    slug text not null primary key,
+    keys_left bigint not null,
+    moved_at timestamptz not null
+);

@@ -1,0 +1,206 @@
+//! Keeps the conditions of challenges in the database, and tells of what changed.
+//!
+//! It runs beside the loop, so that a database that is slow holds up no look. What comes and goes within a moment,
+//! such as a change that was put right, is no condition; over a world at rest nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::board::{Board, Stands};
+use crate::edge::database::Database;
+use crate::model::Slug;
+use crate::model::condition::{AllConditions, Conditions};
+use crate::reconcile::status::conditions::{Found, conditions, counts, stalls_at};
+
+/// How long a change is left to settle.
+const SETTLE: Duration = Duration::from_millis(500);
+/// The pause after the database did not answer, doubled from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long the last write may take when the process ends.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// Keeps the conditions of challenges.
+pub struct Ledger {
+    board: Arc<Board>,
+    database: Arc<dyn Database>,
+    deadline: Duration,
+    clock: fn() -> Timestamp,
+    known: AllConditions,
+    /// What the database does not have yet.
+    unsaved: BTreeSet<Slug>,
+    pause: Duration,
+    /// When the database is tried again.
+    retry: Option<Instant>,
+}
+
+impl Ledger {
+    /// Makes a ledger of what the board tells. Without progress for as long as `deadline` a challenge is stalled.
+    #[must_use]
+    pub fn new(
+        board: Arc<Board>,
+        database: Arc<dyn Database>,
+        deadline: Duration,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            board,
+            database,
+            deadline,
+            clock,
+            known: AllConditions::new(),
+            unsaved: BTreeSet::new(),
+            pause: FIRST_PAUSE,
+            retry: None,
+        }
+    }
+
+    /// Keeps what the board tells until it is stopped, and then what it told last.
+    pub async fn keep(mut self, stop: CancellationToken) {
+        let read = tokio::select! {
+            () = stop.cancelled() => return,
+            read = self.read() => read,
+        };
+        self.known = read;
+        while !stop.is_cancelled() {
+            let wake = self.wake();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.board.told() => {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(SETTLE) => {}
+                    }
+                }
+                () = sleep_until(wake), if wake.is_some() => {}
+            }
+            self.settle();
+            if self.retry.is_none_or(|retry| retry <= Instant::now()) {
+                self.write().await;
+            }
+        }
+        self.settle();
+        if tokio::time::timeout(LAST_WRITE, self.write())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the last conditions were not kept in time");
+        }
+    }
+
+    /// Reads what is kept, for as long as it takes: since when something is so is not to be forgotten.
+    async fn read(&self) -> AllConditions {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.database.conditions().await {
+                Ok(known) => return known,
+                Err(error) => {
+                    tracing::warn!(%error, "the conditions could not be read; tried again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Returns when something has to be done without news: a deadline passes, or the database is tried again.
+    fn wake(&self) -> Option<Instant> {
+        let stalls = self.known.values();
+        let stalls = stalls.filter_map(|known| stalls_at(known, self.deadline));
+        let now = (self.clock)();
+        let stall = stalls.min().map(|at| {
+            // A clock that jumped back makes it late, never busy.
+            let left = Duration::try_from(now.duration_until(at)).unwrap_or_default();
+            Instant::now() + left.clamp(SETTLE, LONGEST_PAUSE)
+        });
+        [stall, self.retry].into_iter().flatten().min()
+    }
+
+    /// Takes the news and finds out what changed.
+    fn settle(&mut self) {
+        let news = self.board.take_news();
+        let now = (self.clock)();
+        let mut slugs = news.slugs;
+        if news.is_survey {
+            // Those that left while nobody looked are among them.
+            slugs.extend(self.known.keys().cloned());
+        }
+        let is_late =
+            |known: &Conditions| stalls_at(known, self.deadline).is_some_and(|at| at <= now);
+        let late = self.known.iter().filter(|(_, known)| is_late(known));
+        let late: BTreeSet<Slug> = late.map(|(slug, _)| slug.clone()).collect();
+        let mut stands = self.board.stands(&late);
+        // What nobody has looked at yet is not gone.
+        stands.retain(|_, stands| stands.is_some());
+        stands.extend(self.board.stands(&slugs));
+        let mut changed = false;
+        for (slug, stands) in stands {
+            changed |= self.take(&slug, stands.as_ref(), now);
+        }
+        if changed {
+            self.board.take_conditions(counts(self.known.values()));
+        }
+    }
+
+    /// Takes how one challenge stands, and tells whether that changes its conditions.
+    fn take(&mut self, slug: &Slug, stands: Option<&Stands>, now: Timestamp) -> bool {
+        let before = self.known.get(slug);
+        let after = stands.map(|stands| {
+            let found = Found {
+                status: &stands.status,
+                kept: Some(&stands.kept),
+                revision: &stands.revision,
+                deadline: self.deadline,
+                now,
+            };
+            conditions(before, &found)
+        });
+        if before == after.as_ref() {
+            return false;
+        }
+        self.unsaved.insert(slug.clone());
+        match after {
+            Some(after) => drop(self.known.insert(slug.clone(), after)),
+            None => drop(self.known.remove(slug)),
+        }
+        true
+    }
+
+    /// Writes what the database does not have; what it does not take is tried again later.
+    async fn write(&mut self) {
+        if self.unsaved.is_empty() {
+            self.retry = None;
+            return;
+        }
+        let (mut changed, mut gone) = (BTreeMap::new(), BTreeSet::new());
+        for slug in &self.unsaved {
+            match self.known.get(slug) {
+                Some(known) => drop(changed.insert(slug.clone(), known.clone())),
+                None => drop(gone.insert(slug.clone())),
+            }
+        }
+        match self.database.write_conditions(&changed, &gone).await {
+            Ok(()) => {
+                self.unsaved.clear();
+                (self.pause, self.retry) = (FIRST_PAUSE, None);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the conditions were not kept; tried again");
+                self.retry = Some(Instant::now() + self.pause);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

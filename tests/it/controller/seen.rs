@@ -1,0 +1,162 @@
+//! What an operator is told: conditions with the time since when they hold, kept while nothing changes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::keeper::Keeper;
+use crate::support::world::{CANARY, World};
+
+const FILE: &str = "database: sqlite";
+
+/// Returns one condition as `status -o json` shows it.
+async fn condition(world: &World, slug: &str, of: &str) -> Value {
+    let status = world.run(&["status", "-o", "json"]).await.json();
+    let conditions = status["challenges"][slug]["conditions"].as_array().cloned();
+    let mut conditions = conditions.unwrap_or_default().into_iter();
+    conditions
+        .find(|condition| condition["type"] == of)
+        .unwrap_or_default()
+}
+
+/// Waits until a controller has kept a condition with this status, and returns it.
+async fn until(world: &World, slug: &str, of: &str, status: &str) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..100 {
+        last = condition(world, slug, of).await;
+        if last["status"] == status && !last["since"].is_null() {
+            return last;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("{slug} does not become {of} {status}: {last}");
+}
+
+/// Returns everything the database files hold.
+fn files(world: &World) -> Vec<Vec<u8>> {
+    let files = ["platform.db", "platform.db-wal"].map(|name| world.path(name));
+    let read = files
+        .iter()
+        .map(|file| std::fs::read(file).unwrap_or_default());
+    read.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn conditions_are_kept_with_the_time_since_when_they_hold() {
+    let mut world = World::new().await;
+    world.set("PLATFORM_CONTROLLER__ROLLOUT_DEADLINE_SECONDS", "2");
+    let good = world.yaml(&[("one", FILE), ("two", FILE)]);
+    world.declare(&good);
+    world
+        .run(&["apply", "--yes", "--timeout", "60s"])
+        .await
+        .expect(0);
+    let unkept = condition(&world, "one", "Ready").await;
+    assert_eq!(unkept["status"], "True", "known without a controller");
+    assert_eq!(unkept["since"], Value::Null, "since when is not: {unkept}");
+
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(2).await;
+    let ready = until(&world, "one", "Ready", "True").await;
+    let metric = "platform_challenge_conditions{type=\"Ready\",status=\"True\"}";
+    assert_eq!(keeper.metric(metric).await, Some(2.0));
+    let before = files(&world);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(before, files(&world), "nothing is written at rest");
+    assert_eq!(keeper.terminate().await.0, Some(0));
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(2).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        condition(&world, "one", "Ready").await["since"],
+        ready["since"]
+    );
+
+    let last = good.rfind("platformnetwork/two").unwrap();
+    let (head, tail) = good.split_at(last);
+    world.declare(&format!(
+        "{head}{}",
+        tail.replace("platformnetwork/two", "platformnetwork/never-ready")
+    ));
+    let stalled = until(&world, "two", "Stalled", "True").await;
+    assert_eq!(stalled["reason"], "DeadlineExceeded", "{stalled}");
+    let told = stalled["message"].as_str().unwrap();
+    assert!(
+        told.contains("StatefulSet challenge-two 0/1 ready"),
+        "{told}"
+    );
+    assert_eq!(
+        condition(&world, "two", "Progressing").await["status"],
+        "True"
+    );
+    let one = condition(&world, "one", "Ready").await;
+    assert_eq!(one["since"], ready["since"]);
+    assert_ne!(one["observed_revision"], ready["observed_revision"]);
+    let text = world.run(&["status"]).await.stdout;
+    assert!(text.contains("    stalled since "), "{text}");
+
+    world.declare(&good);
+    until(&world, "two", "Stalled", "False").await;
+    keeper.until_ready(2).await;
+    world.declare(&world.yaml(&[("one", FILE)]));
+    keeper
+        .until("one challenge less", async |keeper| {
+            keeper.metric(metric).await == Some(1.0)
+        })
+        .await;
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn what_somebody_changed_held_or_suspended_is_a_condition() {
+    let world = World::new().await;
+    world.put_secret("loud-openai", "token").await;
+    let loud =
+        format!("{FILE}\ndrift: report\nsecrets:\n  api_key: {{secret: loud-openai, key: token}}");
+    world.declare(&world.yaml(&[("loud", &loud), ("taken", FILE)]));
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "challenge-taken"},
+        "spec": {"ports": [{"port": 80}]},
+    });
+    let path = world.api("services", "");
+    world.admin.send("POST", &path, Some(theirs)).await.unwrap();
+    let keeper = Keeper::start(&world, &[]);
+    let held = until(&world, "taken", "Held", "True").await;
+    assert_eq!(held["reason"], "Foreign", "{held}");
+    until(&world, "loud", "Ready", "True").await;
+    let edit = json!({"metadata": {"labels": {"app.kubernetes.io/name": CANARY}}});
+    world.edit("secrets", "challenge-loud-secrets", edit).await;
+    let away = json!({"spec": {"type": "NodePort"}});
+    world.edit("services", "challenge-loud", away).await;
+    let drifted = until(&world, "loud", "Drifted", "True").await;
+    assert!(
+        drifted["message"]
+            .as_str()
+            .unwrap()
+            .contains("kubectl-edit"),
+        "{drifted}"
+    );
+    let text = world.run(&["status"]).await.stdout;
+    assert!(text.contains("drifted since "), "{text}");
+    let back = json!({"spec": {"type": "ClusterIP"}});
+    world.edit("services", "challenge-loud", back).await;
+
+    world
+        .run(&["suspend", "taken", "--why", "ada looks"])
+        .await
+        .expect(0);
+    let suspended = until(&world, "taken", "Suspended", "True").await;
+    assert!(
+        suspended["message"].as_str().unwrap().contains("ada looks"),
+        "{suspended}"
+    );
+    world.delete("services", "challenge-taken").await;
+    world.run(&["resume", "taken"]).await.expect(0);
+    until(&world, "taken", "Ready", "True").await;
+    assert_eq!(condition(&world, "taken", "Held").await["status"], "False");
+    let stored = files(&world).concat();
+    assert!(!String::from_utf8_lossy(&stored).contains(CANARY));
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
