@@ -23,6 +23,7 @@
 //! | [`spec`] | `platform.yaml`: as written, as checked, as schema |
 //! | [`edge`] | the outside: one file per system, one small trait each |
 //! | [`reconcile`] | the pass; its pure steps know no client |
+//! | [`weights`] | from the challenges' scores to one weight vector |
 //! | [`settings`] | how this process runs; the only reader of the environment |
 //! | [`cli`] | one file per verb; the only code that prints |
 //!
@@ -35,6 +36,8 @@ pub mod spec;
 pub mod edge;
 
 pub mod reconcile;
+
+pub mod weights;
 
 pub mod settings;
 

@@ -294,6 +294,8 @@ pub const PARTS: &[Part] = &[
             "tracing",
         ],
     ),
+    // From the challenges' scores to one weight vector.
+    pure("weights", &["model"], &["jiff"]),
     // Who runs it.
     doing("settings", &["model", "spec", "edge::files"], &["strsim"]),
     doing(

@@ -1,0 +1,207 @@
+//! Texts in the order of their bytes, each once, with a value: all texts in one string, all values in one vector.
+//!
+//! A map of scores has up to a hundred thousand hotkeys. Looked at in order they are summed, merged and written
+//! the same way whatever order they came in; kept in one string they cost two allocations instead of one each.
+
+use std::fmt;
+
+/// Texts in byte order, each once, with a value.
+#[derive(Clone, PartialEq)]
+pub struct Sorted<V> {
+    text: String,
+    entries: Vec<Entry<V>>,
+}
+
+/// Takes texts in any order; of one that comes twice the last holds.
+#[derive(Clone)]
+pub struct Unsorted<V> {
+    sorted: Sorted<V>,
+    is_ascending: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+struct Entry<V> {
+    start: usize,
+    end: usize,
+    value: V,
+}
+
+impl<V: Copy> Sorted<V> {
+    /// Returns how many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Tells whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the text and value at a position in byte order.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<(&str, V)> {
+        let entry = self.entries.get(index)?;
+        Some((&self.text[entry.start..entry.end], entry.value))
+    }
+
+    /// Returns the value of a text.
+    #[must_use]
+    pub fn get(&self, text: &str) -> Option<V> {
+        let found = self
+            .entries
+            .binary_search_by(|entry| self.bytes(entry).cmp(text.as_bytes()));
+        found.ok().map(|index| self.entries[index].value)
+    }
+
+    /// Returns texts and values in byte order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, V)> + Clone {
+        let text = &self.text;
+        let entries = self.entries.iter();
+        entries.map(move |entry| (&text[entry.start..entry.end], entry.value))
+    }
+
+    /// Returns the values in the order of their texts.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = V> + Clone {
+        self.entries.iter().map(|entry| entry.value)
+    }
+
+    fn bytes(&self, entry: &Entry<V>) -> &[u8] {
+        &self.text.as_bytes()[entry.start..entry.end]
+    }
+}
+
+impl<V> Default for Sorted<V> {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            entries: Vec::new(),
+        }
+    }
+}
+
+impl<V: Copy + fmt::Debug> fmt::Debug for Sorted<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<V: Copy> Default for Unsorted<V> {
+    fn default() -> Self {
+        Self {
+            sorted: Sorted::default(),
+            is_ascending: true,
+        }
+    }
+}
+
+impl<V: Copy> Unsorted<V> {
+    /// Adds a text with its value.
+    pub fn push(&mut self, text: &str, value: V) {
+        let last = self.sorted.entries.last();
+        self.is_ascending &=
+            last.is_none_or(|last| self.sorted.bytes(last) < text.as_bytes());
+        let start = self.sorted.text.len();
+        self.sorted.text.push_str(text);
+        let end = self.sorted.text.len();
+        self.sorted.entries.push(Entry { start, end, value });
+    }
+
+    /// Puts the texts in order and drops all but the last of each.
+    #[must_use]
+    pub fn sort(self) -> Sorted<V> {
+        if self.is_ascending {
+            return self.sorted;
+        }
+        let unsorted = self.sorted;
+        let ranked = rank(&unsorted);
+        let mut sorted = Sorted {
+            text: String::with_capacity(unsorted.text.len()),
+            entries: Vec::with_capacity(ranked.len()),
+        };
+        for (place, (_, entry)) in ranked.iter().enumerate() {
+            let text = &unsorted.text[entry.start..entry.end];
+            let next = ranked.get(place + 1);
+            // Equal texts stand in the order they came.
+            if next.is_some_and(|(_, next)| unsorted.bytes(next) == text.as_bytes()) {
+                continue;
+            }
+            let start = sorted.text.len();
+            sorted.text.push_str(text);
+            sorted.entries.push(Entry {
+                start,
+                end: sorted.text.len(),
+                value: entry.value,
+            });
+        }
+        sorted
+    }
+}
+
+impl<T: AsRef<str>, V: Copy> FromIterator<(T, V)> for Sorted<V> {
+    fn from_iter<I: IntoIterator<Item = (T, V)>>(pairs: I) -> Self {
+        let mut unsorted = Unsorted::default();
+        for (text, value) in pairs {
+            unsorted.push(text.as_ref(), value);
+        }
+        unsorted.sort()
+    }
+}
+
+/// Returns the entries in byte order, equal ones in the order they came.
+///
+/// Each is compared by its first eight bytes after those that all have in common, which nearly always settles
+/// it without a look at the text: hotkeys all begin alike.
+fn rank<V: Copy>(unsorted: &Sorted<V>) -> Vec<(u64, Entry<V>)> {
+    let first = unsorted.entries.first().map(|entry| unsorted.bytes(entry));
+    let first = first.unwrap_or_default();
+    let common = unsorted.entries.iter().fold(first.len(), |common, entry| {
+        let same = first[..common].iter().zip(unsorted.bytes(entry));
+        same.take_while(|(one, other)| one == other).count()
+    });
+    let lead = |entry: &Entry<V>| {
+        let rest = &unsorted.bytes(entry)[common..];
+        let mut lead = [0; 8];
+        let length = rest.len().min(8);
+        lead[..length].copy_from_slice(&rest[..length]);
+        u64::from_be_bytes(lead)
+    };
+    let entries = unsorted.entries.iter();
+    let mut ranked: Vec<_> = entries.map(|entry| (lead(entry), *entry)).collect();
+    ranked.sort_unstable_by(|(lead, one), (other_lead, other)| {
+        let texts = || unsorted.bytes(one).cmp(unsorted.bytes(other));
+        let arrival = || one.start.cmp(&other.start);
+        lead.cmp(other_lead).then_with(texts).then_with(arrival)
+    });
+    ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_last_of_a_text_holds() {
+        let sorted: Sorted<u8> = [("b", 1), ("a", 2), ("b", 3), ("", 4)].into_iter().collect();
+        let pairs: Vec<_> = sorted.iter().collect();
+        assert_eq!(pairs, [("", 4), ("a", 2), ("b", 3)]);
+        assert_eq!((sorted.get("b"), sorted.get("c")), (Some(3), None));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_as_a_map(pairs: Vec<("[ab\u{0}é]{0,12}", u8)>) {
+            let sorted: Sorted<u8> = pairs.iter().map(|(text, value)| (text, *value)).collect();
+            let map: BTreeMap<&str, u8> =
+                pairs.iter().map(|(text, value)| (text.as_str(), *value)).collect();
+            prop_assert!(sorted.iter().eq(map.iter().map(|(text, value)| (*text, *value))));
+            for (text, value) in map {
+                prop_assert_eq!(sorted.get(text), Some(value));
+            }
+        }
+    }
+}
