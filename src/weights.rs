@@ -196,9 +196,14 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_dropped_after_the_last_of_a_hotkey_is_found() {
-        let scores: Scores = [("b", 1.0), ("a", f64::NAN), ("b", f64::INFINITY), ("c", -1.0)]
-            .into_iter()
-            .collect();
+        let scores: Scores = [
+            ("b", 1.0),
+            ("a", f64::NAN),
+            ("b", f64::INFINITY),
+            ("c", -1.0),
+        ]
+        .into_iter()
+        .collect();
         let kept: Vec<_> = scores.iter().collect();
         assert_eq!(kept, [("c", -1.0)]);
         assert_eq!(scores.dropped(), 2);

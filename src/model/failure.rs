@@ -75,7 +75,12 @@ mod tests {
 
     #[test]
     fn a_category_is_read_as_it_is_shown() {
-        for text in ["timeout", "http 503", "invalid payload", "gpu_server_unknown"] {
+        for text in [
+            "timeout",
+            "http 503",
+            "invalid payload",
+            "gpu_server_unknown",
+        ] {
             assert_eq!(Failure::parse(text).to_string(), text);
         }
         assert_eq!(Failure::parse("http 500"), Failure::Http(500));
