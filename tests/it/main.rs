@@ -28,6 +28,7 @@ mod retention;
 mod secrets;
 mod support;
 mod tags;
+mod weights;
 
 use std::collections::BTreeSet;
 use std::path::Path;

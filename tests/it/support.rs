@@ -2,6 +2,7 @@
 //! and a proxy in between that can be told to fail.
 
 pub mod chain;
+pub mod challenge;
 pub mod cluster;
 pub mod dice;
 pub mod git;

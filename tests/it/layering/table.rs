@@ -79,6 +79,18 @@ pub const PARTS: &[Part] = &[
     ),
     // The outside: each system behind one part, which no other part of the outside knows.
     doing(
+        "edge::challenge",
+        &["model"],
+        &[
+            "async_trait",
+            "flate2",
+            "reqwest",
+            "rustls",
+            "tokio",
+            "tracing",
+        ],
+    ),
+    doing(
         "edge::cluster",
         &["model"],
         &[
