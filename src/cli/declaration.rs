@@ -81,6 +81,7 @@ pub fn origin(source: &str, settings: &Settings) -> Result<Origin, CliError> {
     );
     let trust = settings.git.verifies.then(|| Trust {
         allowed_signers: settings.git.allowed_signers.clone(),
+        openpgp_keys: settings.git.openpgp_keys.clone(),
         revoked_keys: settings.git.revoked_keys.clone(),
         allows_rewind: settings.git.allows_rewind,
     });

@@ -4,10 +4,12 @@
 //! process allows; which keys these are never comes from the repository. What cannot be told counts as no.
 
 mod commit;
+mod openpgp;
 mod ssh;
 
 use thiserror::Error;
 
+pub use openpgp::Keyring;
 pub use ssh::{AllowedSigners, SignersError};
 
 use crate::model::CommitId;
@@ -16,6 +18,15 @@ use commit::Signed;
 
 /// What begins a signature by an SSH key.
 const SSH: &[u8] = b"-----BEGIN SSH SIGNATURE-----";
+
+/// Who may sign.
+#[derive(Clone, Debug, Default)]
+pub struct Signers {
+    /// By SSH keys.
+    pub ssh: AllowedSigners,
+    /// By OpenPGP keys.
+    pub openpgp: Keyring,
+}
 
 /// Why a commit is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -64,11 +75,7 @@ pub struct Refusal {
 ///
 /// # Errors
 /// The first commit that is not signed by somebody who may.
-pub fn verify(
-    commits: &[RawCommit],
-    tip: &CommitId,
-    signers: &AllowedSigners,
-) -> Result<(), Refusal> {
+pub fn verify(commits: &[RawCommit], tip: &CommitId, signers: &Signers) -> Result<(), Refusal> {
     if !commits.iter().any(|commit| &commit.id == tip) {
         return Err(Refusal {
             commit: tip.clone(),
@@ -83,11 +90,12 @@ pub fn verify(
     })
 }
 
-fn verify_commit(raw: &RawCommit, signers: &AllowedSigners) -> Result<(), Fault> {
+fn verify_commit(raw: &RawCommit, signers: &Signers) -> Result<(), Fault> {
     let signed = Signed::parse(raw)?;
-    match signed.signature.starts_with(SSH) {
-        true => signers.check(&signed),
-        false => Err(Fault::Unreadable),
+    match &signed.signature {
+        signature if signature.starts_with(SSH) => signers.ssh.check(&signed),
+        signature if signature.starts_with(openpgp::SIGNATURE) => signers.openpgp.check(&signed),
+        _ => Err(Fault::Unreadable),
     }
 }
 

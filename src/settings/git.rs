@@ -31,6 +31,8 @@ pub struct GitSettings {
     pub verifies: bool,
     /// Who may sign.
     pub allowed_signers: Option<PathBuf>,
+    /// Who may sign with OpenPGP keys.
+    pub openpgp_keys: Option<PathBuf>,
     /// Keys that may not.
     pub revoked_keys: Option<PathBuf>,
     /// Whether a commit is taken that does not descend from the one applied last.
@@ -52,6 +54,7 @@ impl GitSettings {
             timeout: values.seconds("git.timeout_seconds")?,
             verifies: verifies(values)?,
             allowed_signers: path("git.allowed_signers")?,
+            openpgp_keys: path("git.openpgp_keys")?,
             revoked_keys: path("git.revoked_keys")?,
             allows_rewind: values.flag("git.allow_rewind")?,
         })

@@ -86,6 +86,12 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "the host keys accepted for git over SSH; ~/.ssh/known_hosts unless set",
     },
     Known {
+        path: "git.openpgp_keys",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "who may sign commits with OpenPGP keys: a file of public keys in armour, as gpg exports them",
+    },
+    Known {
         path: "git.password",
         default: None,
         shown: Shown::Masked,
@@ -125,7 +131,7 @@ pub(super) const KNOWN: &[Known] = &[
         path: "git.verify",
         default: Some("off"),
         shown: Shown::AsItIs,
-        purpose: "signed: take only commits that somebody in git.allowed_signers has signed",
+        purpose: "signed: take only commits that a key in git.allowed_signers or git.openpgp_keys has signed",
     },
     Known {
         path: "kubernetes.in_cluster",

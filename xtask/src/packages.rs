@@ -63,6 +63,11 @@ const SSH_KEYS: Need = Need {
     why: "ssh-keygen, which makes the keys of tests",
     is_there: || find_program("ssh-keygen").is_some(),
 };
+const OPENPGP_KEYS: Need = Need {
+    package: "gnupg",
+    why: "gpg, which signs commits for tests",
+    is_there: || find_program("gpg").is_some(),
+};
 const POSTGRES: Need = Need {
     package: postgres::PACKAGE,
     why: "the database server for tests",
@@ -84,7 +89,7 @@ pub fn ensure_basics() -> Result<()> {
 ///
 /// See [`ensure_all`].
 pub fn ensure_for_tests() -> Result<()> {
-    ensure_all(&[GIT, OPENSSL_PROGRAM, SSH_SERVER, SSH_KEYS])
+    ensure_all(&[GIT, OPENSSL_PROGRAM, SSH_SERVER, SSH_KEYS, OPENPGP_KEYS])
 }
 
 /// Installs what a database server needs besides.

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::edge::files::{self, FileError, Links};
 use crate::edge::git::{GitError, GitSource};
 use crate::model::CommitId;
-use crate::reconcile::verify::{AllowedSigners, Refusal, SignersError, verify};
+use crate::reconcile::verify::{AllowedSigners, Keyring, Refusal, Signers, SignersError, verify};
 
 /// The largest file of signers.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -17,6 +17,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Trust {
     /// The file of those who may, in the form of `ssh-keygen`'s allowed signers; read for each check.
     pub allowed_signers: Option<PathBuf>,
+    /// The file of those who may by an OpenPGP key: their certificates in armour; read for each check.
+    pub openpgp_keys: Option<PathBuf>,
     /// A file of keys that may not, whatever the first says.
     pub revoked_keys: Option<PathBuf>,
     /// Whether a commit may be taken that does not descend from the one applied last.
@@ -26,12 +28,9 @@ pub struct Trust {
 /// Why a commit is not taken.
 #[derive(Debug, Error)]
 pub enum Distrust {
-    /// Nobody is named who may sign.
+    /// Nobody is named who may sign, or the files name nobody.
     #[error("commits have to be signed, and nobody is allowed to sign")]
     Nobody,
-    /// A file that names nobody.
-    #[error("{} allows nobody to sign", .0.display())]
-    Empty(PathBuf),
     /// A file of keys could not be read.
     #[error("cannot read {}", path.display())]
     File {
@@ -44,9 +43,9 @@ pub enum Distrust {
     /// A file of keys that is no text.
     #[error("{} is not UTF-8", .0.display())]
     NoText(PathBuf),
-    /// The allowed signers or the revoked keys are malformed.
-    #[error("the allowed signers, or the revoked keys, cannot be read")]
-    Signers(#[source] SignersError),
+    /// A file of signers is malformed.
+    #[error("{} cannot be used", .0.display())]
+    Signers(PathBuf, #[source] SignersError),
     /// The commits could not be fetched.
     #[error("the commits since the one applied last cannot be read")]
     Git(#[source] GitError),
@@ -68,13 +67,15 @@ impl Distrust {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Nobody | Self::Empty(_) => "name a file of signers with git.allowed_signers",
-            Self::File { .. } | Self::NoText(_) | Self::Signers(_) => {
-                "check git.allowed_signers and git.revoked_keys"
+            Self::Nobody => {
+                "name a file of signers with git.allowed_signers, or of OpenPGP keys with git.openpgp_keys"
+            }
+            Self::File { .. } | Self::NoText(_) | Self::Signers(..) => {
+                "check git.allowed_signers, git.openpgp_keys and git.revoked_keys"
             }
             Self::Git(error) => error.remedy(),
             Self::Refused(_) => {
-                "every commit since the last apply is signed by a key in git.allowed_signers, or nothing is applied"
+                "every commit since the last apply is signed by a key in git.allowed_signers or git.openpgp_keys, or nothing is applied"
             }
             Self::Rewound { .. } => {
                 "somebody may have taken commits back; if it is meant: --allow-rewind"
@@ -106,14 +107,21 @@ pub(super) async fn check(
     verify(&history.commits, tip, &signers).map_err(Distrust::Refused)
 }
 
-fn read_signers(trust: &Trust) -> Result<AllowedSigners, Distrust> {
-    let allowed = trust.allowed_signers.as_deref().ok_or(Distrust::Nobody)?;
-    let revoked = trust.revoked_keys.as_deref().map(read).transpose()?;
-    let signers = AllowedSigners::parse(&read(allowed)?, &revoked.unwrap_or_default());
-    let signers = signers.map_err(Distrust::Signers)?;
-    match signers.is_empty() {
-        true => Err(Distrust::Empty(allowed.to_owned())),
-        false => Ok(signers),
+fn read_signers(trust: &Trust) -> Result<Signers, Distrust> {
+    let read = |path: &Option<PathBuf>| match path {
+        Some(path) => read(path).map(|text| (path.clone(), text)),
+        None => Ok(Default::default()),
+    };
+    let malformed = |path| move |error| Distrust::Signers(path, error);
+    let (path, allowed) = read(&trust.allowed_signers)?;
+    let (revoked_path, revoked) = read(&trust.revoked_keys)?;
+    AllowedSigners::parse("", &revoked).map_err(malformed(revoked_path))?;
+    let ssh = AllowedSigners::parse(&allowed, &revoked).map_err(malformed(path))?;
+    let (path, certificates) = read(&trust.openpgp_keys)?;
+    let openpgp = Keyring::parse(&certificates).map_err(malformed(path))?;
+    match ssh.is_empty() && openpgp.is_empty() {
+        true => Err(Distrust::Nobody),
+        false => Ok(Signers { ssh, openpgp }),
     }
 }
 

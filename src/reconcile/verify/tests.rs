@@ -9,6 +9,8 @@ use sha1::{Digest as _, Sha1};
 
 use super::*;
 
+mod openpgp;
+
 /// 2026-01-01 00:00:00 UTC.
 const TIME: i64 = 1_767_225_600;
 
@@ -73,13 +75,20 @@ fn payload((head, tail): &(String, String)) -> Vec<u8> {
     format!("{head}{tail}").into_bytes()
 }
 
-fn fault(commit: &RawCommit, signers: &AllowedSigners) -> Option<Fault> {
+fn fault(commit: &RawCommit, signers: &Signers) -> Option<Fault> {
     let verdict = verify(std::slice::from_ref(commit), &commit.id, signers);
     verdict.err().map(|refusal| refusal.fault)
 }
 
-fn allow(text: &str) -> AllowedSigners {
-    AllowedSigners::parse(text, "").unwrap()
+fn allow(text: &str) -> Signers {
+    allow_but(text, "")
+}
+
+fn allow_but(text: &str, revoked: &str) -> Signers {
+    Signers {
+        ssh: AllowedSigners::parse(text, revoked).unwrap(),
+        openpgp: Keyring::default(),
+    }
 }
 
 #[test]
@@ -141,9 +150,9 @@ fn who_may_sign_is_read_as_ssh_keygen_reads_it() {
         assert_eq!(fault(&commit, &allow(&line)), expected, "{line}");
     }
     let allowed = format!("* {public}\n* {other}");
-    let revoked = AllowedSigners::parse(&allowed, &public).unwrap();
+    let revoked = allow_but(&allowed, &public);
     assert_eq!(fault(&commit, &revoked), Some(Fault::RevokedKey));
-    let revoked = AllowedSigners::parse(&allowed, &format!("# lost\n{other}")).unwrap();
+    let revoked = allow_but(&allowed, &format!("# lost\n{other}"));
     assert_eq!(fault(&commit, &revoked), None);
 }
 
@@ -166,7 +175,7 @@ fn a_file_of_signers_that_is_not_understood_is_refused_as_a_whole() {
         assert!(refused.why.contains(why), "{line}: {refused}");
     }
     assert!(AllowedSigners::parse("", "no key").is_err());
-    assert!(allow("# nobody\n").is_empty());
+    assert!(allow("# nobody\n").ssh.is_empty());
 }
 
 #[test]

@@ -53,10 +53,55 @@ fn the_newest_commit_has_to_be_signed_by_somebody_who_may() {
         .expect(2, "it is not signed");
     std::fs::write(&allowed, "# nobody\n").unwrap();
     repo.check(&address, &variables(&allowed))
-        .expect(2, "allows nobody");
+        .expect(2, "nobody is allowed to sign");
     std::fs::write(&allowed, "* cert-authority ssh-ed25519 x\n").unwrap();
     repo.check(&address, &variables(&allowed))
         .expect(2, "line 1");
+}
+
+#[test]
+fn a_commit_signed_by_gpg_is_taken_where_its_key_is_named() {
+    let repo = declared();
+    // The agent's socket has to fit into 108 characters.
+    let home = tempfile::tempdir_in("/tmp").unwrap();
+    let gpg = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("gpg");
+        command.env("GNUPGHOME", home.path());
+        command.args(["--batch", "--quiet", "--passphrase", "", "--pinentry-mode"]);
+        let output = command.arg("loopback").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let user = "Author <author@example.org>";
+    gpg(&["--quick-gen-key", user, "ed25519", "sign", "never"]);
+    let keys = repo.beside("keys.asc");
+    std::fs::write(&keys, gpg(&["--armor", "--export", "author@example.org"])).unwrap();
+    let program = repo.beside("gpg");
+    let script = format!(
+        "#!/bin/sh\nexec gpg --homedir {} \"$@\"\n",
+        home.path().display()
+    );
+    std::fs::write(&program, script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&program, executable).unwrap();
+    repo.git(&["config", "gpg.program", program.to_str().unwrap()]);
+    repo.git(&["config", "user.signingkey", "author@example.org"]);
+    repo.git(&["config", "commit.gpgsign", "true"]);
+    repo.commit("a signed one");
+    let named = [
+        ("PLATFORM_GIT__VERIFY", "signed"),
+        ("PLATFORM_GIT__OPENPGP_KEYS", keys.to_str().unwrap()),
+    ];
+    repo.check(&repo.address(), &named).expect(0, "is valid");
+    std::fs::write(&keys, "no keys\n").unwrap();
+    repo.check(&repo.address(), &named)
+        .expect(2, "no OpenPGP public keys");
+    drop(
+        std::process::Command::new("gpgconf")
+            .env("GNUPGHOME", home.path())
+            .args(["--kill", "all"])
+            .status(),
+    );
 }
 
 #[test]

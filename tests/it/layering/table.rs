@@ -154,7 +154,7 @@ pub const PARTS: &[Part] = &[
     pure(
         "reconcile::verify",
         &["model"],
-        &["sha1", "hex", "jiff", "ssh_key"],
+        &["sha1", "hex", "jiff", "pgp", "ssh_key"],
     ),
     doing(
         "reconcile::source",
