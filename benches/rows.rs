@@ -18,12 +18,16 @@ mod change;
 mod diff;
 #[path = "rows/first_apply.rs"]
 mod first_apply;
+#[path = "rows/keeping.rs"]
+mod keeping;
 #[path = "rows/planning.rs"]
 mod planning;
 #[path = "rows/raw.rs"]
 mod raw;
 #[path = "rows/report.rs"]
 mod report;
+#[path = "rows/running.rs"]
+mod running;
 #[path = "rows/watched.rs"]
 mod watched;
 #[path = "rows/world.rs"]
@@ -40,7 +44,7 @@ use world::World;
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// The rows that this program measures. Numbers are stable, so those of rows that need what is not built
 /// yet are left out.
-const ROWS: [u8; 4] = [1, 3, 4, 7];
+const ROWS: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 15];
 
 fn main() -> Result<()> {
     let rows = rows_asked_for()?;
@@ -87,7 +91,12 @@ async fn measure_in(world: &mut World, rows: &BTreeSet<u8>, report: &mut Report)
         let measured = match row {
             1 => first_apply::measure(world, report).await,
             3 => diff::measure(world, report).await,
+            2 => keeping::rest(world, report).await,
             4 => change::measure(world, report).await,
+            5 => keeping::drift(world, report).await,
+            6 => keeping::change(world, report).await,
+            8 => keeping::memory(world, report).await,
+            15 => keeping::start(world, report).await,
             _ => planning::measure(world, report).await,
         };
         if let Err(error) = measured {

@@ -28,7 +28,8 @@ impl Audit {
     }
 
     /// Returns the requests since, by verb, that a client of ours sent to a namespace: controllers and
-    /// nodes have names that begin with `system:`.
+    /// nodes have names that begin with `system:`. Watches, and the leases that say who writes, are not
+    /// counted.
     pub fn requests(self, namespace: &str) -> Result<BTreeMap<String, usize>> {
         let mut requests: BTreeMap<String, usize> = BTreeMap::new();
         for line in self.log.lines() {
@@ -36,7 +37,12 @@ impl Audit {
             let user = event["user"]["username"].as_str().unwrap_or_default();
             let is_there = event["objectRef"]["namespace"] == namespace
                 || event["objectRef"]["name"] == namespace;
-            if is_there && !user.starts_with("system:") && event["stage"] == "ResponseComplete" {
+            let is_counted = event["verb"] != "watch" && event["objectRef"]["resource"] != "leases";
+            if is_there
+                && is_counted
+                && !user.starts_with("system:")
+                && event["stage"] == "ResponseComplete"
+            {
                 let verb = event["verb"].as_str().unwrap_or_default();
                 *requests.entry(verb.to_owned()).or_default() += 1;
             }
