@@ -8,11 +8,14 @@
 pub mod agenda;
 mod asks;
 pub mod board;
+pub mod events;
 pub mod follow;
 pub mod ledger;
 mod look;
 mod metrics;
+mod notices;
 pub mod routes;
+pub mod tellers;
 mod turns;
 pub mod webhook;
 

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use super::agenda::Ended;
 use super::follow::{Bad, Followed};
 use super::look::{Looked, Surveyed};
+use super::notices::Matters;
+use super::tellers::{Channel, Fate};
 use crate::edge::database::revision_id;
 use crate::model::condition::{ConditionType, Truth};
 use crate::model::{Key, Revision, Scope, Slug};
@@ -61,6 +63,8 @@ pub struct Standing {
     pub conditions: BTreeMap<(ConditionType, Truth), u64>,
     /// What was done since the start.
     pub done: Done,
+    /// What came of telling since the start.
+    pub told: BTreeMap<(Channel, Fate), u64>,
 }
 
 /// How one challenge stands.
@@ -124,6 +128,28 @@ impl Board {
         let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
         let stands = |slug: &Slug| (slug.clone(), standing.challenges.get(slug).cloned());
         slugs.iter().map(stands).collect()
+    }
+
+    /// Returns what is true of the platform as a whole.
+    pub(super) fn matters(&self) -> Matters {
+        let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
+        let mut challenges = standing.challenges.values();
+        let is_done = |stands: &Stands| {
+            let revision = standing.revision.as_ref().map(revision_id);
+            stands.status.condition.is_done() && Some(stands.revision.as_str()) == revision
+        };
+        let revision = standing.revision.clone();
+        Matters {
+            converged: revision.filter(|_| challenges.all(is_done)),
+            bad: standing.bad.clone(),
+            guards: standing.guards.clone(),
+            blindness: standing.blindness.clone(),
+        }
+    }
+
+    /// Counts what came of telling.
+    pub(super) fn count(&self, channel: Channel, fate: Fate) {
+        *self.write().told.entry((channel, fate)).or_default() += 1;
     }
 
     /// Takes how many challenges are in each status of each condition.

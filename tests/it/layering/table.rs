@@ -99,6 +99,7 @@ pub const PARTS: &[Part] = &[
             "kube",
             "http",
             "http_body_util",
+            "jiff",
             "tokio",
             "url",
         ],
@@ -283,6 +284,7 @@ pub const PARTS: &[Part] = &[
         &[
             "model",
             "spec",
+            "edge::cluster",
             "edge::database",
             "edge::git",
             "reconcile",
@@ -291,6 +293,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::live",
             "reconcile::plan",
             "reconcile::record",
+            "reconcile::render",
             "reconcile::resolve",
             "reconcile::source",
             "reconcile::status",
