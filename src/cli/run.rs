@@ -13,18 +13,16 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::session::{connect, last_applied_in, now};
-use super::{CliError, Context, Exit, SourceArg, declaration, turn};
+use super::{CliError, Context, Exit, SourceArg, declaration, telling, turn};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::{self, Database, DatabaseError};
 use crate::edge::images::HttpRegistry;
 use crate::model::ClusterName;
 use crate::reconcile::controller::board::Board;
-use crate::reconcile::controller::events::EventTeller;
 use crate::reconcile::controller::follow::{Followed, Follower};
 use crate::reconcile::controller::ledger::Ledger;
 use crate::reconcile::controller::routes::{Views, routes};
-use crate::reconcile::controller::tellers::{Channel, Tellers};
 use crate::reconcile::controller::webhook::WebhookSecret;
 use crate::reconcile::controller::{Controller, Parts};
 use crate::reconcile::desired::build_namespace;
@@ -43,8 +41,6 @@ const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
 /// The pause after the cluster did not give the lead.
 const LEAD_PAUSE: Duration = Duration::from_secs(1);
-/// How long telling may go on after the end.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long another leader is waited for before it is looked at anew.
 const STAND_BY: Duration = Duration::from_secs(3600);
 
@@ -85,6 +81,7 @@ impl ServeArgs {
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
     let settings = &context.settings;
+    telling::check(context)?;
     let listener = listen(settings.controller.listen).await?;
     let cluster = Arc::new(connect(context).await?);
     let name = cluster.name().to_owned();
@@ -225,10 +222,11 @@ async fn control(
                 () = stop_it.cancelled() => {}
             }
         };
-        let mut tellers = Tellers::new(board.clone());
-        let events = tellers.add(Channel::Events);
-        let instance = turn::identity(context, "controller");
-        let event_teller = EventTeller::new(cluster.clone(), board.clone(), &namespace, &instance);
+        let place = telling::Place {
+            cluster: cluster.name().to_owned(),
+            namespace: namespace.clone(),
+        };
+        let (tellers, tell) = telling::begin(context, cluster.clone(), &board, &place)?;
         let ledger = Ledger::new(
             board.clone(),
             database.clone(),
@@ -238,10 +236,9 @@ async fn control(
         );
         // It keeps what the last looks find.
         let closing = CancellationToken::new();
-        let telling = event_teller.tell(events);
         tokio::join!(
             lost,
-            tell_while(telling, ledger.keep(closing.clone())),
+            telling::tell_while(tell, ledger.keep(closing.clone())),
             async {
                 controller.run(stop_it.clone()).await;
                 stop_it.cancel();
@@ -252,18 +249,6 @@ async fn control(
     }
     database.close().await;
     Ok(())
-}
-
-/// Tells for as long as something is kept, and then what is left, for a moment.
-async fn tell_while(telling: impl Future<Output = ()>, keeping: impl Future<Output = ()>) {
-    let mut telling = std::pin::pin!(telling);
-    tokio::select! {
-        () = keeping => {}
-        // It ends with its queue, which the other side holds.
-        () = &mut telling => return,
-    }
-    // What is not told in time is in the conditions.
-    drop(tokio::time::timeout(LAST_WORDS, telling).await);
 }
 
 /// Waits until this process is the one that runs the loop; `None` when it is stopped before.

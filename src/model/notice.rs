@@ -15,6 +15,8 @@ pub struct Notice {
     pub class: NoticeClass,
     /// The same for people: one short line without anything secret.
     pub note: String,
+    /// The commit, or the digest of the content, that it was found for.
+    pub revision: Option<String>,
     /// When it was found out.
     pub at: Timestamp,
 }
@@ -68,4 +70,15 @@ impl Notice {
             NoticeClass::Progress | NoticeClass::Success => false,
         }
     }
+}
+
+/// The form in which a git host takes the status of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostForm {
+    /// GitHub, and GitHub Enterprise.
+    Github,
+    /// GitLab.
+    Gitlab,
+    /// Gitea, and Forgejo.
+    Gitea,
 }

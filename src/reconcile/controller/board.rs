@@ -51,6 +51,8 @@ pub struct Standing {
     pub bad: Option<Bad>,
     /// The guards that hold a newer revision.
     pub guards: Vec<Guard>,
+    /// The revision that they hold.
+    pub guarded: Option<Revision>,
     /// Why not everything can be seen.
     pub blindness: Option<Why>,
     /// Who else runs the loop, where this process waits to do so.
@@ -138,9 +140,13 @@ impl Board {
             let revision = standing.revision.as_ref().map(revision_id);
             stands.status.condition.is_done() && Some(stands.revision.as_str()) == revision
         };
-        let revision = standing.revision.clone();
+        let kept = standing.revision.clone();
+        let is_done = kept.is_some() && challenges.all(is_done);
         Matters {
-            converged: revision.filter(|_| challenges.all(is_done)),
+            converged: kept.clone().filter(|_| is_done),
+            kept,
+            is_done,
+            guarded: standing.guarded.clone(),
             bad: standing.bad.clone(),
             guards: standing.guards.clone(),
             blindness: standing.blindness.clone(),
@@ -203,6 +209,8 @@ impl Board {
         standing.surveyed_at = Some(now);
         let old = std::mem::replace(&mut standing.guards, guards.to_vec());
         let are_other = old != guards;
+        let guarded = (!guards.is_empty()).then(|| surveyed.revision().clone());
+        standing.guarded = guarded;
         if !guards.is_empty() {
             drop(standing);
             self.tell(|_| {});

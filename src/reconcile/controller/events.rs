@@ -250,6 +250,7 @@ mod tests {
             reason,
             class: NoticeClass::Failure,
             note: "é".repeat(2000),
+            revision: None,
             at: Timestamp::UNIX_EPOCH,
         }
     }

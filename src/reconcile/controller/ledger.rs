@@ -12,9 +12,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Stands};
+use super::commit_status::Outlook;
 use super::notices::{Matters, of_conditions, of_correction, of_matters, subject};
+use super::outlook::outlooks;
 use super::tellers::Tellers;
-use crate::edge::database::Database;
+use crate::edge::database::{Database, revision_id};
 use crate::model::condition::{AllConditions, ConditionType, Conditions, Truth};
 use crate::model::{Revision, Slug};
 use crate::reconcile::status::conditions::{Found, conditions, counts, stalls_at};
@@ -36,6 +38,8 @@ pub struct Ledger {
     clock: fn() -> Timestamp,
     known: AllConditions,
     matters: Matters,
+    /// How it went with commits when that was last told.
+    outlooks: Vec<Outlook>,
     /// What the database does not have yet.
     unsaved: BTreeSet<Slug>,
     pause: Duration,
@@ -61,6 +65,7 @@ impl Ledger {
             clock,
             known: AllConditions::new(),
             matters: Matters::default(),
+            outlooks: Vec::new(),
             unsaved: BTreeSet::new(),
             pause: FIRST_PAUSE,
             retry: None,
@@ -158,7 +163,13 @@ impl Ledger {
         let stands = self.board.stands(&corrected);
         for (slug, keys) in &news.corrected {
             let about = subject(slug, stands.get(slug).and_then(Option::as_ref));
-            self.tellers.tell(&of_correction(&about, keys, now));
+            let revision = self
+                .matters
+                .kept
+                .as_ref()
+                .map(|r| revision_id(r).to_owned());
+            self.tellers
+                .tell(&of_correction(&about, keys, revision, now));
         }
         self.settle_matters(now);
     }
@@ -170,7 +181,13 @@ impl Ledger {
         for notice in of_matters(&self.matters, &matters, now) {
             self.tellers.tell(&notice);
         }
-        self.matters = matters;
+        let outlooks = outlooks(&matters, &self.known);
+        for outlook in &outlooks {
+            if !self.outlooks.contains(outlook) {
+                self.tellers.tell_outlook(outlook.clone());
+            }
+        }
+        (self.matters, self.outlooks) = (matters, outlooks);
     }
 
     /// Takes how one challenge stands, and tells whether that changes its conditions.

@@ -24,12 +24,18 @@ pub const CONVERGED: &str = "Converged";
 /// What is true of the platform as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matters {
+    /// The revision that is kept.
+    pub kept: Option<Revision>,
+    /// Whether everything is as it declares.
+    pub is_done: bool,
     /// The newest revision that everything was seen to be as declared by.
     pub converged: Option<Revision>,
     /// What is newer and cannot be used.
     pub bad: Option<Bad>,
     /// The guards that hold a newer revision.
     pub guards: Vec<Guard>,
+    /// The revision that they hold.
+    pub guarded: Option<Revision>,
     /// Why not everything can be seen.
     pub blindness: Option<Why>,
 }
@@ -54,6 +60,7 @@ pub fn of_conditions(
             reason,
             class,
             note,
+            revision: Some(condition.revision.clone()),
             at: now,
         })
     });
@@ -94,7 +101,12 @@ fn told(
 
 /// Returns that what others had changed of a challenge was put right.
 #[must_use]
-pub fn of_correction(about: &Subject, keys: &BTreeSet<Key>, now: Timestamp) -> Notice {
+pub fn of_correction(
+    about: &Subject,
+    keys: &BTreeSet<Key>,
+    revision: Option<String>,
+    now: Timestamp,
+) -> Notice {
     let named: Vec<String> = keys.iter().take(MAX_NAMED).map(Key::to_string).collect();
     let rest = match keys.len() - named.len() {
         0 => String::new(),
@@ -109,6 +121,7 @@ pub fn of_correction(about: &Subject, keys: &BTreeSet<Key>, now: Timestamp) -> N
         reason: "DriftCorrected",
         class: NoticeClass::Drift,
         note: mask::line(&note),
+        revision,
         at: now,
     }
 }
@@ -118,45 +131,55 @@ pub fn of_correction(about: &Subject, keys: &BTreeSet<Key>, now: Timestamp) -> N
 pub fn of_matters(before: &Matters, after: &Matters, now: Timestamp) -> Vec<Notice> {
     use NoticeClass::{Failure, Success};
     let mut notices = Vec::new();
-    let mut tell = |reason, class, note: &str| {
+    let id = |revision: Option<&Revision>| revision.map(|r| revision_id(r).to_owned());
+    let mut tell = |reason, class, note: &str, revision: Option<&Revision>| {
         notices.push(Notice {
             about: Subject::Platform,
             reason,
             class,
             note: mask::line(note),
+            revision: id(revision),
             at: now,
         });
     };
+    let kept = after.kept.as_ref();
     let why = |bad: &Bad| (bad.revision.clone(), bad.why.clone());
     if before.bad.as_ref().map(why) != after.bad.as_ref().map(why) {
         match &after.bad {
-            Some(bad) => tell("SourceRefused", Failure, &bad.why),
-            None => tell("SourceAccepted", Success, "the source can be used again"),
+            Some(bad) => tell("SourceRefused", Failure, &bad.why, bad.revision.as_ref()),
+            None => tell(
+                "SourceAccepted",
+                Success,
+                "the source can be used again",
+                kept,
+            ),
         }
     }
     if before.guards != after.guards {
         match after.guards.first() {
-            Some(first) => tell("GuardHolds", Failure, &guard(first)),
-            None => tell("GuardPassed", Success, "no guard holds a revision any more"),
+            Some(first) => {
+                let guarded = after.guarded.as_ref();
+                tell("GuardHolds", Failure, &guard(first), guarded);
+            }
+            None => tell(
+                "GuardPassed",
+                Success,
+                "no guard holds a revision any more",
+                kept,
+            ),
         }
     }
     if before.blindness.is_some() != after.blindness.is_some() {
         match &after.blindness {
-            Some(why) => tell("Blind", Failure, &why.0),
-            None => tell("SeesAgain", Success, "everything can be seen again"),
+            Some(why) => tell("Blind", Failure, &why.0, kept),
+            None => tell("SeesAgain", Success, "everything can be seen again", kept),
         }
     }
-    let id = |matters: &Matters| {
-        matters
-            .converged
-            .as_ref()
-            .map(|r| revision_id(r).to_owned())
-    };
     if let Some(revision) = &after.converged
-        && id(before) != id(after)
+        && id(before.converged.as_ref()) != id(Some(revision))
     {
         let note = format!("everything is as {revision} declares it");
-        tell(CONVERGED, Success, &note);
+        tell(CONVERGED, Success, &note, Some(revision));
     }
     notices
 }
@@ -270,7 +293,7 @@ mod tests {
         let key =
             |name: &str| Key::Row(crate::model::RowKey::Challenge(Slug::parse(name).unwrap()));
         let keys: BTreeSet<Key> = ["aa", "bb", "cc", "dd", "ee", "ff", "gg"].map(key).into();
-        let notice = of_correction(&Subject::Platform, &keys, Timestamp::UNIX_EPOCH);
+        let notice = of_correction(&Subject::Platform, &keys, None, Timestamp::UNIX_EPOCH);
         assert!(
             notice.note.ends_with("registry ee and 2 more"),
             "{}",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::board::Board;
+use super::commit_status::Outlook;
 use crate::model::notice::Notice;
 
 /// Notices that wait for one teller. More than that are not told, but counted.
@@ -15,17 +16,23 @@ const QUEUE: usize = 1024;
 pub enum Channel {
     /// Events of the cluster.
     Events,
+    /// A webhook.
+    Webhook,
+    /// The status of a commit at its git host.
+    CommitStatus,
 }
 
 impl Channel {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Events];
+    pub const ALL: [Self; 3] = [Self::Events, Self::Webhook, Self::CommitStatus];
 
     /// Returns its name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
+            Self::Webhook => "webhook",
+            Self::CommitStatus => "commit_status",
         }
     }
 }
@@ -60,6 +67,7 @@ impl Fate {
 pub struct Tellers {
     board: Arc<Board>,
     queues: Vec<(Channel, mpsc::Sender<Notice>)>,
+    outlooks: Option<mpsc::Sender<Outlook>>,
 }
 
 impl Tellers {
@@ -69,6 +77,7 @@ impl Tellers {
         Self {
             board,
             queues: Vec::new(),
+            outlooks: None,
         }
     }
 
@@ -77,6 +86,22 @@ impl Tellers {
         let (queue, notices) = mpsc::channel(QUEUE);
         self.queues.push((channel, queue));
         notices
+    }
+
+    /// Adds the one who is told how it goes with commits, and returns where it finds that.
+    pub fn add_outlooks(&mut self) -> mpsc::Receiver<Outlook> {
+        let (queue, outlooks) = mpsc::channel(QUEUE);
+        self.outlooks = Some(queue);
+        outlooks
+    }
+
+    /// Tells how it goes with a commit, and waits for nobody.
+    pub fn tell_outlook(&self, outlook: Outlook) {
+        if let Some(queue) = &self.outlooks
+            && queue.try_send(outlook).is_err()
+        {
+            self.board.count(Channel::CommitStatus, Fate::Dropped);
+        }
     }
 
     /// Tells everyone, and waits for nobody.

@@ -251,7 +251,10 @@ async fn what_happens_is_an_event_beside_the_object_that_it_happens_to() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // Corrections that follow each other closely are told together.
-    assert!(repeated["series"]["count"].as_u64() >= Some(2), "{repeated}");
+    assert!(
+        repeated["series"]["count"].as_u64() >= Some(2),
+        "{repeated}"
+    );
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
 
