@@ -5,4 +5,5 @@ pub mod cluster;
 pub mod database;
 pub mod files;
 pub mod git;
+pub mod hooks;
 pub mod images;

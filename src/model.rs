@@ -15,6 +15,7 @@ pub mod key;
 pub mod manifest;
 pub mod metagraph;
 pub mod names;
+pub mod notice;
 pub mod pass;
 pub mod quantity;
 pub mod revision;

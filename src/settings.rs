@@ -5,6 +5,7 @@ mod controller;
 mod file;
 mod git;
 mod known;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ pub use controller::ControllerSettings;
 use file::{Leaf, Place};
 pub use git::GitSettings;
 use known::{KNOWN, Known, Shown};
+pub use telling::{CommitStatusSettings, NotifySettings};
 
 /// The largest settings file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -136,6 +138,10 @@ pub struct Settings {
     pub controller: ControllerSettings,
     /// How git sources are reached.
     pub git: GitSettings,
+    /// Who is notified of what happens.
+    pub notify: NotifySettings,
+    /// Which git host is told how it goes with commits.
+    pub commit_status: CommitStatusSettings,
     /// Whether logs are written as JSON where standard error is no terminal.
     pub log_json: bool,
     /// Who runs the program, for records.
@@ -410,6 +416,8 @@ impl Values {
             source: self.text("source")?.unwrap_or_default(),
             git: GitSettings::of(&self)?,
             controller: ControllerSettings::of(&self)?,
+            notify: NotifySettings::of(&self)?,
+            commit_status: CommitStatusSettings::of(&self)?,
             log_json: self.flag("observability.log_json")?,
             database_url: Secret::new(self.raw("database.url")?.unwrap_or_default().to_owned()),
             actor: String::new(),

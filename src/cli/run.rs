@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::session::{connect, last_applied_in, now};
-use super::{CliError, Context, Exit, SourceArg, declaration, turn};
+use super::{CliError, Context, Exit, SourceArg, declaration, telling, turn};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::{self, Database, DatabaseError};
@@ -81,6 +81,7 @@ impl ServeArgs {
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
     let settings = &context.settings;
+    telling::check(context)?;
     let listener = listen(settings.controller.listen).await?;
     let cluster = Arc::new(connect(context).await?);
     let name = cluster.name().to_owned();
@@ -221,19 +222,29 @@ async fn control(
                 () = stop_it.cancelled() => {}
             }
         };
+        let place = telling::Place {
+            cluster: cluster.name().to_owned(),
+            namespace: namespace.clone(),
+        };
+        let (tellers, tell) = telling::begin(context, cluster.clone(), &board, &place)?;
         let ledger = Ledger::new(
             board.clone(),
             database.clone(),
+            tellers,
             context.settings.controller.rollout_deadline,
             now,
         );
         // It keeps what the last looks find.
         let closing = CancellationToken::new();
-        tokio::join!(lost, ledger.keep(closing.clone()), async {
-            controller.run(stop_it.clone()).await;
-            stop_it.cancel();
-            closing.cancel();
-        });
+        tokio::join!(
+            lost,
+            telling::tell_while(tell, ledger.keep(closing.clone())),
+            async {
+                controller.run(stop_it.clone()).await;
+                stop_it.cancel();
+                closing.cancel();
+            }
+        );
         held.release().await;
     }
     database.close().await;

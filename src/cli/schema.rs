@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{CliError, Context, Exit};
+use crate::reconcile::controller::notify::notification_schema;
 use crate::reconcile::render::plan_schema;
 use crate::reconcile::status::document::status_schema;
 use crate::spec;
@@ -16,8 +17,11 @@ pub struct SchemaArgs {
     /// The JSON Schema of a status, as `status -o json` prints it.
     #[arg(long, conflicts_with = "plan")]
     status: bool,
-    /// Every field of platform.yaml as Markdown.
+    /// The JSON Schema of a notification, as a webhook is sent it.
     #[arg(long, conflicts_with_all = ["plan", "status"])]
+    notification: bool,
+    /// Every field of platform.yaml as Markdown.
+    #[arg(long, conflicts_with_all = ["plan", "status", "notification"])]
     markdown: bool,
 }
 
@@ -25,6 +29,9 @@ pub(super) fn run(args: &SchemaArgs, context: &Context) -> Result<Exit, CliError
     let text = match args {
         SchemaArgs { plan: true, .. } => plan_schema(),
         SchemaArgs { status: true, .. } => status_schema(),
+        SchemaArgs {
+            notification: true, ..
+        } => notification_schema(),
         SchemaArgs { markdown: true, .. } => spec::reference(),
         SchemaArgs { .. } => spec::schema(),
     };

@@ -17,7 +17,7 @@ use crate::model::{Scope, Slug};
 use crate::reconcile::render::{mask, reason, shared_reasons};
 use crate::reconcile::status::conditions::{Found, conditions, telling};
 use crate::reconcile::status::document::{self, Document, ShownRevision};
-use crate::reconcile::status::{self, ChallengeStatus, Condition};
+use crate::reconcile::status::{self, ChallengeStatus};
 use crate::reconcile::{Planned, Registry};
 use crate::spec::platform::Status as Declared;
 
@@ -105,12 +105,7 @@ struct Screen<'a> {
 
 impl Screen<'_> {
     fn is_converged(&self) -> bool {
-        let is_done = |status: &ChallengeStatus| {
-            matches!(
-                status.condition,
-                Condition::Ready | Condition::Stopped | Condition::Suspended | Condition::Removed
-            )
-        };
+        let is_done = |status: &ChallengeStatus| status.condition.is_done();
         self.planned.plan.is_settled() && self.challenges.values().all(is_done)
     }
 

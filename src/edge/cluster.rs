@@ -1,6 +1,7 @@
 //! Kubernetes: lists, dry runs, applies and deletes over one cluster, and its Leases. Sole user of `kube`.
 
 pub mod client;
+pub mod events;
 pub mod leases;
 mod watch;
 

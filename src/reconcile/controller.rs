@@ -8,11 +8,18 @@
 pub mod agenda;
 mod asks;
 pub mod board;
+pub mod commit_status;
+mod delivery;
+pub mod events;
 pub mod follow;
 pub mod ledger;
 mod look;
 mod metrics;
+mod notices;
+pub mod notify;
+mod outlook;
 pub mod routes;
+pub mod tellers;
 mod turns;
 pub mod webhook;
 

@@ -98,6 +98,15 @@ impl Condition {
         }
     }
 
+    /// Tells whether a challenge that is so needs nothing more.
+    #[must_use]
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Ready | Self::Stopped | Self::Suspended | Self::Removed => true,
+            Self::Progressing | Self::Held | Self::Unknown => false,
+        }
+    }
+
     /// Returns its name in camel case, where no reason says more.
     fn word(self) -> &'static str {
         match self {

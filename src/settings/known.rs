@@ -20,6 +20,42 @@ pub(super) enum Shown {
 /// Sorted by path.
 pub(super) const KNOWN: &[Known] = &[
     Known {
+        path: "commit_status.context",
+        default: Some("platform"),
+        shown: Shown::AsItIs,
+        purpose: "the name under which a git host shows the status of a commit",
+    },
+    Known {
+        path: "commit_status.form",
+        default: Some("off"),
+        shown: Shown::AsItIs,
+        purpose: "which git host is told how it goes with commits: github, gitlab or gitea",
+    },
+    Known {
+        path: "commit_status.repository",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "the repository, such as OWNER/NAME; that of an https source unless set",
+    },
+    Known {
+        path: "commit_status.token",
+        default: None,
+        shown: Shown::Masked,
+        purpose: "the token for it, sent to no other host",
+    },
+    Known {
+        path: "commit_status.token_file",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "a file that holds it",
+    },
+    Known {
+        path: "commit_status.url",
+        default: None,
+        shown: Shown::AsAddress,
+        purpose: "the address of the host's API; that of an https source's host unless set",
+    },
+    Known {
         path: "controller.interval_seconds",
         default: Some("15"),
         shown: Shown::AsItIs,
@@ -150,6 +186,24 @@ pub(super) const KNOWN: &[Known] = &[
         default: Some("20"),
         shown: Shown::AsItIs,
         purpose: "how long one call to a cluster may take, 1 to 300",
+    },
+    Known {
+        path: "notify.on",
+        default: Some("success,failure,drift"),
+        shown: Shown::AsItIs,
+        purpose: "what is notified of: success, failure, drift, joined by commas",
+    },
+    Known {
+        path: "notify.secret",
+        default: None,
+        shown: Shown::Masked,
+        purpose: "the secret that notifications are signed with",
+    },
+    Known {
+        path: "notify.url",
+        default: None,
+        shown: Shown::Masked,
+        purpose: "a webhook that is told what happens; its path may be a secret",
     },
     Known {
         path: "observability.log_json",

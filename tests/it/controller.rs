@@ -10,6 +10,7 @@ mod refused;
 mod rest;
 mod seen;
 mod sources;
+mod told;
 
 use std::time::Duration;
 

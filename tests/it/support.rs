@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod dice;
 pub mod git;
 pub mod keeper;
+pub mod listener;
 pub mod postgres;
 pub mod proxy;
 pub mod world;

@@ -153,10 +153,14 @@ fn find_or_install_cargo_deny(interrupt: &Interrupt) -> Result<Option<PathBuf>> 
 }
 
 /// What `platform schema` prints, each with its committed copy.
-const GENERATED: [(&[&str], &str); 4] = [
+const GENERATED: [(&[&str], &str); 5] = [
     (&["schema"], "schema/platform.schema.json"),
     (&["schema", "--plan"], "schema/plan.schema.json"),
     (&["schema", "--status"], "schema/status.schema.json"),
+    (
+        &["schema", "--notification"],
+        "schema/notification.schema.json",
+    ),
     (&["schema", "--markdown"], "docs/platform-yaml.md"),
 ];
 

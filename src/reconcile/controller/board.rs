@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use super::agenda::Ended;
 use super::follow::{Bad, Followed};
 use super::look::{Looked, Surveyed};
+use super::notices::Matters;
+use super::tellers::{Channel, Fate};
 use crate::edge::database::revision_id;
 use crate::model::condition::{ConditionType, Truth};
 use crate::model::{Key, Revision, Scope, Slug};
@@ -49,6 +51,8 @@ pub struct Standing {
     pub bad: Option<Bad>,
     /// The guards that hold a newer revision.
     pub guards: Vec<Guard>,
+    /// The revision that they hold.
+    pub guarded: Option<Revision>,
     /// Why not everything can be seen.
     pub blindness: Option<Why>,
     /// Who else runs the loop, where this process waits to do so.
@@ -61,6 +65,8 @@ pub struct Standing {
     pub conditions: BTreeMap<(ConditionType, Truth), u64>,
     /// What was done since the start.
     pub done: Done,
+    /// What came of telling since the start.
+    pub told: BTreeMap<(Channel, Fate), u64>,
 }
 
 /// How one challenge stands.
@@ -126,6 +132,32 @@ impl Board {
         slugs.iter().map(stands).collect()
     }
 
+    /// Returns what is true of the platform as a whole.
+    pub(super) fn matters(&self) -> Matters {
+        let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
+        let mut challenges = standing.challenges.values();
+        let is_done = |stands: &Stands| {
+            let revision = standing.revision.as_ref().map(revision_id);
+            stands.status.condition.is_done() && Some(stands.revision.as_str()) == revision
+        };
+        let kept = standing.revision.clone();
+        let is_done = kept.is_some() && challenges.all(is_done);
+        Matters {
+            converged: kept.clone().filter(|_| is_done),
+            kept,
+            is_done,
+            guarded: standing.guarded.clone(),
+            bad: standing.bad.clone(),
+            guards: standing.guards.clone(),
+            blindness: standing.blindness.clone(),
+        }
+    }
+
+    /// Counts what came of telling.
+    pub(super) fn count(&self, channel: Channel, fate: Fate) {
+        *self.write().told.entry((channel, fate)).or_default() += 1;
+    }
+
     /// Takes how many challenges are in each status of each condition.
     pub(super) fn take_conditions(&self, counts: BTreeMap<(ConditionType, Truth), u64>) {
         self.write().conditions = counts;
@@ -177,6 +209,8 @@ impl Board {
         standing.surveyed_at = Some(now);
         let old = std::mem::replace(&mut standing.guards, guards.to_vec());
         let are_other = old != guards;
+        let guarded = (!guards.is_empty()).then(|| surveyed.revision().clone());
+        standing.guarded = guarded;
         if !guards.is_empty() {
             drop(standing);
             self.tell(|_| {});

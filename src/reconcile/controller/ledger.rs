@@ -12,9 +12,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Stands};
-use crate::edge::database::Database;
-use crate::model::Slug;
-use crate::model::condition::{AllConditions, Conditions};
+use super::commit_status::Outlook;
+use super::notices::{Matters, of_conditions, of_correction, of_matters, subject};
+use super::outlook::outlooks;
+use super::tellers::Tellers;
+use crate::edge::database::{Database, revision_id};
+use crate::model::condition::{AllConditions, ConditionType, Conditions, Truth};
+use crate::model::{Revision, Slug};
 use crate::reconcile::status::conditions::{Found, conditions, counts, stalls_at};
 
 /// How long a change is left to settle.
@@ -29,9 +33,13 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 pub struct Ledger {
     board: Arc<Board>,
     database: Arc<dyn Database>,
+    tellers: Tellers,
     deadline: Duration,
     clock: fn() -> Timestamp,
     known: AllConditions,
+    matters: Matters,
+    /// How it went with commits when that was last told.
+    outlooks: Vec<Outlook>,
     /// What the database does not have yet.
     unsaved: BTreeSet<Slug>,
     pause: Duration,
@@ -45,15 +53,19 @@ impl Ledger {
     pub fn new(
         board: Arc<Board>,
         database: Arc<dyn Database>,
+        tellers: Tellers,
         deadline: Duration,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
             board,
             database,
+            tellers,
             deadline,
             clock,
             known: AllConditions::new(),
+            matters: Matters::default(),
+            outlooks: Vec::new(),
             unsaved: BTreeSet::new(),
             pause: FIRST_PAUSE,
             retry: None,
@@ -66,6 +78,8 @@ impl Ledger {
             () = stop.cancelled() => return,
             read = self.read() => read,
         };
+        // What was told by the process before this one is not told again.
+        self.matters.converged = converged(&read);
         self.known = read;
         while !stop.is_cancelled() {
             let wake = self.wake();
@@ -145,6 +159,35 @@ impl Ledger {
         if changed {
             self.board.take_conditions(counts(self.known.values()));
         }
+        let corrected: BTreeSet<Slug> = news.corrected.keys().cloned().collect();
+        let stands = self.board.stands(&corrected);
+        for (slug, keys) in &news.corrected {
+            let about = subject(slug, stands.get(slug).and_then(Option::as_ref));
+            let revision = self
+                .matters
+                .kept
+                .as_ref()
+                .map(|r| revision_id(r).to_owned());
+            self.tellers
+                .tell(&of_correction(&about, keys, revision, now));
+        }
+        self.settle_matters(now);
+    }
+
+    /// Tells what changed of the platform as a whole. What converged once did so, whatever happens after it.
+    fn settle_matters(&mut self, now: Timestamp) {
+        let mut matters = self.board.matters();
+        matters.converged = matters.converged.or_else(|| self.matters.converged.take());
+        for notice in of_matters(&self.matters, &matters, now) {
+            self.tellers.tell(&notice);
+        }
+        let outlooks = outlooks(&matters, &self.known);
+        for outlook in &outlooks {
+            if !self.outlooks.contains(outlook) {
+                self.tellers.tell_outlook(outlook.clone());
+            }
+        }
+        (self.matters, self.outlooks) = (matters, outlooks);
     }
 
     /// Takes how one challenge stands, and tells whether that changes its conditions.
@@ -164,6 +207,12 @@ impl Ledger {
             return false;
         }
         self.unsaved.insert(slug.clone());
+        if let Some(after) = &after {
+            let about = subject(slug, stands);
+            for notice in of_conditions(&about, before, after, now) {
+                self.tellers.tell(&notice);
+            }
+        }
         match after {
             Some(after) => drop(self.known.insert(slug.clone(), after)),
             None => drop(self.known.remove(slug)),
@@ -196,6 +245,23 @@ impl Ledger {
             }
         }
     }
+}
+
+/// Returns the revision that everything was as declared by, if there is one.
+fn converged(known: &AllConditions) -> Option<Revision> {
+    let ready = |known: &Conditions| {
+        let ready = known.of.get(&ConditionType::Ready)?;
+        let is_done = ready.status == Truth::True
+            || ["Stopped", "Suspended", "Removed"].contains(&ready.reason.as_str());
+        is_done.then(|| ready.revision.clone())
+    };
+    let mut revisions = known.values().map(ready);
+    let first = revisions.next()??;
+    let is_same = |revision: Option<String>| revision.as_ref() == Some(&first);
+    revisions.all(is_same).then_some(Revision {
+        digest: first.clone(),
+        commit: None,
+    })
 }
 
 async fn sleep_until(wake: Option<Instant>) {

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::board::Standing;
+use super::tellers::{Channel, Fate};
 use crate::model::condition::{ConditionType, Truth};
 use crate::reconcile::status::Condition;
 
@@ -29,6 +30,12 @@ struct InStatus {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfTelling {
+    channel: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct WithAction {
     action: &'static str,
 }
@@ -44,6 +51,7 @@ pub fn render(standing: &Standing, objects: usize, now: Timestamp) -> String {
     let mut registry = Registry::with_prefix("platform");
     add_challenges(&mut registry, standing);
     add_done(&mut registry, standing);
+    add_told(&mut registry, standing);
     add_ages(&mut registry, standing, now);
     gauge(
         &mut registry,
@@ -129,6 +137,22 @@ fn add_conditions(registry: &mut Registry, standing: &Standing) {
         "Challenges by type and status of their conditions",
         conditions,
     );
+}
+
+fn add_told(registry: &mut Registry, standing: &Standing) {
+    let told = Family::<OfTelling, Counter>::default();
+    for channel in Channel::ALL {
+        for fate in Fate::ALL {
+            let count = standing.told.get(&(channel, fate)).copied();
+            let labels = OfTelling {
+                channel: channel.as_str(),
+                outcome: fate.as_str(),
+            };
+            told.get_or_create(&labels).inc_by(count.unwrap_or(0));
+        }
+    }
+    let help = "What was told to others since the start, and what came of it";
+    registry.register("told", help, told);
 }
 
 fn add_done(registry: &mut Registry, standing: &Standing) {

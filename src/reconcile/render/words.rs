@@ -201,6 +201,7 @@ pub fn totals(totals: Totals) -> String {
 }
 
 /// Returns what a guard is about, as one line without the flag.
+#[must_use]
 pub fn guard(guard: &Guard) -> String {
     let line = match guard {
         Guard::Deletes {

@@ -26,6 +26,13 @@ async fn rests(challenges: usize) {
         "{challenges} challenges ready after {took:.1?}, {} KiB",
         keeper.memory()
     );
+    keeper
+        .until("each one told as ready", async |keeper| {
+            let name = "platform_told_total{channel=\"events\",outcome=\"sent\"}";
+            let told = keeper.metric(name).await;
+            told.is_some_and(|told| told >= challenges as f64)
+        })
+        .await;
     // What controllers of the cluster still report comes to an end.
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.proxy.take_seen();

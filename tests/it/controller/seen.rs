@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::keeper::Keeper;
+use crate::support::proxy::{Fault, Match};
 use crate::support::world::{CANARY, World};
 
 const FILE: &str = "database: sqlite";
@@ -30,6 +31,34 @@ async fn until(world: &World, slug: &str, of: &str, status: &str) -> Value {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     panic!("{slug} does not become {of} {status}: {last}");
+}
+
+/// Returns the Events of a world, as JSON.
+async fn events(world: &World) -> Vec<Value> {
+    let path = format!(
+        "/apis/events.k8s.io/v1/namespaces/{}/events",
+        world.namespace
+    );
+    let all = world.admin.items(&path).await;
+    let ours = |event: &Value| event["reportingController"] == "platform.network/controller";
+    let ours: Vec<Value> = all.into_iter().filter(ours).collect();
+    assert!(!json!(ours).to_string().contains(CANARY), "{ours:#?}");
+    ours
+}
+
+/// Waits for an Event with this reason about this object, and returns it.
+async fn until_event(world: &World, about: &str, reason: &str) -> Value {
+    for _ in 0..100 {
+        let found = events(world)
+            .await
+            .into_iter()
+            .find(|event| event["regarding"]["name"] == about && event["reason"] == reason);
+        if let Some(found) = found {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no {reason} about {about}: {:#?}", events(world).await);
 }
 
 /// Returns everything the database files hold.
@@ -159,4 +188,95 @@ async fn what_somebody_changed_held_or_suspended_is_a_condition() {
     let stored = files(&world).concat();
     assert!(!String::from_utf8_lossy(&stored).contains(CANARY));
     assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn what_happens_is_an_event_beside_the_object_that_it_happens_to() {
+    let mut world = World::new().await;
+    world.set("PLATFORM_CONTROLLER__INTERVAL_SECONDS", "1");
+    let report = format!("{FILE}\ndrift: report");
+    let good = world.yaml(&[("one", FILE), ("loud", &report)]);
+    world.declare(&good);
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(2).await;
+    let ready = until_event(&world, "challenge-one", "Ready").await;
+    let workload = world.get("statefulsets", "challenge-one").await.unwrap();
+    let regarding = &ready["regarding"];
+    assert_eq!(
+        regarding["uid"], workload["metadata"]["uid"],
+        "`kubectl describe` finds it by that"
+    );
+    assert_eq!(
+        (&ready["type"], &regarding["kind"]),
+        (&json!("Normal"), &json!("StatefulSet"))
+    );
+
+    for (name, slug, reason) in [
+        ("challenge-one", "challenge-one", "DriftCorrected"),
+        ("challenge-loud", "challenge-loud", "Drifted"),
+    ] {
+        let away =
+            json!({"spec": {"type": "NodePort"}, "metadata": {"annotations": {"a": CANARY}}});
+        world.edit("services", name, away).await;
+        let event = until_event(&world, slug, reason).await;
+        let note = event["note"].as_str().unwrap();
+        assert!(note.contains(&format!("Service {name}")), "{event}");
+    }
+    world.declare(&good.replace("status: active", "status: acitve"));
+    let refused = until_event(&world, "platform-leader", "SourceRefused").await;
+    assert!(
+        refused["note"].as_str().unwrap().contains("platform.yaml:"),
+        "{refused}"
+    );
+    assert_eq!(refused["type"], "Warning");
+    assert_eq!(refused["regarding"]["kind"], "Lease");
+    world.declare(&good);
+    until_event(&world, "platform-leader", "SourceAccepted").await;
+
+    let count = events(&world).await.len();
+    for _ in 0..3 {
+        let away = json!({"spec": {"type": "NodePort"}});
+        world.edit("services", "challenge-one", away).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let made = events(&world).await.len() - count;
+    assert!(made <= 1, "what happens again is no new event");
+    let mut repeated = Value::Null;
+    for _ in 0..150 {
+        repeated = until_event(&world, "challenge-one", "DriftCorrected").await;
+        if repeated["series"]["count"].as_u64() >= Some(2) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Corrections that follow each other closely are told together.
+    assert!(
+        repeated["series"]["count"].as_u64() >= Some(2),
+        "{repeated}"
+    );
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn events_that_are_refused_are_in_nobodys_way() {
+    let world = World::new().await;
+    let events = Match {
+        resource: "events".to_owned(),
+        ..Match::default()
+    };
+    world.proxy.fail(events, Fault::Answer(403));
+    world.declare(&world.yaml(&[("one", FILE), ("two", FILE)]));
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(2).await;
+    keeper
+        .until("refused events", async |keeper| {
+            let name = "platform_told_total{channel=\"events\",outcome=\"failed\"}";
+            keeper.metric(name).await.is_some_and(|count| count >= 2.0)
+        })
+        .await;
+    let (code, _, log) = keeper.terminate().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches("an Event was not taken").count(), 1, "{log}");
 }
