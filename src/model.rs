@@ -15,6 +15,7 @@ pub mod names;
 pub mod pass;
 pub mod quantity;
 pub mod revision;
+pub mod rollout;
 pub mod scope;
 pub mod secret;
 pub mod slug;

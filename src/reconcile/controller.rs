@@ -12,6 +12,7 @@ pub mod follow;
 mod look;
 mod metrics;
 pub mod routes;
+mod trials;
 mod turns;
 pub mod webhook;
 
@@ -32,6 +33,7 @@ use self::asks::{Asked, Asks};
 use self::board::Board;
 use self::follow::{Declared, Followed};
 use self::look::{Looked, Looker, Surveyed, Weighed, World};
+use self::trials::Trials;
 use self::turns::{LINGER, Turns};
 use super::Tags;
 use super::lease::Lease;
@@ -67,6 +69,7 @@ pub struct Controller {
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
     asks: Asks,
+    trials: Trials,
 }
 
 /// What a controller works with.
@@ -122,6 +125,7 @@ impl Controller {
             weighed: None,
             turn_due: None,
             asks: Asks::default(),
+            trials: Trials::default(),
         }
     }
 
@@ -260,6 +264,8 @@ impl Controller {
         }
         self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
+        let desired = &surveyed.planned.desired;
+        self.asks.inform(&desired.suspended, surveyed.given_up());
         let (asked, busy) = (self.asks.end_survey(), surveyed.busy());
         self.end_acts(asked, format!("surveyed; {} looked at", busy.len()));
         for slug in &busy {
@@ -301,6 +307,12 @@ impl Controller {
         let due = self.agenda.take(now);
         self.asks.begin_looks(&due);
         if !due.is_empty() {
+            let outlook = self.watched.outlook();
+            let due = due.into_iter().map(|slug| {
+                let overdue = self.trials.overdue(&slug, now, outlook);
+                (slug, overdue)
+            });
+            let due = due.collect();
             let pass = self
                 .looker
                 .clone()
@@ -328,6 +340,9 @@ impl Controller {
             (false, _) => {}
         }
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
+        if let Some(ends) = self.take_sight(&looked, now) {
+            self.agenda.put(&looked.slug, ends, now);
+        }
         let fought = self.agenda.fought_over(&looked.slug).map(|key| {
             Why(format!(
                 "{key} is changed back each time it is put right; the next try waits"
@@ -343,6 +358,15 @@ impl Controller {
         let found = found.map_or("not known", |status| status.condition.as_str());
         self.end_acts(asked, format!("looked at; {found}"));
         self.board.take_look(looked, fought, (self.looker.clock)());
+    }
+
+    /// Takes what a look saw of an image, and returns when its time is over, if it is on trial.
+    fn take_sight(&mut self, looked: &Looked, now: Instant) -> Option<Instant> {
+        let revision = &self.world.as_ref()?.declared.snapshot.revision;
+        let outlook = self.watched.outlook();
+        let sight = looked.sight.clone();
+        self.trials
+            .take(&looked.slug, sight, revision, (now, outlook))
     }
 
     /// Takes what people ask for, unless it could not be read.

@@ -250,7 +250,9 @@ fn held_back(held: &Held) -> Option<(Condition, String)> {
             Condition::Progressing,
             format!("{key} waits for {on}: {why}"),
         ),
-        Held::Withheld { why, .. } => (Condition::Held, why.to_string()),
+        Held::Withheld { why, .. } | Held::RolledBack { why, .. } => {
+            (Condition::Held, why.to_string())
+        }
         Held::Suspended { why, .. } => (Condition::Suspended, why.to_string()),
         Held::Foreign { key, why, .. }
         | Held::Refused { key, why, .. }

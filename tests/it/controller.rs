@@ -6,6 +6,7 @@
 mod away;
 mod broken;
 mod drift;
+mod images;
 mod refused;
 mod rest;
 mod sources;

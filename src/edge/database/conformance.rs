@@ -14,6 +14,7 @@ mod fence_cases;
 mod only_postgres;
 mod only_sqlite;
 mod pass_cases;
+mod rollout_cases;
 mod row_cases;
 mod schema_cases;
 mod world;
@@ -33,6 +34,7 @@ use act_cases::*;
 use chain_cases::*;
 use fence_cases::*;
 use pass_cases::*;
+use rollout_cases::*;
 use row_cases::*;
 use schema_cases::*;
 use world::World;
@@ -96,6 +98,7 @@ on_both!(
     a_challenge_is_suspended_until_it_is_resumed,
     acts_are_kept_with_who_when_and_what_came_of_them,
     a_suspension_of_a_challenge_that_cannot_be_named_is_no_answer,
+    what_came_of_images_is_kept_and_what_failed_is_tried_again_when_resumed,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,
     a_schema_that_lacks_the_newest_migration_is_brought_up_to_date,

@@ -17,10 +17,11 @@ use super::acts::ActStatements;
 use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
+use super::rollouts::RolloutStatements;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 5] = [
+const MIGRATIONS: [Source; 6] = [
     (
         1,
         "registry",
@@ -34,6 +35,11 @@ const MIGRATIONS: [Source; 5] = [
     (3, "fence", include_str!("migrations/sqlite/0003_fence.sql")),
     (4, "chain", include_str!("migrations/sqlite/0004_chain.sql")),
     (5, "acts", include_str!("migrations/sqlite/0005_acts.sql")),
+    (
+        8,
+        "rollouts",
+        include_str!("migrations/sqlite/0008_rollouts.sql"),
+    ),
 ];
 
 /// How long a statement waits for another process that writes.
@@ -412,6 +418,22 @@ static STATEMENTS: Statements = Statements {
             select json_object('id', id, 'kind', kind, 'slug', slug, 'why', why, 'actor', actor,
                 'at', at, 'outcome', outcome, 'ended_at', ended_at)
             from acts order by id desc limit cast(?1 as integer)",
+    },
+    rollouts: RolloutStatements {
+        read: "
+            select json_array(slug, json_object('good', good, 'failed', json(failed)))
+            from rollouts order by slug limit 10001",
+        write: "
+            insert into rollouts (slug, good, failed, updated_at)
+            select value ->> 'slug', value ->> 'good', nullif(value -> 'failed', 'null'), ?2
+            from json_each(?1) where true
+            on conflict (slug) do update set
+                good = excluded.good, failed = excluded.failed, updated_at = excluded.updated_at",
+        prune: "
+            delete from rollouts where slug in (
+                select slug from rollouts order by updated_at desc, slug
+                limit -1 offset cast(?1 as integer))",
+        retry: "update rollouts set failed = null where slug = ?1 ->> 'slug'",
     },
     get_digests: "
         select json_array(image, digest, revision, resolved_at)

@@ -244,6 +244,16 @@ pub const PARTS: &[Part] = &[
         ],
         &[],
     ),
+    pure(
+        "reconcile::rollout",
+        &[
+            "model",
+            "reconcile",
+            "reconcile::desired",
+            "reconcile::live",
+        ],
+        &[],
+    ),
     doing(
         "reconcile::converge",
         &[
@@ -255,11 +265,17 @@ pub const PARTS: &[Part] = &[
             "reconcile::live",
             "reconcile::plan",
             "reconcile::apply",
+            "reconcile::rollout",
         ],
-        &["jiff", "tokio"],
+        &["jiff", "tokio", "tracing"],
     ),
     // When a pass runs.
     pure("reconcile::controller::agenda", &["model"], &["tokio"]),
+    pure(
+        "reconcile::controller::trials",
+        &["model", "reconcile::desired", "reconcile::live"],
+        &["tokio"],
+    ),
     pure(
         "reconcile::controller::webhook",
         &["model"],
@@ -274,11 +290,13 @@ pub const PARTS: &[Part] = &[
             "edge::git",
             "reconcile",
             "reconcile::apply",
+            "reconcile::desired",
             "reconcile::lease",
             "reconcile::live",
             "reconcile::plan",
             "reconcile::record",
             "reconcile::resolve",
+            "reconcile::rollout",
             "reconcile::source",
             "reconcile::status",
         ],

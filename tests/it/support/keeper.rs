@@ -150,6 +150,9 @@ impl Keeper {
             .unwrap()
     }
 
+    /// Ends it by SIGKILL.
+    pub fn kill(self) {}
+
     /// Ends it as a system does, and returns its exit code, how long it took, and what it wrote.
     pub async fn terminate(mut self) -> (Option<i32>, Duration, String) {
         let began = Instant::now();
