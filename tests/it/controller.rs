@@ -8,6 +8,7 @@ mod broken;
 mod drift;
 mod images;
 mod refused;
+mod replicas;
 mod rest;
 mod sources;
 

@@ -4,6 +4,7 @@ mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
@@ -28,6 +29,9 @@ use crate::reconcile::{
     Cause, Edges, Planned, Registered, Tags, find_facts, plan_with, read_registered, record,
     remember_digests, rollout,
 };
+
+/// How long what is done waits for looks of the same pass before it is recorded.
+const RECORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a revision means: the declaration, and what was found out about it.
 pub(super) struct World {
@@ -80,6 +84,30 @@ struct Worked {
     why: Option<Why>,
     /// Whether another writer was at work while a newer revision waits for a person.
     is_overtaken: bool,
+}
+
+/// What looks of one pass did that is not recorded yet.
+struct Sheet {
+    plan: Plan,
+    outcomes: Vec<Outcome>,
+    /// The newest token that was written under, if anything was.
+    token: Option<FenceToken>,
+}
+
+impl Sheet {
+    fn new(world: &World) -> Self {
+        Self {
+            plan: Plan::empty(world.declared.snapshot.revision.clone()),
+            outcomes: Vec::new(),
+            token: None,
+        }
+    }
+
+    fn take(&mut self, plan: Plan, worked: Worked) {
+        self.plan.absorb(plan);
+        self.outcomes.extend(worked.outcomes);
+        self.token = self.token.max(worked.token);
+    }
 }
 
 /// Since when the world is known to a look.
@@ -271,18 +299,31 @@ impl Looker {
                 self.look(&world, slug, (known, since), overdue)
             })
             .collect();
-        let mut plan = Plan::empty(world.declared.snapshot.revision.clone());
-        let (mut outcomes, mut token) = (Vec::new(), None);
+        let mut sheet = Sheet::new(&world);
         let mut looks = std::pin::pin!(looks);
-        while let Some((looked, its_plan, worked)) = looks.next().await {
-            plan.absorb(its_plan);
-            outcomes.extend(worked.outcomes);
-            token = token.max(worked.token);
-            // Nobody listens any more when the controller ends.
-            drop(told.send(looked));
+        loop {
+            match tokio::time::timeout(RECORD_WITHIN, looks.next()).await {
+                Ok(Some((looked, plan, worked))) => {
+                    sheet.take(plan, worked);
+                    // Nobody listens any more when the controller ends.
+                    drop(told.send(looked));
+                }
+                Ok(None) => break,
+                // What is done is recorded; what hangs has a record of its own when it ends.
+                Err(_) => self.record_sheet(&world, &mut sheet, began).await,
+            }
         }
+        self.record_sheet(&world, &mut sheet, began).await;
+    }
+
+    async fn record_sheet(&self, world: &World, sheet: &mut Sheet, began: Timestamp) {
+        let Sheet {
+            plan,
+            outcomes,
+            token,
+        } = std::mem::replace(sheet, Sheet::new(world));
         if let Some(token) = token {
-            self.record(&world, &plan, &outcomes, (began, token)).await;
+            self.record(world, &plan, &outcomes, (began, token)).await;
         }
     }
 
