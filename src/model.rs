@@ -19,6 +19,7 @@ pub mod notice;
 pub mod pass;
 pub mod quantity;
 pub mod revision;
+pub mod rollout;
 pub mod scope;
 pub mod secret;
 pub mod slug;

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod record;
 pub mod render;
 pub mod resolve;
+pub mod rollout;
 pub mod source;
 pub mod status;
 pub mod verify;
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 pub use self::record::Cause;
 
 use self::apply::{Outcome, Permits, Progress, Writers};
-use self::desired::{Desired, build_desired_of};
+use self::desired::{Desired, Standing, build_desired_of};
 use self::lease::turn::Fence;
 use self::live::{Depth, Live, Look, Rows, Why, see_live};
 use self::plan::{Plan, Request, plan_pass};
@@ -39,7 +40,6 @@ use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::database::{Database, DatabaseError};
 use crate::edge::images::ImageRegistry;
-use crate::model::act::Suspensions;
 use crate::model::{ClusterName, Digest, FenceToken, ImageRef, Revision, Row, RowKey, TargetId};
 use crate::spec::Platform;
 
@@ -122,8 +122,8 @@ pub async fn plan_with(
     edges: &Edges,
     known: Registered,
 ) -> Planned {
-    let Registered { rows, suspended } = known;
-    let desired = build_desired_of(platform, &facts, &suspended, &request.scope);
+    let Registered { rows, standing } = known;
+    let desired = build_desired_of(platform, &facts, &standing, &request.scope);
     let look = Look {
         namespace: &platform.namespace,
         scope: &request.scope,
@@ -219,30 +219,39 @@ fn withhold_unconnected(facts: &mut Facts, edges: &Edges) {
 pub struct Registered {
     /// Its rows, or why they are not known.
     pub rows: Rows,
-    /// The challenges that are suspended; known whenever the rows are.
-    pub suspended: Suspensions,
+    /// What decides beside the declaration; known whenever the rows are.
+    pub standing: Standing,
 }
 
-/// Reads the registry. Whether a challenge is suspended must be known before anything of it is written, so
-/// without that nothing is known.
+/// Reads the registry. Whether a challenge is suspended, or its image was given up, must be known before anything
+/// of it is written, so without that nothing is known.
 pub async fn read_registered(registry: &Registry) -> Registered {
     let read = match registry {
         Registry::Ready(database) => {
-            let both = async { Ok((database.rows().await?, database.suspensions().await?)) };
-            both.await
+            let all = async {
+                let rows = database.rows().await?;
+                let (suspended, rollouts) =
+                    (database.suspensions().await?, database.rollouts().await?);
+                let standing = Standing {
+                    suspended,
+                    rollouts,
+                };
+                Ok((rows, standing))
+            };
+            all.await
                 .map_err(|error: DatabaseError| Why(error.to_string()))
         }
-        Registry::Absent => Ok((BTreeMap::new(), Suspensions::new())),
+        Registry::Absent => Ok((BTreeMap::new(), Standing::default())),
         Registry::Unknown(why) => Err(why.clone()),
     };
     match read {
-        Ok((rows, suspended)) => Registered {
+        Ok((rows, standing)) => Registered {
             rows: Ok(rows),
-            suspended,
+            standing,
         },
         Err(why) => Registered {
             rows: Err(why),
-            suspended: Suspensions::new(),
+            standing: Standing::default(),
         },
     }
 }

@@ -91,20 +91,25 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<Exit, 
     let database = open(context).await?;
     let done = async {
         let suspended = database.suspensions().await?;
-        let Some(suspension) = suspended.get(&slug) else {
-            let names = suspended.keys().map(Slug::as_str).collect();
-            return Err(
-                CliError::input(format!("{slug} is not suspended")).hint(nearest(
-                    slug.as_str(),
-                    &names,
-                    "no such challenge is",
-                )),
-            );
-        };
+        let rollouts = database.rollouts().await?;
+        let failed = rollouts.get(&slug).and_then(|known| known.failed.as_ref());
+        let suspension = suspended.get(&slug);
+        if suspension.is_none() && failed.is_none() {
+            let given_up = rollouts.iter().filter(|(_, known)| known.failed.is_some());
+            let names = suspended.keys().chain(given_up.map(|(slug, _)| slug));
+            let names = names.map(Slug::as_str).collect();
+            return Err(CliError::input(format!(
+                "{slug} is not suspended, and none of its images was given up"
+            ))
+            .hint(nearest(slug.as_str(), &names, "no such challenge is")));
+        }
         let act = act(context, ActKind::Resume, Some(&slug), None);
         database.act(&act).await?;
-        let was = mask::line(&suspension.to_string());
-        let text = format!("{slug} is resumed; it was suspended {was}\n");
+        let suspended = suspension.map(|suspension| format!("it was suspended {suspension}"));
+        let tried = failed.map(|failed| format!("image {} is tried again", failed.image));
+        let told: Vec<String> = suspended.into_iter().chain(tried).collect();
+        let told = mask::line(&told.join("; "));
+        let text = format!("{slug} is resumed; {told}\n");
         context.terminal.print(&text)
     };
     close(done.await, database).await

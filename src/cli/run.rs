@@ -188,13 +188,13 @@ async fn control(
         let clock = Clock::of_machine(now);
         Lease::new(cluster.clone(), &namespace, name, &identity, clock)
     };
-    let leader = lease(LEADER);
+    let (leader, pass) = (lease(LEADER), lease(PASS));
     let make_namespace = async || {
         let (key, item) = build_namespace(&ClusterName::Local, &namespace);
         let manifest = item.manifest().unwrap_or_default();
         turn::create_namespace(cluster.as_ref(), &key, &manifest).await
     };
-    while let Some(held) = lead(&leader, &board, stop, &make_namespace).await {
+    while let Some(held) = lead((&leader, &pass), &board, stop, &make_namespace).await {
         let local: Arc<dyn ClusterWrite> = watched.clone();
         let edges = Edges {
             clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
@@ -206,7 +206,7 @@ async fn control(
             edges,
             watched: watched.clone(),
             database: database.clone(),
-            lease: lease(PASS),
+            lease: pass.clone().under(held.pulse()),
             followed: followed.clone(),
             board: board.clone(),
             actor: format!("{} (controller)", context.settings.actor),
@@ -251,9 +251,10 @@ async fn control(
     Ok(())
 }
 
-/// Waits until this process is the one that runs the loop; `None` when it is stopped before.
+/// Waits until this process is the one that runs the loop; `None` when it is stopped before. Meanwhile it keeps an
+/// eye on the lease of passes, so that the turn of a leader that is gone is over for it as soon as the lead is.
 async fn lead(
-    leader: &Lease,
+    (leader, pass): (&Lease, &Lease),
     board: &Board,
     stop: &CancellationToken,
     make_namespace: &impl AsyncFn() -> Result<(), CliError>,
@@ -266,6 +267,7 @@ async fn lead(
         let acquired = tokio::select! {
             () = stop.cancelled() => return None,
             acquired = leader.acquire(STAND_BY, &standing_by) => acquired,
+            never = pass.observe() => match never {},
         };
         match acquired {
             Ok(held) => {

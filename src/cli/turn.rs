@@ -111,7 +111,7 @@ fn refusal(error: TurnError, namespace: &str) -> CliError {
                 false => told.because(error),
             }
         }
-        TurnError::Lease(error @ AcquireError::NoRandomness) => {
+        TurnError::Lease(error @ (AcquireError::NoRandomness | AcquireError::Deposed { .. })) => {
             CliError::dependency("the turn to write was not taken; nothing was done").because(error)
         }
         TurnError::Database(error) => error.into(),

@@ -14,6 +14,7 @@ mod location;
 mod migrations;
 mod passes;
 mod postgres;
+mod rollouts;
 mod rows;
 mod sqlite;
 mod store;
@@ -36,6 +37,7 @@ pub use passes::MAX_KEYS;
 use crate::model::act::{Act, ActRecord, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{PassRecord, PassSummary};
+use crate::model::rollout::Rollouts;
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Secret};
 use location::Location;
 use store::{Engine, Store};
@@ -105,7 +107,8 @@ pub trait Database: ConditionRows {
     /// The database did not answer, or a row is not one this program can name; there is no partial answer.
     async fn suspensions(&self) -> Result<Suspensions, DatabaseError>;
 
-    /// Keeps an act and returns its number. A suspension and its end are in force from then on; what a
+    /// Keeps an act and returns its number. A suspension and its end, with which an image that was given up is tried
+    /// again, are in force from then on; what a
     /// controller has to take up is among [`Database::pending_acts`]. Of others the newest 10 000 are kept.
     ///
     /// # Errors
@@ -149,6 +152,24 @@ pub trait Database: ConditionRows {
         image: &ImageRef,
         digest: &Digest,
         revision: &Revision,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError>;
+
+    /// Returns what came of the images of each challenge.
+    ///
+    /// # Errors
+    /// The database did not answer, or a row is not one this program can name; there is no partial answer.
+    async fn rollouts(&self) -> Result<Rollouts, DatabaseError>;
+
+    /// Keeps what came of the images of these challenges, all or nothing, in place of what was kept before; 10 000
+    /// challenges are kept.
+    ///
+    /// # Errors
+    /// `Fenced`, or the database did not answer.
+    async fn write_rollouts(
+        &self,
+        token: FenceToken,
+        rollouts: &Rollouts,
         now: Timestamp,
     ) -> Result<(), DatabaseError>;
 

@@ -104,6 +104,23 @@ pub enum NotProduction {
 }
 
 impl ImageRef {
+    /// Returns the last part of its path with its tag and the first digits of its digest, for people who know where
+    /// their images are.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let name = self.repository.rsplit('/').next();
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}"));
+        let digits = self
+            .digest
+            .as_ref()
+            .and_then(|digest| digest.as_str().get(7..14));
+        let digits = digits.map(|digits| format!("@{digits}"));
+        [name.map(str::to_owned), tag, digits]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// Parses a reference: the digest follows `@`, the tag the last `:` behind the last `/`, and the
     /// registry is the first part if it holds `.` or `:` or is `localhost`.
     ///

@@ -2,6 +2,7 @@
 
 mod fenced;
 mod generate;
+mod permits;
 mod retry;
 mod write;
 
@@ -11,8 +12,9 @@ use std::sync::{Arc, Mutex};
 use futures::stream;
 use futures::{FutureExt as _, StreamExt as _};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
+
+pub use self::permits::Permits;
 
 use self::write::Writer;
 use super::lease::turn::Fence;
@@ -22,10 +24,6 @@ use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::{ClusterName, Key, Kind, ObjectKey, Slug};
 
-/// Writes under way at once: what a raw loop of applies uses; more only queues at the API server.
-const CONCURRENT_WRITES: usize = 16;
-/// Rows under way at once, counted apart: a database that syncs its disk for each must not hold up objects.
-const CONCURRENT_ROWS: usize = 4;
 /// Challenges under way at once; each has few steps that may run side by side.
 const CONCURRENT_CHALLENGES: usize = 64;
 
@@ -41,21 +39,6 @@ pub struct Writers {
     pub deadline: Option<Instant>,
     /// How many writes may be under way; shared by plans that are carried out side by side.
     pub permits: Arc<Permits>,
-}
-
-/// How many writes may be under way.
-pub struct Permits {
-    objects: Semaphore,
-    rows: Semaphore,
-}
-
-impl Default for Permits {
-    fn default() -> Self {
-        Self {
-            objects: Semaphore::new(CONCURRENT_WRITES),
-            rows: Semaphore::new(CONCURRENT_ROWS),
-        }
-    }
 }
 
 /// What became of one step.

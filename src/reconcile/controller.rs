@@ -20,6 +20,7 @@ pub mod notify;
 mod outlook;
 pub mod routes;
 pub mod tellers;
+mod trials;
 mod turns;
 pub mod webhook;
 
@@ -40,6 +41,7 @@ use self::asks::{Asked, Asks};
 use self::board::Board;
 use self::follow::{Declared, Followed};
 use self::look::{Looked, Looker, Surveyed, Weighed, World};
+use self::trials::Trials;
 use self::turns::{LINGER, Turns};
 use super::Tags;
 use super::lease::Lease;
@@ -75,6 +77,7 @@ pub struct Controller {
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
     asks: Asks,
+    trials: Trials,
 }
 
 /// What a controller works with.
@@ -130,6 +133,7 @@ impl Controller {
             weighed: None,
             turn_due: None,
             asks: Asks::default(),
+            trials: Trials::default(),
         }
     }
 
@@ -268,6 +272,8 @@ impl Controller {
         }
         self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
+        let desired = &surveyed.planned.desired;
+        self.asks.inform(&desired.suspended, surveyed.given_up());
         let (asked, busy) = (self.asks.end_survey(), surveyed.busy());
         self.end_acts(asked, format!("surveyed; {} looked at", busy.len()));
         for slug in &busy {
@@ -309,6 +315,12 @@ impl Controller {
         let due = self.agenda.take(now);
         self.asks.begin_looks(&due);
         if !due.is_empty() {
+            let outlook = self.watched.outlook();
+            let due = due.into_iter().map(|slug| {
+                let overdue = self.trials.overdue(&slug, now, outlook);
+                (slug, overdue)
+            });
+            let due = due.collect();
             let pass = self
                 .looker
                 .clone()
@@ -336,6 +348,9 @@ impl Controller {
             (false, _) => {}
         }
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
+        if let Some(ends) = self.take_sight(&looked, now) {
+            self.agenda.put(&looked.slug, ends, now);
+        }
         let fought = self.agenda.fought_over(&looked.slug).map(|key| {
             Why(format!(
                 "{key} is changed back each time it is put right; the next try waits"
@@ -353,6 +368,15 @@ impl Controller {
         let is_exhausted = self.agenda.is_exhausted(&looked.slug);
         let now = (self.looker.clock)();
         self.board.take_look(looked, fought, is_exhausted, now);
+    }
+
+    /// Takes what a look saw of an image, and returns when its time is over, if it is on trial.
+    fn take_sight(&mut self, looked: &Looked, now: Instant) -> Option<Instant> {
+        let revision = &self.world.as_ref()?.declared.snapshot.revision;
+        let outlook = self.watched.outlook();
+        let sight = looked.sight.clone();
+        self.trials
+            .take(&looked.slug, sight, revision, (now, outlook))
     }
 
     /// Takes what people ask for, unless it could not be read.

@@ -8,7 +8,8 @@ use super::desired::Wanted;
 use super::lease::turn::Fence;
 use super::live::{Readiness, Seen};
 use super::plan::{Held, Plan, Request, Step};
-use super::{Cause, Edges, Planned, Run, Why, plan_source, run_plan};
+use super::{Cause, Edges, Planned, Registry, Run, Why, plan_source, rollout, run_plan};
+use crate::model::rollout::Rollouts;
 use crate::model::{Key, ObjectKey, Slug};
 use crate::spec::Platform;
 
@@ -162,11 +163,28 @@ pub async fn converge(
             break state;
         }
     };
+    if state == State::Converged {
+        remember_images(&planned, edges, (told.clock)()).await;
+    }
     Ok(Converged {
         state,
         outcomes,
         last: planned,
     })
+}
+
+/// Remembers which images are ready now: a controller that starts later knows where to return to.
+async fn remember_images(planned: &Planned, edges: &Edges, now: jiff::Timestamp) {
+    let (Registry::Ready(database), Some(fence)) = (&edges.registry, &edges.fence) else {
+        return;
+    };
+    let news: Rollouts = rollout::news(planned).collect();
+    if news.is_empty() {
+        return;
+    }
+    if let Err(error) = database.write_rollouts(fence.token(), &news, now).await {
+        tracing::warn!(%error, "which images are ready is not remembered");
+    }
 }
 
 /// Tells whether the end of the time left a step without an answer, or untried.

@@ -13,17 +13,20 @@ mod pod;
 mod postgres;
 mod registry;
 mod resolved;
+pub mod rollout;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::resolved::Resolved;
+use self::rollout::Rolled;
 use super::resolve::Facts;
 use crate::model::act::Suspensions;
+use crate::model::rollout::{Rollout, Rollouts};
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, RowKey, Scope, Slug, names};
 use crate::spec::Platform;
-use crate::spec::platform::{Drift, Mode, Status};
+use crate::spec::platform::{Challenge, Drift, Mode, Status};
 
 /// Everything that should be there. Nothing is left to choose.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +43,38 @@ pub struct Desired {
     pub suspended: Suspensions,
     /// Challenges whose objects are shown, not corrected, when somebody else changes them.
     pub report_only: BTreeSet<Slug>,
+    /// How the images of challenges that run are rolled out.
+    pub rollouts: BTreeMap<Slug, Rolled>,
+}
+
+/// What decides beside the declaration: what somebody asked for, and what was learned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// The challenges that somebody suspended.
+    pub suspended: Suspensions,
+    /// What is known of each challenge's images.
+    pub rollouts: Rollouts,
+}
+
+impl Standing {
+    /// Returns what concerns one challenge.
+    #[must_use]
+    pub fn of(&self, slug: &Slug) -> Self {
+        let Self {
+            suspended,
+            rollouts,
+        } = self;
+        let suspended = suspended.get_key_value(slug).into_iter();
+        let rollouts = rollouts.get_key_value(slug).into_iter();
+        Self {
+            suspended: suspended
+                .map(|(slug, why)| (slug.clone(), why.clone()))
+                .collect(),
+            rollouts: rollouts
+                .map(|(slug, known)| (slug.clone(), known.clone()))
+                .collect(),
+        }
+    }
 }
 
 /// What one key should hold.
@@ -72,7 +107,7 @@ pub fn build_namespace(cluster: &ClusterName, name: &str) -> (ObjectKey, Item) {
 /// something is not known is withheld whole and stops no other.
 #[must_use]
 pub fn build_desired(platform: &Platform, facts: &Facts) -> Desired {
-    build_desired_of(platform, facts, &Suspensions::new(), &Scope::All)
+    build_desired_of(platform, facts, &Standing::default(), &Scope::All)
 }
 
 /// As [`build_desired`], with the objects and rows of the challenges in scope only, and what belongs to no
@@ -82,9 +117,13 @@ pub fn build_desired(platform: &Platform, facts: &Facts) -> Desired {
 pub fn build_desired_of(
     platform: &Platform,
     facts: &Facts,
-    suspended: &Suspensions,
+    standing: &Standing,
     scope: &Scope,
 ) -> Desired {
+    let Standing {
+        suspended,
+        rollouts,
+    } = standing;
     let mut desired = Desired::default();
     let in_scope = suspended.iter().filter(|(slug, _)| scope.contains(slug));
     desired
@@ -104,11 +143,9 @@ pub fn build_desired_of(
         if challenge.drift == Drift::Report {
             desired.report_only.insert(slug.clone());
         }
-        match Resolved::new(challenge, platform, facts) {
-            Ok(resolved) => desired.add_challenge(&resolved),
-            Err(why) => {
-                desired.withheld.insert(slug.clone(), why);
-            }
+        let known = rollouts.get(slug).cloned().unwrap_or_default();
+        if let Err(why) = desired.add_declared(challenge, (platform, facts), known) {
+            desired.withheld.insert(slug.clone(), why);
         }
     }
     desired
@@ -121,7 +158,29 @@ impl Desired {
         self.withheld.contains_key(slug) || self.suspended.contains_key(slug)
     }
 
-    fn add_challenge(&mut self, resolved: &Resolved<'_>) {
+    /// Adds a challenge as it is declared or, where its image was given up, with the one before it.
+    fn add_declared(
+        &mut self,
+        challenge: &Challenge,
+        (platform, facts): (&Platform, &Facts),
+        known: Rollout,
+    ) -> Result<(), String> {
+        let resolved = Resolved::new(challenge, platform, facts)?;
+        let trial = rollout::trial(&resolved);
+        let (before, instead) = rollout::fall_back(challenge, trial.as_ref(), &known).unzip();
+        let resolved = match &before {
+            Some(before) => Resolved::new(before, platform, facts)?,
+            None => resolved,
+        };
+        if let Some(keys) = self.add_challenge(&resolved) {
+            let rolled = rollout::rolled(&resolved, keys, (trial, known), instead);
+            self.rollouts.insert(challenge.slug.clone(), rolled);
+        }
+        Ok(())
+    }
+
+    /// Adds everything of a challenge, and returns its workload, if it has one, and the database behind that.
+    fn add_challenge(&mut self, resolved: &Resolved<'_>) -> Option<(ObjectKey, Option<ObjectKey>)> {
         let slug = resolved.slug();
         self.add_namespace(&resolved.cluster, resolved.namespace);
         self.add_rows(resolved);
@@ -147,9 +206,9 @@ impl Desired {
         );
         self.add_data_claim(resolved);
         let database = self.add_postgres(resolved);
-        if resolved.challenge.status == Status::Active {
-            self.add_workload(resolved, database.as_ref());
-        }
+        let is_active = resolved.challenge.status == Status::Active;
+        let workload = is_active.then(|| self.add_workload(resolved, database.as_ref()))?;
+        Some((workload, database))
     }
 
     fn add_rows(&mut self, resolved: &Resolved<'_>) {
@@ -223,7 +282,7 @@ impl Desired {
         Some(set)
     }
 
-    fn add_workload(&mut self, resolved: &Resolved<'_>, database: Option<&ObjectKey>) {
+    fn add_workload(&mut self, resolved: &Resolved<'_>, database: Option<&ObjectKey>) -> ObjectKey {
         let kind = match resolved.challenge.mode {
             Mode::StatefulSet => Kind::StatefulSet,
             Mode::Deployment { .. } => Kind::Deployment,
@@ -241,6 +300,7 @@ impl Desired {
             };
             self.items.insert(Key::Object(key), waiting);
         }
+        resolved.key(kind, names::workload(resolved.slug()))
     }
 
     fn add(&mut self, resolved: &Resolved<'_>, kind: Kind, name: String, item: Item) {

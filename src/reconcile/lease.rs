@@ -20,7 +20,8 @@ mod sight;
 mod tests;
 pub mod turn;
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -60,13 +61,17 @@ const FAILING_FOR: Duration = Duration::from_secs(10);
 /// The longest name of a holder that is shown.
 const SHOWN: usize = 120;
 
-/// A Lease that this process may want.
+/// A Lease that this process may want. Copies of it share what they saw.
+#[derive(Clone)]
 pub struct Lease {
     leases: Arc<dyn Leases>,
     namespace: String,
     name: String,
     identity: String,
     clock: Clock,
+    sight: Arc<Mutex<Sight>>,
+    /// Without which it is not wanted.
+    under: Option<Pulse>,
 }
 
 /// A Lease that this process holds.
@@ -96,6 +101,15 @@ pub enum AcquireError {
         #[source]
         source: ClusterError,
     },
+    /// Another lease, under which alone this one is wanted, is lost.
+    #[error("the lease {name} was not taken")]
+    Deposed {
+        /// Which lease.
+        name: String,
+        /// What became of the other.
+        #[source]
+        lost: Lost,
+    },
     /// The system's random source failed, which tells two holders of one name apart.
     #[error("the system's random source failed")]
     NoRandomness,
@@ -124,7 +138,36 @@ impl Lease {
             name: name.to_owned(),
             identity: identity.to_owned(),
             clock,
+            sight: Arc::default(),
+            under: None,
         }
+    }
+
+    /// Returns it as one that is taken and counts only while another is held: who lost the lead, and has not
+    /// noticed yet, writes nothing.
+    #[must_use]
+    pub fn under(self, lead: Pulse) -> Self {
+        Self {
+            under: Some(lead),
+            ..self
+        }
+    }
+
+    /// Keeps an eye on it without wanting it: who wants it later knows already for how long its record has not
+    /// changed.
+    pub async fn observe(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(jittered(LOOK_EVERY)).await;
+            let get = self.leases.get_lease(&self.namespace, &self.name);
+            if let Ok(Some(seen)) = limited(get).await {
+                self.look(&seen.record, (self.clock.steady)());
+            }
+        }
+    }
+
+    fn look(&self, record: &LeaseRecord, now: Duration) -> Standing {
+        let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        sight.look(record, now, DURATION)
     }
 
     /// Acquires it, waiting up to `limit` while another holds it; `waiting` is told who that is, each time it is
@@ -140,9 +183,13 @@ impl Lease {
         let identity = self.new_identity()?;
         let began = (self.clock.steady)();
         let since = |time: Duration| (self.clock.steady)().saturating_sub(time);
-        let (mut sight, mut told, mut answered) = (Sight::default(), String::new(), began);
+        let (mut told, mut answered) = (String::new(), began);
         loop {
-            let (error, pause) = match self.try_once(&identity, &mut sight).await {
+            if let Some(Err(lost)) = self.under.as_ref().map(Pulse::check) {
+                let name = self.name.clone();
+                return Err(AcquireError::Deposed { name, lost });
+            }
+            let (error, pause) = match self.try_once(&identity).await {
                 Try::Won(stored, sent) => return Ok(self.hold(stored, sent)),
                 Try::HeldBy(holder, left) => {
                     answered = (self.clock.steady)();
@@ -172,7 +219,7 @@ impl Lease {
     }
 
     /// Looks once and, where nobody holds it, takes it.
-    async fn try_once(&self, identity: &str, sight: &mut Sight) -> Try {
+    async fn try_once(&self, identity: &str) -> Try {
         let get = self.leases.get_lease(&self.namespace, &self.name);
         let seen = match limited(get).await {
             Ok(seen) => seen,
@@ -191,7 +238,7 @@ impl Lease {
             Some(seen) => {
                 // A request of ours whose answer was lost has made it ours already.
                 let is_ours = seen.record.holder == identity;
-                if let Standing::Held(left) = sight.look(&seen.record, sent, DURATION)
+                if let Standing::Held(left) = self.look(&seen.record, sent)
                     && !is_ours
                 {
                     return Try::HeldBy(shown(&seen.record.holder), left);

@@ -222,6 +222,23 @@ pub enum Readiness {
     NotReady(String),
 }
 
+/// What is told of a workload that its controller has not taken up.
+const UNSEEN: &str = "not yet seen by its controller";
+/// What is told of a pod that no node takes.
+const UNPLACED: &str = "Unschedulable";
+
+impl Readiness {
+    /// Tells whether the pods as they are wanted were tried and are not ready. Where they have not come that far
+    /// it is the cluster that is not ready for them.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        match self {
+            Self::Ready => false,
+            Self::NotReady(state) => state != UNSEEN && !state.ends_with(UNPLACED),
+        }
+    }
+}
+
 /// What the server says to a wanted object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {

@@ -177,6 +177,13 @@ pub enum Held {
         /// Since when, by whom, and their reason.
         why: Why,
     },
+    /// The declared image of the challenge did not become ready in its time; the one before it is to run.
+    RolledBack {
+        /// The challenge.
+        slug: Slug,
+        /// Which images, and the remedy.
+        why: Why,
+    },
 }
 
 /// A guard of `safety` that a plan would pass.
@@ -234,7 +241,8 @@ impl Held {
             Self::Unlisted { .. }
             | Self::Unrecorded { .. }
             | Self::Withheld { .. }
-            | Self::Suspended { .. } => None,
+            | Self::Suspended { .. }
+            | Self::RolledBack { .. } => None,
         }
     }
 
@@ -248,7 +256,9 @@ impl Held {
             | Self::Refused { slug, .. }
             | Self::Drifted { slug, .. }
             | Self::Waits { slug, .. } => slug.as_ref(),
-            Self::Withheld { slug, .. } | Self::Suspended { slug, .. } => Some(slug),
+            Self::Withheld { slug, .. }
+            | Self::Suspended { slug, .. }
+            | Self::RolledBack { slug, .. } => Some(slug),
             Self::Unlisted { .. } | Self::Unrecorded { .. } => None,
         }
     }

@@ -82,7 +82,9 @@ fn of_held(held: &Held) -> Option<KeyOutcome> {
         Held::Retained { .. } => return None,
         Held::Unlisted { kind, why, .. } => (format!("all {kind} objects"), why),
         Held::Unrecorded { why } => ("all registry rows".to_owned(), why),
-        Held::Withheld { slug, why } => (format!("challenge {slug}"), why),
+        Held::Withheld { slug, why } | Held::RolledBack { slug, why } => {
+            (format!("challenge {slug}"), why)
+        }
         // It was neither to be done nor refused.
         Held::Suspended { .. } => return None,
         Held::Foreign { key, why, .. }

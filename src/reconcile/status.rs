@@ -326,6 +326,7 @@ fn held_back(held: &Held) -> Option<Reason> {
         | Held::Unknown { .. } => return None,
         Held::Waits { key, on, why, .. } => (Word::Waiting, format!("{key} waits for {on}: {why}")),
         Held::Withheld { why, .. } => (Word::Withheld, why.to_string()),
+        Held::RolledBack { why, .. } => (Word::RolledBack, why.to_string()),
         Held::Suspended { why, .. } => (Word::Suspended, why.to_string()),
         Held::Foreign { key, why, .. } => (Word::Foreign, format!("{key}: {why}")),
         Held::Refused { key, why, .. } => (Word::Refused, format!("{key}: {why}")),

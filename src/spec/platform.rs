@@ -135,6 +135,8 @@ pub struct Challenge {
     pub updates: Updates,
     /// What happens when somebody else changes its objects.
     pub drift: Drift,
+    /// What happens to a new image that does not become ready.
+    pub rollout: Rollout,
     /// How the public door treats it.
     pub proxy: Proxy,
 }
@@ -318,6 +320,35 @@ pub enum Drift {
     Correct,
     /// It is shown, and left.
     Report,
+}
+
+/// What happens to a new image that does not become ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rollout {
+    /// What a controller does when its time is over.
+    pub on_failure: OnFailure,
+    /// How long it may take, in seconds.
+    pub timeout_seconds: u32,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            on_failure: OnFailure::Hold,
+            // As a Deployment's own deadline for progress.
+            timeout_seconds: 600,
+        }
+    }
+}
+
+/// What happens to an image that is not ready in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It stays.
+    Hold,
+    /// The image that was ready last comes back.
+    Rollback,
 }
 
 /// How the public door treats a challenge.

@@ -13,8 +13,8 @@ mod target;
 mod text;
 
 pub use challenge::{
-    Autoscaling, BrokerLimits, Challenge, Database, Drift, Mode, PodResources, Postgres, Proxy,
-    Resources, Status, StorageAccess, UpdatePolicy, Updates, Worker,
+    Autoscaling, BrokerLimits, Challenge, Database, Drift, Mode, OnFailure, PodResources, Postgres,
+    Proxy, Resources, Rollout, Status, StorageAccess, UpdatePolicy, Updates, Worker,
 };
 pub use defaults::{DefaultPostgres, Defaults, TargetDefaults};
 pub use platform::{Broker, File, Freeze, Network, Safety};

@@ -6,7 +6,9 @@
 mod away;
 mod broken;
 mod drift;
+mod images;
 mod refused;
+mod replicas;
 mod rest;
 mod seen;
 mod sources;

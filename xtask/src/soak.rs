@@ -6,7 +6,14 @@ use clap::Args;
 use crate::{control_plane::Shape, interrupt::Interrupt, suite::Suite};
 
 /// The tests that have a long form.
-const LONG: [&str; 4] = ["faults::", "kills::", "owned::walk::", "properties::"];
+const LONG: [&str; 6] = [
+    "controller::",
+    "faults::",
+    "kills::",
+    "lease::",
+    "owned::walk::",
+    "properties::",
+];
 
 /// Runs the long form of tests: every fault and every kill instead of a sample, and longer random walks.
 ///

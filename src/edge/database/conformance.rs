@@ -15,6 +15,7 @@ mod fence_cases;
 mod only_postgres;
 mod only_sqlite;
 mod pass_cases;
+mod rollout_cases;
 mod row_cases;
 mod schema_cases;
 mod world;
@@ -35,6 +36,7 @@ use chain_cases::*;
 use condition_cases::*;
 use fence_cases::*;
 use pass_cases::*;
+use rollout_cases::*;
 use row_cases::*;
 use schema_cases::*;
 use world::World;
@@ -101,6 +103,7 @@ on_both!(
     conditions_read_back_as_written_and_the_newest_holds,
     conditions_of_a_thousand_challenges_are_one_write,
     a_condition_that_cannot_be_named_is_no_answer,
+    what_came_of_images_is_kept_and_what_failed_is_tried_again_when_resumed,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,
     a_schema_that_lacks_the_newest_migration_is_brought_up_to_date,

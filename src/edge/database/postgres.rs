@@ -13,10 +13,11 @@ use super::conditions;
 use super::error::{translate, translate_migration};
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
+use super::rollouts::RolloutStatements;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 6] = [
+const MIGRATIONS: [Source; 7] = [
     (
         1,
         "registry",
@@ -42,6 +43,11 @@ const MIGRATIONS: [Source; 6] = [
         6,
         "conditions",
         include_str!("migrations/postgres/0006_conditions.sql"),
+    ),
+    (
+        8,
+        "rollouts",
+        include_str!("migrations/postgres/0008_rollouts.sql"),
     ),
 ];
 
@@ -176,7 +182,7 @@ static STATEMENTS: Statements = Statements {
                 to_regclass('challenges'), to_regclass('kubernetes_targets'),
                 to_regclass('challenge_tokens'), to_regclass('target_assignments'),
                 to_regclass('passes'), to_regclass('pass_keys'), to_regclass('image_digests'),
-                to_regclass('suspensions'), to_regclass('acts')
+                to_regclass('suspensions'), to_regclass('acts'), to_regclass('rollouts')
             ) is not null then 'foreign'
             else 'false' end",
     applied_migrations: r#"
@@ -399,6 +405,21 @@ static STATEMENTS: Statements = Statements {
             from acts order by id desc limit $1::text::bigint"#,
     },
     conditions: conditions::POSTGRES,
+    rollouts: RolloutStatements {
+        read: "
+            select json_build_array(slug, json_build_object('good', good, 'failed', failed))::text
+            from rollouts order by slug limit 10001",
+        write: "
+            insert into rollouts (slug, good, failed, updated_at)
+            select d ->> 'slug', d ->> 'good', nullif(d -> 'failed', 'null'), $2::text::timestamptz
+            from jsonb_array_elements($1::text::jsonb) as d
+            on conflict (slug) do update set
+                good = excluded.good, failed = excluded.failed, updated_at = excluded.updated_at",
+        prune: "
+            delete from rollouts where slug in (
+                select slug from rollouts order by updated_at desc, slug offset $1::text::bigint)",
+        retry: "update rollouts set failed = null where slug = $1::text::jsonb ->> 'slug'",
+    },
     get_digests: r#"
         select json_build_array(image, digest, revision,
             to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text

@@ -18,10 +18,11 @@ use super::conditions;
 use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
+use super::rollouts::RolloutStatements;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 6] = [
+const MIGRATIONS: [Source; 7] = [
     (
         1,
         "registry",
@@ -39,6 +40,11 @@ const MIGRATIONS: [Source; 6] = [
         6,
         "conditions",
         include_str!("migrations/sqlite/0006_conditions.sql"),
+    ),
+    (
+        8,
+        "rollouts",
+        include_str!("migrations/sqlite/0008_rollouts.sql"),
     ),
 ];
 
@@ -420,6 +426,22 @@ static STATEMENTS: Statements = Statements {
             from acts order by id desc limit cast(?1 as integer)",
     },
     conditions: conditions::SQLITE,
+    rollouts: RolloutStatements {
+        read: "
+            select json_array(slug, json_object('good', good, 'failed', json(failed)))
+            from rollouts order by slug limit 10001",
+        write: "
+            insert into rollouts (slug, good, failed, updated_at)
+            select value ->> 'slug', value ->> 'good', nullif(value -> 'failed', 'null'), ?2
+            from json_each(?1) where true
+            on conflict (slug) do update set
+                good = excluded.good, failed = excluded.failed, updated_at = excluded.updated_at",
+        prune: "
+            delete from rollouts where slug in (
+                select slug from rollouts order by updated_at desc, slug
+                limit -1 offset cast(?1 as integer))",
+        retry: "update rollouts set failed = null where slug = ?1 ->> 'slug'",
+    },
     get_digests: "
         select json_array(image, digest, revision, resolved_at)
         from image_digests where image in (select value from json_each(?1))",

@@ -18,10 +18,12 @@ use super::conditions::ConditionStatements;
 use super::error::translate;
 use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{fitted, head_document, keys_document, stamp};
+use super::rollouts::RolloutStatements;
 use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, chain, revision_id, rows};
 use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
+use crate::model::rollout::Rollouts;
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Slug, TargetId};
 
 /// How long one call may take with everything it waits for; the server's own limits are shorter.
@@ -31,7 +33,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most rows of a table, and the most images, that one call handles: far above what a subnet has.
-const MAX_ROWS: usize = 10_000;
+pub(super) const MAX_ROWS: usize = 10_000;
 
 /// Passes that are read at once to verify or to chain them; one may have ten thousand keys.
 const LINKS: usize = 25;
@@ -141,6 +143,7 @@ pub(super) struct Statements {
     pub(super) advance_chain: &'static str,
     pub(super) acts: ActStatements,
     pub(super) conditions: ConditionStatements,
+    pub(super) rollouts: RolloutStatements,
     pub(super) get_digests: &'static str,
     pub(super) write_digest: &'static str,
     pub(super) prune_digests: &'static str,
@@ -288,7 +291,7 @@ impl<E: Engine> Store<E> {
         }
     }
 
-    async fn one(
+    pub(super) async fn one(
         &self,
         access: Access,
         doing: &'static str,
@@ -300,7 +303,7 @@ impl<E: Engine> Store<E> {
     }
 
     /// Runs the statements of a write in one transaction, if no turn after this one was taken.
-    async fn write(
+    pub(super) async fn write(
         &self,
         token: FenceToken,
         doing: &'static str,
@@ -517,7 +520,11 @@ impl<E: Engine> Database for Store<E> {
         ];
         match act.kind {
             ActKind::Suspend => calls.push(Call::new(all.suspend, vec![document])),
-            ActKind::Resume => calls.push(Call::new(all.resume, vec![document])),
+            ActKind::Resume => {
+                let retry = self.engine.statements().rollouts.retry;
+                calls.push(Call::new(all.resume, vec![document.clone()]));
+                calls.push(Call::new(retry, vec![document]));
+            }
             ActKind::Reconcile | ActKind::Resolve => {}
         }
         let answers = self.run(Access::Write, "keeping an act", calls).await?;
@@ -602,6 +609,19 @@ impl<E: Engine> Database for Store<E> {
         Ok(())
     }
 
+    async fn rollouts(&self) -> Result<Rollouts, DatabaseError> {
+        self.read_rollouts().await
+    }
+
+    async fn write_rollouts(
+        &self,
+        token: FenceToken,
+        rollouts: &Rollouts,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.keep_rollouts(token, rollouts, now).await
+    }
+
     async fn fence(&self) -> Result<FenceToken, DatabaseError> {
         let sql = self.engine.statements().read_fence;
         let doing = "reading whose turn it is";
@@ -681,6 +701,7 @@ impl Statements {
             advance_chain,
             acts,
             conditions,
+            rollouts,
             get_digests,
             write_digest,
             prune_digests,
@@ -708,6 +729,13 @@ impl Statements {
             pending,
             list,
         ];
+        let RolloutStatements {
+            read,
+            write,
+            prune,
+            retry,
+        } = rollouts;
+        let of_rollouts = [read, write, prune, retry];
         let tables = [challenges, targets, tokens, assignments];
         let of_tables = tables.into_iter().flat_map(|table| {
             let RowStatements {
@@ -739,7 +767,11 @@ impl Statements {
             take_fence,
             hold_fence,
         ];
-        let others = others.into_iter().chain(of_acts).copied();
+        let others = others
+            .into_iter()
+            .chain(of_acts)
+            .chain(of_rollouts)
+            .copied();
         of_tables.chain(others).chain(conditions.all()).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! One step to one write, with the identity seen as its precondition.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
@@ -33,20 +34,28 @@ pub(super) struct Writer<'a> {
 
 impl Writer<'_> {
     pub(super) async fn run(&self, step: &Step) -> Outcome {
-        let permits = match &step.key {
-            Key::Row(_) => &self.writers.permits.rows,
-            Key::Object(_) => &self.writers.permits.objects,
-        };
         let key = step.key.clone();
-        // The semaphores are never closed, so a permit always comes.
-        let permit = within(self.writers.deadline, permits.acquire()).await;
-        if permit.is_none() || self.is_over() {
-            return Outcome::OutOfTime(key);
-        }
-        match within(self.writers.deadline, self.write(step)).await {
+        // Told when it begins: what never did was not tried.
+        let begun = AtomicBool::new(false);
+        let write = async {
+            if self.is_over() {
+                return None;
+            }
+            begun.store(true, Ordering::Relaxed);
+            Some(self.write(step).await)
+        };
+        let permits = &self.writers.permits;
+        let permitted = async {
+            match &step.key {
+                Key::Row(_) => permits.write_row(write).await,
+                Key::Object(_) => permits.write_object(write).await,
+            }
+        };
+        match within(self.writers.deadline, permitted).await.flatten() {
             Some(Ok(())) => Outcome::Done(key),
             Some(Err(error)) => Outcome::Failed(key, error),
-            None => Outcome::Failed(key, ApplyError::CutOff),
+            None if begun.into_inner() => Outcome::Failed(key, ApplyError::CutOff),
+            None => Outcome::OutOfTime(key),
         }
     }
 

@@ -110,6 +110,13 @@ impl Agenda {
         (!pause.is_zero()).then_some(pause)
     }
 
+    /// Has a challenge looked at by a time, though not before the pause that it is put off for.
+    pub fn put(&mut self, slug: &Slug, by: Instant, now: Instant) {
+        let entry = self.entries.entry(slug.clone()).or_default();
+        let by = by.max(now + FIRST_PAUSE.max(entry.pause()));
+        entry.due = Some(entry.due.map_or(by, |earlier| earlier.min(by)));
+    }
+
     /// Returns the key of a challenge that is written again and again without end, if there is one.
     #[must_use]
     pub fn fought_over(&self, slug: &Slug) -> Option<&Key> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::model::Slug;
 use crate::model::act::{ActKind, ActRecord, Suspensions};
+use crate::model::rollout::FailedImage;
 
 /// How often the database is asked.
 pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(2);
@@ -15,8 +16,12 @@ pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(2);
 /// What the database said.
 pub(super) struct Asked {
     pub(super) suspended: Suspensions,
+    pub(super) given_up: GivenUp,
     pub(super) acts: Vec<ActRecord>,
 }
+
+/// The images that are not tried again.
+pub(super) type GivenUp = BTreeMap<Slug, FailedImage>;
 
 /// Acts that were taken up and have not ended. Pure.
 #[derive(Debug, Default)]
@@ -30,6 +35,9 @@ pub(super) struct Asks {
     /// Whether the next survey resolves tags anew.
     resolves: bool,
     suspended: Suspensions,
+    given_up: GivenUp,
+    /// Whether what holds is known: a look that began before that went by something else.
+    is_informed: bool,
 }
 
 /// What follows from what was asked.
@@ -42,14 +50,30 @@ pub(super) struct Due {
 }
 
 impl Asks {
+    /// Takes what the first survey found to hold, which everything after it goes by.
+    pub(super) fn inform(&mut self, suspended: &Suspensions, given_up: GivenUp) {
+        if !self.is_informed {
+            (self.suspended, self.given_up) = (suspended.clone(), given_up);
+            self.is_informed = true;
+        }
+    }
+
     /// Takes what the database said and returns what follows from it.
     pub(super) fn take(&mut self, asked: Asked) -> Due {
         let mut due = Due::default();
-        let Asked { suspended, acts } = asked;
-        let before = std::mem::replace(&mut self.suspended, suspended);
-        let is_changed = |slug: &&Slug| before.get(*slug) != self.suspended.get(*slug);
-        let slugs = before.keys().chain(self.suspended.keys());
-        due.looks.extend(slugs.filter(is_changed).cloned());
+        let Asked {
+            suspended,
+            given_up,
+            acts,
+        } = asked;
+        // Before the first survey there is nothing to look at.
+        if self.is_informed {
+            due.looks.extend(changed(&self.suspended, &suspended));
+            due.looks.extend(changed(&self.given_up, &given_up));
+        }
+        if self.is_informed {
+            (self.suspended, self.given_up) = (suspended, given_up);
+        }
         for act in acts {
             if self.has(act.id) {
                 continue;
@@ -101,6 +125,16 @@ impl Asks {
     }
 }
 
+/// Returns the challenges of which something else holds than before.
+fn changed<'a, T: PartialEq>(
+    before: &'a BTreeMap<Slug, T>,
+    now: &'a BTreeMap<Slug, T>,
+) -> impl Iterator<Item = Slug> + use<'a, T> {
+    let is_changed = |slug: &&Slug| before.get(*slug) != now.get(*slug);
+    let slugs = before.keys().chain(now.keys());
+    slugs.filter(is_changed).cloned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,19 +168,56 @@ mod tests {
             .map(|name| (slug(name), suspension.clone()));
         Asked {
             suspended: suspended.collect(),
+            given_up: GivenUp::new(),
             acts,
         }
     }
 
+    fn informed() -> Asks {
+        let mut asks = Asks::default();
+        asks.inform(&Suspensions::new(), GivenUp::new());
+        asks
+    }
+
     #[test]
     fn who_is_suspended_or_resumed_is_looked_at_once() {
-        let mut asks = Asks::default();
+        let mut asks = informed();
         let due = asks.take(asked(&["demo"], Vec::new()));
         assert_eq!(due.looks, BTreeSet::from([slug("demo")]));
         assert_eq!(asks.take(asked(&["demo"], Vec::new())), Due::default());
         let due = asks.take(asked(&["other"], Vec::new()));
         assert_eq!(due.looks, BTreeSet::from([slug("demo"), slug("other")]));
         assert!(!due.survey);
+    }
+
+    #[test]
+    fn what_changes_after_the_first_survey_is_noticed_by_the_first_answer() {
+        let mut asks = Asks::default();
+        let due = asks.take(asked(&["demo"], Vec::new()));
+        assert_eq!(due, Due::default(), "nothing is kept yet");
+        let surveyed = asked(&["demo"], Vec::new());
+        asks.inform(&surveyed.suspended, GivenUp::new());
+        let due = asks.take(asked(&[], Vec::new()));
+        assert_eq!(due.looks, BTreeSet::from([slug("demo")]));
+    }
+
+    #[test]
+    fn a_challenge_whose_image_is_tried_again_is_looked_at() {
+        let mut asks = informed();
+        let failed = FailedImage {
+            image: crate::model::ImageRef::parse("o/demo:2").unwrap(),
+            declared: String::new(),
+            revision: String::new(),
+            seconds: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let given_up = Asked {
+            given_up: GivenUp::from([(slug("demo"), failed)]),
+            ..asked(&[], Vec::new())
+        };
+        asks.take(given_up);
+        let due = asks.take(asked(&[], Vec::new()));
+        assert_eq!(due.looks, BTreeSet::from([slug("demo")]));
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! One look at one challenge, from the rows to the writes; and the survey of all of them.
 
+mod image;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use self::image::{Kept, sight_of};
 use super::agenda::Ended;
-use super::asks::{ASK_INTERVAL, Asked};
+use super::asks::{ASK_INTERVAL, Asked, GivenUp};
 use super::board::Done;
 use super::follow::Declared;
+use super::trials::{Overdue, Sight};
 use super::turns::Turns;
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
@@ -22,8 +27,11 @@ use crate::reconcile::resolve::Facts;
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{
     Cause, Edges, Planned, Registered, Tags, find_facts, plan_with, read_registered, record,
-    remember_digests,
+    remember_digests, rollout,
 };
+
+/// How long what is done waits for looks of the same pass before it is recorded.
+const RECORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a revision means: the declaration, and what was found out about it.
 pub(super) struct World {
@@ -54,6 +62,8 @@ pub struct Looked {
     pub is_frozen: bool,
     /// Why nothing could be begun, if there was something to do.
     pub hindrance: Option<Why>,
+    /// What was seen of its image.
+    pub sight: Sight,
     /// Whether it would delete what no guard has weighed yet: a survey comes first.
     pub wants_survey: bool,
     /// What was done.
@@ -74,6 +84,30 @@ struct Worked {
     why: Option<Why>,
     /// Whether another writer was at work while a newer revision waits for a person.
     is_overtaken: bool,
+}
+
+/// What looks of one pass did that is not recorded yet.
+struct Sheet {
+    plan: Plan,
+    outcomes: Vec<Outcome>,
+    /// The newest token that was written under, if anything was.
+    token: Option<FenceToken>,
+}
+
+impl Sheet {
+    fn new(world: &World) -> Self {
+        Self {
+            plan: Plan::empty(world.declared.snapshot.revision.clone()),
+            outcomes: Vec::new(),
+            token: None,
+        }
+    }
+
+    fn take(&mut self, plan: Plan, worked: Worked) {
+        self.plan.absorb(plan);
+        self.outcomes.extend(worked.outcomes);
+        self.token = self.token.max(worked.token);
+    }
 }
 
 /// Since when the world is known to a look.
@@ -128,8 +162,13 @@ impl Looker {
         tokio::time::sleep(ASK_INTERVAL).await;
         let both = async {
             let suspended = self.database.suspensions().await?;
-            let acts = self.database.pending_acts().await?;
-            Ok(Asked { suspended, acts })
+            let given_up = self.database.rollouts().await?.into_iter();
+            let given_up = given_up.filter_map(|(slug, known)| Some((slug, known.failed?)));
+            Ok(Asked {
+                suspended,
+                given_up: given_up.collect(),
+                acts: self.database.pending_acts().await?,
+            })
         };
         let asked: Result<Asked, DatabaseError> = both.await;
         // A registry that is away shows in every pass.
@@ -236,7 +275,7 @@ impl Looker {
     pub(super) async fn pass(
         self: Arc<Self>,
         world: Arc<World>,
-        slugs: BTreeSet<Slug>,
+        due: BTreeMap<Slug, Option<Overdue>>,
         told: mpsc::UnboundedSender<Looked>,
         weighed: Option<Weighed>,
     ) {
@@ -248,30 +287,43 @@ impl Looker {
                 None => self.database.fence().await.ok(),
             },
         };
-        let Registered { rows, suspended } = read_registered(&self.edges.registry).await;
-        let mut rows = by_challenge(rows, &slugs);
-        let looks: FuturesUnordered<_> = slugs
+        let Registered { rows, standing } = read_registered(&self.edges.registry).await;
+        let mut rows = by_challenge(rows, &due.keys().cloned().collect());
+        let looks: FuturesUnordered<_> = due
             .into_iter()
-            .map(|slug| {
+            .map(|(slug, overdue)| {
                 let known = Registered {
                     rows: rows.remove(&slug).unwrap_or_else(|| Ok(BTreeMap::new())),
-                    suspended: suspended.clone(),
+                    standing: standing.of(&slug),
                 };
-                self.look(&world, slug, (known, since))
+                self.look(&world, slug, (known, since), overdue)
             })
             .collect();
-        let mut plan = Plan::empty(world.declared.snapshot.revision.clone());
-        let (mut outcomes, mut token) = (Vec::new(), None);
+        let mut sheet = Sheet::new(&world);
         let mut looks = std::pin::pin!(looks);
-        while let Some((looked, its_plan, worked)) = looks.next().await {
-            plan.absorb(its_plan);
-            outcomes.extend(worked.outcomes);
-            token = token.max(worked.token);
-            // Nobody listens any more when the controller ends.
-            drop(told.send(looked));
+        loop {
+            match tokio::time::timeout(RECORD_WITHIN, looks.next()).await {
+                Ok(Some((looked, plan, worked))) => {
+                    sheet.take(plan, worked);
+                    // Nobody listens any more when the controller ends.
+                    drop(told.send(looked));
+                }
+                Ok(None) => break,
+                // What is done is recorded; what hangs has a record of its own when it ends.
+                Err(_) => self.record_sheet(&world, &mut sheet, began).await,
+            }
         }
+        self.record_sheet(&world, &mut sheet, began).await;
+    }
+
+    async fn record_sheet(&self, world: &World, sheet: &mut Sheet, began: Timestamp) {
+        let Sheet {
+            plan,
+            outcomes,
+            token,
+        } = std::mem::replace(sheet, Sheet::new(world));
         if let Some(token) = token {
-            self.record(&world, &plan, &outcomes, (began, token)).await;
+            self.record(world, &plan, &outcomes, (began, token)).await;
         }
     }
 
@@ -280,9 +332,16 @@ impl Looker {
         world: &World,
         slug: Slug,
         (known, since): (Registered, Since),
+        overdue: Option<Overdue>,
     ) -> (Looked, Plan, Worked) {
         let scope = Scope::Only(BTreeSet::from([slug.clone()]));
-        let planned = self.plan(world, &scope, known).await;
+        let mut planned = self.plan(world, &scope, known).await;
+        let kept = self.keep_image(&planned, &slug, overdue.as_ref(), since);
+        let kept = kept.await;
+        if kept == Kept::GivenUp {
+            let known = read_registered(&self.edges.registry).await;
+            planned = self.plan(world, &scope, known).await;
+        }
         let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
         let (planned, worked) = match may_begin(&planned) && !is_unguarded {
             true => self.work(world, &scope, planned, since).await,
@@ -291,10 +350,14 @@ impl Looker {
         let status = status::challenges(&world.declared.platform, &planned, &scope).remove(&slug);
         let ended = match (&worked.why, planned.live.blindness()) {
             _ if worked.is_overtaken => Ended::Wrote(Vec::new()),
-            (None, None) => ended(&planned, &worked.outcomes, status.as_ref()),
+            (None, None) => match ended(&planned, &worked.outcomes, status.as_ref()) {
+                Ended::AtRest if kept == Kept::Later => Ended::Waits,
+                ended => ended,
+            },
             _ => Ended::Failed,
         };
         let looked = Looked {
+            sight: sight_of(&planned, &slug),
             slug,
             ended,
             status,
@@ -423,12 +486,21 @@ impl Surveyed {
         &self.world.declared.snapshot.revision
     }
 
+    /// Returns the images that it took for given up.
+    pub(super) fn given_up(&self) -> GivenUp {
+        let rolled = self.planned.desired.rollouts.iter();
+        let given_up =
+            rolled.filter_map(|(slug, rolled)| Some((slug.clone(), rolled.known.failed.clone()?)));
+        given_up.collect()
+    }
+
     /// Tells whether everything could be seen and decided.
     pub(super) fn is_whole(&self) -> bool {
         !self.planned.plan.has_unknown() && self.planned.desired.withheld.is_empty()
     }
 
-    /// Returns the challenges that need a look: with something to do, held back, or not ready.
+    /// Returns the challenges that need a look: with something to do, held back, not ready, or ready
+    /// with an image that is not remembered.
     pub(super) fn busy(&self) -> BTreeSet<Slug> {
         let plan = &self.planned.plan;
         let steps = plan.steps.iter().filter_map(|step| step.slug.clone());
@@ -446,7 +518,8 @@ impl Surveyed {
             .into_iter()
             .filter(|(_, status)| is_moving(status))
             .map(|(slug, _)| slug);
-        steps.chain(held).chain(moving).collect()
+        let news = rollout::news(&self.planned).map(|(slug, _)| slug);
+        steps.chain(held).chain(moving).chain(news).collect()
     }
 }
 

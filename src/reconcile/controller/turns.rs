@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::edge::database::Database;
 use crate::model::FenceToken;
 use crate::reconcile::lease::Lease;
 use crate::reconcile::lease::turn::{Fence, Turn, TurnError};
+use crate::reconcile::live::Why;
 
 /// How long another writer is waited for; looks that wait longer are put off.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +54,34 @@ impl Turns {
     /// # Errors
     /// Another writer kept it, or the cluster or the database did not give it.
     pub(super) async fn enter(&self, seen: Option<FenceToken>) -> Result<Ticket, TurnError> {
-        let mut current = self.current.lock().await;
+        let current = self.current.lock().await;
+        self.join(current, seen, PATIENCE).await
+    }
+
+    /// As [`Self::enter`], waiting up to `patience` for looks that take a turn, and as long for another writer.
+    ///
+    /// # Errors
+    /// As [`Self::enter`], and when a look waits for its turn already.
+    pub(super) async fn enter_within(
+        &self,
+        seen: Option<FenceToken>,
+        patience: Duration,
+    ) -> Result<Ticket, Why> {
+        match tokio::time::timeout(patience, self.current.lock()).await {
+            Ok(current) => {
+                let ticket = self.join(current, seen, patience).await;
+                ticket.map_err(|error| Why(error.to_string()))
+            }
+            Err(_) => Err(Why::from("another look waits for its turn")),
+        }
+    }
+
+    async fn join(
+        &self,
+        mut current: MutexGuard<'_, Current>,
+        seen: Option<FenceToken>,
+        patience: Duration,
+    ) -> Result<Ticket, TurnError> {
         if let Some(turn) = &current.turn
             && let Ok(()) = turn.fence().check()
         {
@@ -65,7 +93,7 @@ impl Turns {
         // One that was lost ends by itself.
         current.turn = None;
         let waiting = |holder: &str| tracing::info!(holder, "waiting for another writer");
-        let turn = Turn::take(&self.lease, &self.database, PATIENCE, &waiting).await?;
+        let turn = Turn::take(&self.lease, &self.database, patience, &waiting).await?;
         let ticket = Ticket {
             fence: turn.fence(),
             is_current: turn.is_first_since(seen),

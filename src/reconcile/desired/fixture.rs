@@ -7,8 +7,8 @@ use crate::reconcile::resolve::Facts;
 use crate::spec::Platform;
 use crate::spec::platform::{
     Access, Broker, BrokerLimits, Challenge, Database, Drift, Environment, Mode, Network,
-    Placement, PodResources, Postgres, Proxy, Reach, Resources, Safety, SecretRef, Status, Storage,
-    Target, Updates,
+    Placement, PodResources, Postgres, Proxy, Reach, Resources, Rollout, Safety, SecretRef, Status,
+    Storage, Target, Updates,
 };
 
 /// Returns a slug.
@@ -54,6 +54,7 @@ pub fn challenge(name: &str) -> Challenge {
         broker: BrokerLimits::default(),
         updates: Updates::Off,
         drift: Drift::Correct,
+        rollout: Rollout::default(),
         proxy: Proxy::default(),
     }
 }

@@ -80,6 +80,7 @@ fn challenge_spec(resolved: &Resolved<'_>, challenge: &Challenge) -> Value {
         "broker": challenge.broker,
         "updates": challenge.updates,
         "drift": challenge.drift,
+        "rollout": challenge.rollout,
         "proxy": challenge.proxy,
     })
 }

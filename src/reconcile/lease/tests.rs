@@ -297,3 +297,19 @@ async fn what_is_dropped_is_given_back() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(leases.record().holder, "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_kept_an_eye_on_a_lease_does_not_wait_for_it_once_more() {
+    let leases = FakeLeases::default();
+    let first = acquire(&leases, "first", NO_WAIT).await.unwrap();
+    let second = lease(&leases.beside(), "second", noon);
+    leases.turn(Weather::Silence);
+    // Its record is renewed no more.
+    let watched = tokio::time::timeout(SECOND * 5, second.observe()).await;
+    assert!(watched.is_err(), "it goes on");
+    let began = steady();
+    let next = second.acquire(LONG, &|_| {}).await.unwrap();
+    assert!(steady() - began < SECOND / 2, "{:?}", steady() - began);
+    assert!(first.check().is_err(), "two hold it");
+    next.release().await;
+}

@@ -15,6 +15,8 @@ use crate::model::FenceToken;
 #[derive(Clone)]
 pub struct Fence {
     pulse: Pulse,
+    /// Of the lease under which alone this turn counts, if there is one.
+    under: Option<Pulse>,
     token: FenceToken,
 }
 
@@ -22,8 +24,9 @@ impl Fence {
     /// Tells whether the turn goes on, without a request. To be asked directly before each write to a cluster.
     ///
     /// # Errors
-    /// The lease of this turn is lost.
+    /// The lease of this turn is lost, or the one above it.
     pub fn check(&self) -> Result<(), Lost> {
+        self.under.as_ref().map_or(Ok(()), Pulse::check)?;
         self.pulse.check()
     }
 
@@ -75,7 +78,11 @@ impl Turn {
         match database.take_fence().await {
             Ok(token) => {
                 let pulse = held.pulse();
-                let fence = Fence { pulse, token };
+                let fence = Fence {
+                    pulse,
+                    under: lease.under.clone(),
+                    token,
+                };
                 Ok(Self {
                     held,
                     fence,

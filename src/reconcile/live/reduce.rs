@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Contents, Observed, Readiness, Verdict};
+use super::{Contents, Observed, Readiness, UNSEEN, Verdict};
 use crate::model::document::Json;
 use crate::model::{Component, FIELD_MANAGER, Kind, Ownership, Row, Slug, names, token};
 
@@ -92,7 +92,7 @@ fn readiness<'a>(kind: Kind, object: impl Json<'a>) -> Readiness {
             if observed >= generation && ready >= wanted && updated >= wanted {
                 Readiness::Ready
             } else if observed < generation {
-                Readiness::NotReady("not yet seen by its controller".to_owned())
+                Readiness::NotReady(UNSEEN.to_owned())
             } else if ready >= wanted {
                 Readiness::NotReady(format!("{updated}/{wanted} updated"))
             } else {

@@ -6,6 +6,7 @@
 //! does not see the world before its own writes. While a watch does not work its lists go to the server:
 //! what is remembered then is no answer.
 
+mod outlook;
 mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,9 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+pub use self::outlook::Outlook;
+
+use self::outlook::Lookout;
 use self::shelf::{Shelf, Touched};
 use crate::edge::cluster::{
     ClusterError, ClusterRead, ClusterWatch, ClusterWrite, Page, WatchEvent,
@@ -63,9 +67,12 @@ struct Memory {
     shelves: RwLock<BTreeMap<Place, Arc<Watch>>>,
     touched: Mutex<BTreeSet<Slug>>,
     notify: Notify,
+    lookout: Arc<Lookout>,
 }
 
 struct Watch {
+    place: Place,
+    lookout: Arc<Lookout>,
     state: watch::Sender<WatchState>,
     shelf: RwLock<Shelf>,
 }
@@ -104,6 +111,12 @@ impl Watched {
         shelves.iter().map(state).collect()
     }
 
+    /// Returns for how long everything could be seen.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        self.memory.lookout.outlook()
+    }
+
     /// Returns how many objects are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -131,7 +144,11 @@ impl Watched {
         }
         let mut shelves = shelves.write().unwrap_or_else(PoisonError::into_inner);
         let begin = || {
+            let lookout = self.memory.lookout.clone();
+            lookout.tell(&place, false);
             let watch = Arc::new(Watch {
+                place: place.clone(),
+                lookout,
                 state: watch::Sender::new(WatchState::Listing),
                 shelf: RwLock::default(),
             });
@@ -179,9 +196,7 @@ async fn follow(cluster: Arc<dyn Watchable>, place: Place, watch: Arc<Watch>, me
             }
             Ok(Some(Err(error))) => {
                 tracing::warn!(kind = %place.0, namespace = %place.1, %error, "the watch failed; it is begun again");
-                watch
-                    .state
-                    .send_replace(WatchState::Failing(error.to_string()));
+                watch.fails(error.to_string());
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -212,8 +227,14 @@ impl Watch {
     /// A shelf that was never complete is none yet, however well its watch works.
     fn works_again(&self) {
         if self.read().is_complete() {
+            self.lookout.tell(&self.place, true);
             self.state.send_replace(WatchState::Current);
         }
+    }
+
+    fn fails(&self, why: String) {
+        self.lookout.tell(&self.place, false);
+        self.state.send_replace(WatchState::Failing(why));
     }
 
     /// Waits until the shelf can answer; not longer than for a first list, and not while the watch fails.

@@ -153,8 +153,8 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Returns what is withheld as a whole: challenges, those that are suspended, kinds that could not be listed, and
-    /// rows that could not be read.
+    /// Returns what is held as a whole: challenges that are withheld, suspended or rolled back, kinds that could not
+    /// be listed, and rows that could not be read.
     pub(super) fn withheld(&self) -> Vec<Held> {
         let challenges = self.desired.withheld.iter();
         let challenges = challenges.map(|(slug, why)| Held::Withheld {
@@ -177,7 +177,14 @@ impl<'a> World<'a> {
             });
         let unrecorded = self.live.rows_unknown.clone();
         let unrecorded = unrecorded.map(|why| Held::Unrecorded { why });
-        let challenges = challenges.chain(suspended);
+        let rolled_back = self.desired.rollouts.iter();
+        let rolled_back = rolled_back.filter_map(|(slug, rolled)| {
+            Some(Held::RolledBack {
+                slug: slug.clone(),
+                why: Why(rolled.instead.clone()?),
+            })
+        });
+        let challenges = challenges.chain(suspended).chain(rolled_back);
         challenges.chain(unlisted).chain(unrecorded).collect()
     }
 

@@ -194,6 +194,8 @@ pub enum Reason {
     Withheld,
     /// Somebody suspended the challenge.
     Suspended,
+    /// The declared image did not become ready in its time; the one before it is to run.
+    RolledBack,
 }
 
 /// A remark about a key.
@@ -354,6 +356,7 @@ fn held_key(held: &Held) -> HeldKey {
         Held::Unrecorded { .. } => (Reason::Unrecorded, None, None),
         Held::Withheld { .. } => (Reason::Withheld, None, None),
         Held::Suspended { .. } => (Reason::Suspended, None, None),
+        Held::RolledBack { .. } => (Reason::RolledBack, None, None),
     };
     HeldKey {
         held: reason,

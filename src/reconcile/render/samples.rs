@@ -405,6 +405,10 @@ fn rare_held() -> Vec<Held> {
             slug: slug("left"),
             why: why("since 2026-01-02T03:04:05Z by ada: debugging"),
         },
+        Held::RolledBack {
+            slug: slug("back"),
+            why: why("image x:2 of revision 1a2b3c4 did not become ready in 10m; running x:1"),
+        },
     ]
 }
 

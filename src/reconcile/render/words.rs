@@ -46,6 +46,7 @@ pub fn reason(held: &Held) -> Option<String> {
         }
         Held::Withheld { why, .. } => format!("withheld: {why}"),
         Held::Suspended { why, .. } => format!("suspended {why}"),
+        Held::RolledBack { why, .. } => format!("rolled back: {why}"),
     };
     Some(mask::line(&line))
 }

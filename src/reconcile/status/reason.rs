@@ -36,6 +36,8 @@ pub enum Word {
     Refused,
     /// The whole challenge is withheld.
     Withheld,
+    /// An earlier image runs, because the declared one did not become ready.
+    RolledBack,
     /// Somebody else changed it, and that is only reported.
     Drifted,
     /// Something could not be read.
@@ -58,6 +60,7 @@ impl Word {
             Self::Foreign => "Foreign",
             Self::Refused => "Refused",
             Self::Withheld => "Withheld",
+            Self::RolledBack => "RolledBack",
             Self::Drifted => "Drifted",
             Self::NotRead => "NotRead",
             Self::Kept => "Kept",
@@ -72,7 +75,9 @@ impl Word {
                 Condition::Progressing
             }
             Self::Suspended => Condition::Suspended,
-            Self::Foreign | Self::Refused | Self::Withheld | Self::Drifted => Condition::Held,
+            Self::Foreign | Self::Refused | Self::Withheld | Self::RolledBack | Self::Drifted => {
+                Condition::Held
+            }
             Self::NotRead => Condition::Unknown,
             Self::Kept => Condition::Removed,
         }

@@ -8,7 +8,7 @@ use super::notes::Notes;
 use super::{env, image, metadata, proxy, resources, secrets, workload};
 use crate::model::{Emission, ImageRef, Slug, names};
 use crate::spec::path::Path;
-use crate::spec::platform::{BrokerLimits, Challenge, Drift, Status, Updates};
+use crate::spec::platform::{BrokerLimits, Challenge, Drift, OnFailure, Rollout, Status, Updates};
 use crate::spec::types;
 
 /// The port of challenges that name none.
@@ -79,6 +79,7 @@ pub(super) fn check(
             Some(types::Drift::Report) => Drift::Report,
             Some(types::Drift::Correct) | None => Drift::Correct,
         },
+        rollout: rollout(written.rollout.as_ref()),
         proxy: proxy::check(notes, &path.key("proxy"), slug, written.proxy.as_ref()),
         image: image?,
         resources: resources?,
@@ -106,6 +107,20 @@ fn broker_limits(written: Option<&types::BrokerLimits>) -> BrokerLimits {
     BrokerLimits {
         max_concurrent: written.and_then(|limits| limits.max_concurrent),
         timeout_seconds: written.and_then(|limits| limits.timeout_seconds),
+    }
+}
+
+fn rollout(written: Option<&types::Rollout>) -> Rollout {
+    let default = Rollout::default();
+    Rollout {
+        on_failure: match written.and_then(|rollout| rollout.on_failure) {
+            Some(types::OnFailure::Rollback) => OnFailure::Rollback,
+            Some(types::OnFailure::Hold) => OnFailure::Hold,
+            None => default.on_failure,
+        },
+        timeout_seconds: written
+            .and_then(|rollout| rollout.timeout_seconds)
+            .unwrap_or(default.timeout_seconds),
     }
 }
 

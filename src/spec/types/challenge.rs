@@ -68,6 +68,8 @@ pub struct Challenge {
     pub updates: Option<Updates>,
     /// What happens when somebody else changes its objects. Default: `correct`.
     pub drift: Option<Drift>,
+    /// How long a new image may take to become ready, and what happens when it does not.
+    pub rollout: Option<Rollout>,
     /// How the public door treats it.
     pub proxy: Option<Proxy>,
 }
@@ -244,6 +246,27 @@ pub enum Drift {
     Correct,
     /// It is shown, and left.
     Report,
+}
+
+/// How long a new image may take to become ready, and what happens when it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// What a running controller does with an image that is not ready in time. Default: `hold`.
+    pub on_failure: Option<OnFailure>,
+    /// How long that is, in seconds. Default: 600.
+    #[schemars(range(min = 1, max = 86400))]
+    pub timeout_seconds: Option<u32>,
+}
+
+/// What happens to an image that is not ready in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It stays.
+    Hold,
+    /// The image that was ready last comes back, until the challenge is declared otherwise.
+    Rollback,
 }
 
 /// How the public door treats a challenge.

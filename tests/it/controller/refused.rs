@@ -1,5 +1,7 @@
 //! A revision that cannot be used, or that a guard holds, changes nothing: the last good one is kept.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::keeper::Keeper;
@@ -67,6 +69,43 @@ async fn a_source_that_cannot_be_used_leaves_the_last_good_revision_in_place() {
     assert!(log.contains(&format!("platform.yaml:{line}")), "{log}");
     world.declare(&world.yaml(&[("one", FILE), ("two", FILE), ("three", FILE)]));
     keeper.until_ready(3).await;
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn a_freeze_window_holds_what_belongs_to_no_challenge_too() {
+    let world = World::new().await;
+    let targets = "targets:\n  gpu: {mode: agent, agent_url: \"https://gpu.example:8091\", \
+                   token: {secret: gpu, key: token}, enabled: false, gpu_count: 8}\n";
+    let plain = world.yaml(&[("one", FILE)]);
+    world.declare(&plain);
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(1).await;
+    let window = "safety: {freeze: [{from: \"2020-01-01T00:00Z\", to: \"2199-01-01T00:00Z\", why: holidays}], ";
+    let frozen = format!("{}{targets}", plain.replace("safety: {", window));
+    let revision = async |keeper: &Keeper| {
+        let (_, ready) = keeper.ready().await;
+        ready["checks"]["source"]["revision"].clone()
+    };
+    let before = revision(&keeper).await;
+    let recorded = world.run(&["history", "-o", "json"]).await.expect(0).json();
+    world.declare(&frozen);
+    keeper
+        .until("the new revision", async |keeper| {
+            revision(keeper).await != before
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let diff = world.run(&["diff", "-o", "json"]).await.expect(1).json();
+    assert_eq!(diff["totals"]["create"], 1, "the target's row: {diff:#}");
+    let after = world.run(&["history", "-o", "json"]).await.expect(0).json();
+    assert_eq!(after["passes"], recorded["passes"], "nothing was done");
+    // The window is closed early.
+    world.declare(&format!("{plain}{targets}"));
+    keeper
+        .until("the target", async |_| world.run(&["diff"]).await.code == 0)
+        .await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
 

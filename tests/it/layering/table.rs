@@ -263,6 +263,16 @@ pub const PARTS: &[Part] = &[
         ],
         &["jiff", "schemars"],
     ),
+    pure(
+        "reconcile::rollout",
+        &[
+            "model",
+            "reconcile",
+            "reconcile::desired",
+            "reconcile::live",
+        ],
+        &[],
+    ),
     doing(
         "reconcile::converge",
         &[
@@ -274,11 +284,17 @@ pub const PARTS: &[Part] = &[
             "reconcile::live",
             "reconcile::plan",
             "reconcile::apply",
+            "reconcile::rollout",
         ],
-        &["jiff", "tokio"],
+        &["jiff", "tokio", "tracing"],
     ),
     // When a pass runs.
     pure("reconcile::controller::agenda", &["model"], &["tokio"]),
+    pure(
+        "reconcile::controller::trials",
+        &["model", "reconcile::desired", "reconcile::live"],
+        &["tokio"],
+    ),
     pure(
         "reconcile::controller::webhook",
         &["model"],
@@ -295,12 +311,14 @@ pub const PARTS: &[Part] = &[
             "edge::hooks",
             "reconcile",
             "reconcile::apply",
+            "reconcile::desired",
             "reconcile::lease",
             "reconcile::live",
             "reconcile::plan",
             "reconcile::record",
             "reconcile::render",
             "reconcile::resolve",
+            "reconcile::rollout",
             "reconcile::source",
             "reconcile::status",
         ],

@@ -30,10 +30,15 @@ impl Drop for Keeper {
 impl Keeper {
     /// Starts `platform run` in a world, on `platform.yaml` or on what else is named.
     pub fn start(world: &World, source: &[&str]) -> Self {
+        Self::start_as(world, source, "keeper")
+    }
+
+    /// As [`Self::start`], under a name of its own.
+    pub fn start_as(world: &World, source: &[&str], name: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = port.local_addr().unwrap().to_string();
         drop(port);
-        let log = world.path("keeper.log");
+        let log = world.path(&format!("{name}.log"));
         let arguments = [&["run", "-v"], source].concat();
         let open = || {
             File::options()
@@ -45,6 +50,7 @@ impl Keeper {
         let child = world
             .command(&arguments)
             .env("PLATFORM_CONTROLLER__LISTEN", &address)
+            .env("USER", name)
             .stdout(open())
             .stderr(open())
             .spawn()
@@ -149,6 +155,16 @@ impl Keeper {
             .parse()
             .unwrap()
     }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let mut kill = std::process::Command::new("kill");
+        let sent = kill.args([name, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Ends it by SIGKILL.
+    pub fn kill(self) {}
 
     /// Ends it as a system does, and returns its exit code, how long it took, and what it wrote.
     pub async fn terminate(mut self) -> (Option<i32>, Duration, String) {

@@ -6,7 +6,7 @@ use super::*;
 use crate::model::{Emission, Quantity};
 use crate::spec::platform::{
     Access, Broker, BrokerLimits, Drift, Mode, Network, Placement, PodResources, Proxy, Resources,
-    Safety, SecretRef, Storage, Target, Updates,
+    Rollout, Safety, SecretRef, Storage, Target, Updates,
 };
 
 pub fn slug(text: &str) -> Slug {
@@ -99,6 +99,7 @@ fn plain(text: &str) -> Challenge {
         broker: BrokerLimits::default(),
         updates: Updates::Off,
         drift: Drift::Correct,
+        rollout: Rollout::default(),
         proxy: Proxy::default(),
     }
 }
