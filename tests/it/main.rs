@@ -8,6 +8,7 @@
 
 mod acts;
 mod bad_input;
+mod chart;
 mod cli;
 mod controller;
 mod database;

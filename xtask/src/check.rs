@@ -192,6 +192,15 @@ fn check_example(interrupt: &Interrupt) -> Result<Outcome> {
     run_to_success(&mut platform, "examples/platform.yaml", interrupt)
 }
 
+/// Values that the chart is rendered with; the tests apply what comes out.
+const RENDERED: [&[&str]; 2] = [
+    &[],
+    &[
+        "controller.deployment.enabled=true",
+        "controller.deployment.source=https://git.example/subnet.git",
+    ],
+];
+
 fn check_chart(interrupt: &Interrupt) -> Result<Outcome> {
     let chart = Path::new("charts/platform");
     if !repository().join(chart).exists() {
@@ -203,17 +212,22 @@ fn check_chart(interrupt: &Interrupt) -> Result<Outcome> {
         .arg(chart)
         .current_dir(repository());
     run_to_success(&mut lint, "helm lint", interrupt)?;
-    let output = Command::new(&helm)
-        .args(["template", "platform"])
-        .arg(chart)
-        .current_dir(repository())
-        .output()
-        .context("start helm")?;
-    ensure!(
-        output.status.success(),
-        "helm template: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    for values in RENDERED {
+        let mut template = Command::new(&helm);
+        template.args(["template", "platform"]).arg(chart);
+        for value in values {
+            template.args(["--set", value]);
+        }
+        let output = template
+            .current_dir(repository())
+            .output()
+            .context("start helm")?;
+        ensure!(
+            output.status.success(),
+            "helm template with {values:?}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
     Ok(Outcome::Passed)
 }
 

@@ -173,6 +173,11 @@ impl Admin {
 
 /// Renders `charts/platform` with Helm itself.
 pub fn rendered_chart(namespace: &str, values: &[&str]) -> Vec<Value> {
+    try_chart(namespace, values).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// As [`rendered_chart`]; `Err` holds what Helm said.
+pub fn try_chart(namespace: &str, values: &[&str]) -> Result<Vec<Value>, String> {
     let helm = std::env::var("PLATFORM_TEST_HELM")
         .expect("PLATFORM_TEST_HELM is not set: run `cargo xtask test`");
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform");
@@ -183,16 +188,14 @@ pub fn rendered_chart(namespace: &str, values: &[&str]) -> Vec<Value> {
         command.args(["--set", value]);
     }
     let output = command.output().expect("helm runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
     let text = String::from_utf8(output.stdout).unwrap();
     let documents = serde_yaml::Deserializer::from_str(&text);
     let values =
         documents.map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
-    values.filter(|value| !value.is_null()).collect()
+    Ok(values.filter(|value| !value.is_null()).collect())
 }
 
 /// A kind without rules of its own in the place of KEDA's.

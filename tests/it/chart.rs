@@ -1,0 +1,187 @@
+//! The chart's controller: the real API server takes it into a namespace that enforces Pod Security `restricted`,
+//! and the program starts with the arguments, variables and settings that it gives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::cluster::{rendered_chart, try_chart};
+use crate::support::world::World;
+
+const ENABLED: &str = "controller.deployment.enabled=true";
+
+/// Returns the one object of a kind.
+fn one(objects: &[Value], kind: &str) -> Value {
+    let mut found = objects.iter().filter(|object| object["kind"] == kind);
+    let one = found.next().cloned().unwrap_or_default();
+    assert!(!one.is_null() && found.next().is_none(), "one {kind}");
+    one
+}
+
+fn container(deployment: &Value) -> Value {
+    deployment["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn the_controllers_deployment_is_taken_and_its_pods_are_admitted() {
+    let world = World::new().await;
+    let values = [
+        ENABLED,
+        "controller.deployment.source=https://git.example/subnet.git#main:deploy",
+        "controller.deployment.replicas=2",
+        "controller.deployment.filesSecret=platform-files",
+        "controller.deployment.secretSettings.git\\.password.name=platform-git",
+        "controller.deployment.secretSettings.git\\.password.key=password",
+    ];
+    let objects = rendered_chart(&world.namespace, &values);
+    for (kind, resource) in [
+        ("ConfigMap", "configmaps"),
+        ("Deployment", "deployments"),
+        ("Service", "services"),
+    ] {
+        // A field that the server does not know is an error of the chart.
+        let path = format!("{}?fieldValidation=Strict", world.api(resource, ""));
+        let made = world
+            .admin
+            .send("POST", &path, Some(one(&objects, kind)))
+            .await;
+        made.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+    }
+    let mut ready = Value::Null;
+    for _ in 0..300 {
+        let deployment = world
+            .get("deployments", "platform-controller")
+            .await
+            .unwrap();
+        ready = deployment["status"].clone();
+        if ready["readyReplicas"] == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(ready["readyReplicas"], 2, "{ready}");
+    let deployment = one(&objects, "Deployment");
+    let selector = &deployment["spec"]["selector"]["matchLabels"];
+    assert_eq!(*selector, one(&objects, "Service")["spec"]["selector"]);
+    let pod = &deployment["spec"]["template"]["spec"];
+    let account = one(&objects, "ServiceAccount");
+    assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
+    let security = &container(&deployment)["securityContext"];
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn the_program_starts_with_what_the_chart_gives_it() {
+    let world = World::new().await;
+    world.declare(&world.yaml(&[("demo", "database: sqlite")]));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap();
+    drop(port);
+    let port = format!("controller.deployment.port={}", address.port());
+    let values = [
+        ENABLED,
+        port.as_str(),
+        "controller.deployment.source=./platform.yaml",
+        "controller.deployment.settings.notify.on=failure",
+        "controller.deployment.secretSettings.controller\\.webhook_secret.name=a",
+        "controller.deployment.secretSettings.controller\\.webhook_secret.key=b",
+    ];
+    let objects = rendered_chart(&world.namespace, &values);
+    let settings = one(&objects, "ConfigMap")["data"]["settings.yaml"].clone();
+    std::fs::write(world.path("settings.yaml"), settings.as_str().unwrap()).unwrap();
+    let container = container(&one(&objects, "Deployment"));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let arguments: Vec<String> = container["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(text)
+        .collect();
+    let config = world.path("settings.yaml").to_str().unwrap().to_owned();
+    let arguments = arguments.iter().map(|argument| match argument.as_str() {
+        "/app/config/settings.yaml" => config.as_str(),
+        other => other,
+    });
+    let arguments: Vec<&str> = arguments.collect();
+    let named = container["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|env| text(&env["name"]));
+    let mut variables: BTreeMap<String, String> =
+        named.map(|name| (name, "a-secret".to_owned())).collect();
+    assert!(
+        variables.contains_key("PLATFORM_CONTROLLER__WEBHOOK_SECRET"),
+        "{variables:?}"
+    );
+    let home = world.path("").to_str().unwrap().to_owned();
+    variables.insert("HOME".to_owned(), home);
+    variables.insert(
+        "PLATFORM_DATABASE__URL".to_owned(),
+        "sqlite:platform.db".to_owned(),
+    );
+    let log = std::fs::File::create(world.path("log")).unwrap();
+    let mut child = world
+        .command(&arguments)
+        .envs(variables)
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let client = reqwest::Client::new();
+    let mut code = 0;
+    for _ in 0..300 {
+        let asked = client.get(format!("http://{address}/ready")).send().await;
+        code = asked.map_or(0, |answer| answer.status().as_u16());
+        if code == 200 || child.try_wait().unwrap().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let log = std::fs::read_to_string(world.path("log")).unwrap();
+    assert_eq!(code, 200, "{log}");
+    assert!(
+        !log.contains("did you mean"),
+        "a variable that is no setting: {log}"
+    );
+}
+
+#[test]
+#[ignore = "needs Helm"]
+fn values_that_cannot_be_meant_are_not_rendered() {
+    let source = "controller.deployment.source=x";
+    let digest = format!("image.digest=sha256:{}", "a".repeat(64));
+    for (values, told) in [
+        (&[ENABLED][..], "controller.deployment.source is required"),
+        (&[ENABLED, source, "environment=production"], "image.digest"),
+        (
+            &[ENABLED, source, "policy.enforceProduction=true"],
+            "image.digest",
+        ),
+        (
+            &[ENABLED, source, "database.urlSecret.name="],
+            "database.urlSecret.name",
+        ),
+        (&["image.digest=sha256:short"], "image/digest"),
+        (&["environment=prodcution"], "environment"),
+        (&["contoller.enabled=true"], "contoller"),
+        (
+            &[
+                ENABLED,
+                source,
+                "controller.deployment.secretSettings.x.name=y",
+            ],
+            "secretSettings",
+        ),
+    ] {
+        let error = try_chart("n", values).unwrap_err();
+        assert!(error.contains(told), "{values:?}: {error}");
+    }
+    let production = [ENABLED, source, "environment=production", digest.as_str()];
+    let image = container(&one(&rendered_chart("n", &production), "Deployment"))["image"].clone();
+    assert!(image.as_str().unwrap().contains("@sha256:aaaa"), "{image}");
+}
