@@ -21,6 +21,7 @@ pub mod revision;
 pub mod scope;
 pub mod secret;
 pub mod slug;
+pub mod snapshot;
 pub mod sorted;
 pub mod target;
 pub mod token;

@@ -17,6 +17,7 @@ mod only_sqlite;
 mod pass_cases;
 mod row_cases;
 mod schema_cases;
+mod snapshot_cases;
 mod world;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ use fence_cases::*;
 use pass_cases::*;
 use row_cases::*;
 use schema_cases::*;
+use snapshot_cases::*;
 use world::World;
 
 macro_rules! on_both {
@@ -78,6 +80,9 @@ on_both!(
     a_pass_with_too_much_in_it_is_cut_and_never_refused,
     an_interrupted_recording_leaves_a_whole_pass_or_none,
     writers_at_the_same_time_all_succeed,
+    weights_are_kept_to_the_byte_and_read_back,
+    weights_are_never_replaced_by_older_ones,
+    the_oldest_weights_make_room,
     each_pass_carries_the_hash_of_the_one_before_it,
     every_column_of_a_pass_is_under_its_hash,
     a_changed_time_of_a_pass_is_found,

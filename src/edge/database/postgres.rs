@@ -13,10 +13,11 @@ use super::conditions;
 use super::error::{translate, translate_migration};
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
+use super::snapshots;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 6] = [
+const MIGRATIONS: [Source; 7] = [
     (
         1,
         "registry",
@@ -42,6 +43,11 @@ const MIGRATIONS: [Source; 6] = [
         6,
         "conditions",
         include_str!("migrations/postgres/0006_conditions.sql"),
+    ),
+    (
+        7,
+        "weights",
+        include_str!("migrations/postgres/0007_weights.sql"),
     ),
 ];
 
@@ -399,6 +405,7 @@ static STATEMENTS: Statements = Statements {
             from acts order by id desc limit $1::text::bigint"#,
     },
     conditions: conditions::POSTGRES,
+    snapshots: snapshots::POSTGRES,
     get_digests: r#"
         select json_build_array(image, digest, revision,
             to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text

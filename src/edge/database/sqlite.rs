@@ -18,10 +18,11 @@ use super::conditions;
 use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
+use super::snapshots;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 6] = [
+const MIGRATIONS: [Source; 7] = [
     (
         1,
         "registry",
@@ -39,6 +40,11 @@ const MIGRATIONS: [Source; 6] = [
         6,
         "conditions",
         include_str!("migrations/sqlite/0006_conditions.sql"),
+    ),
+    (
+        7,
+        "weights",
+        include_str!("migrations/sqlite/0007_weights.sql"),
     ),
 ];
 
@@ -420,6 +426,7 @@ static STATEMENTS: Statements = Statements {
             from acts order by id desc limit cast(?1 as integer)",
     },
     conditions: conditions::SQLITE,
+    snapshots: snapshots::SQLITE,
     get_digests: "
         select json_array(image, digest, revision, resolved_at)
         from image_digests where image in (select value from json_each(?1))",

@@ -18,6 +18,7 @@ use super::conditions::ConditionStatements;
 use super::error::translate;
 use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{fitted, head_document, keys_document, stamp};
+use super::snapshots::SnapshotStatements;
 use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, chain, revision_id, rows};
 use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
 use crate::model::chain::Chain;
@@ -141,6 +142,7 @@ pub(super) struct Statements {
     pub(super) advance_chain: &'static str,
     pub(super) acts: ActStatements,
     pub(super) conditions: ConditionStatements,
+    pub(super) snapshots: SnapshotStatements,
     pub(super) get_digests: &'static str,
     pub(super) write_digest: &'static str,
     pub(super) prune_digests: &'static str,
@@ -288,7 +290,7 @@ impl<E: Engine> Store<E> {
         }
     }
 
-    async fn one(
+    pub(super) async fn one(
         &self,
         access: Access,
         doing: &'static str,
@@ -334,7 +336,11 @@ impl<E: Engine> Store<E> {
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self, what: &str, text: &str) -> Result<T, DatabaseError> {
+    pub(super) fn parse<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        text: &str,
+    ) -> Result<T, DatabaseError> {
         serde_json::from_str(text).map_err(|_| self.unreadable(what.to_owned()))
     }
 
@@ -681,6 +687,7 @@ impl Statements {
             advance_chain,
             acts,
             conditions,
+            snapshots,
             get_digests,
             write_digest,
             prune_digests,
@@ -740,6 +747,7 @@ impl Statements {
             hold_fence,
         ];
         let others = others.into_iter().chain(of_acts).copied();
-        of_tables.chain(others).chain(conditions.all()).collect()
+        let kept = conditions.all().into_iter().chain(snapshots.all());
+        of_tables.chain(others).chain(kept).collect()
     }
 }
