@@ -23,6 +23,7 @@ pub mod secret;
 pub mod slug;
 pub mod snapshot;
 pub mod sorted;
+pub mod ss58;
 pub mod target;
 pub mod token;
 
