@@ -24,6 +24,7 @@
 //! | [`edge`] | the outside: one file per system, one small trait each |
 //! | [`reconcile`] | the pass; its pure steps know no client |
 //! | [`weights`] | from the challenges' scores to one weight vector |
+//! | [`admin`] | what the operator and the public may see |
 //! | [`settings`] | how this process runs; the only reader of the environment |
 //! | [`cli`] | one file per verb; the only code that prints |
 //!
@@ -38,6 +39,8 @@ pub mod edge;
 pub mod reconcile;
 
 pub mod weights;
+
+pub mod admin;
 
 pub mod settings;
 

@@ -23,7 +23,9 @@ pub mod rollout;
 pub mod scope;
 pub mod secret;
 pub mod slug;
+pub mod snapshot;
 pub mod sorted;
+pub mod ss58;
 pub mod target;
 pub mod token;
 

@@ -10,10 +10,19 @@
 //! bytes on every machine. [`Published`] is a vector as it is kept and served, with what it was made of.
 
 pub mod aggregate;
+pub mod document;
+pub mod epoch;
+pub mod inputs;
 mod json;
+pub mod publish;
+pub mod registered;
+pub mod routes;
 pub mod scores;
+pub mod shelf;
+pub mod signature;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::model::sorted::{Sorted, Unsorted};
 use crate::model::{Emission, Slug};
@@ -44,7 +53,7 @@ pub struct Scores {
 pub struct Scoring(Unsorted<f64>);
 
 /// What applies to every challenge alike.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Rules {
     /// The UID that stands for nobody: its hotkey gets nothing, and a vector of nothing names it alone.
     pub burn_uid: u16,
@@ -53,7 +62,8 @@ pub struct Rules {
 }
 
 /// Where a share goes that nobody registered has earned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unassigned {
     /// To all who have earned something, in proportion, across challenges.
     #[default]
@@ -78,14 +88,14 @@ pub struct Vector {
 }
 
 /// What became of each challenge's share, in the order of slugs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The challenges.
     pub challenges: Vec<Contribution>,
 }
 
 /// What became of one challenge's share.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contribution {
     /// The challenge.
     pub slug: Slug,
@@ -102,7 +112,7 @@ pub struct Contribution {
 }
 
 /// How many entries count for nothing, by why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// Null, not a number, infinite, or beyond the range of doubles.
     pub not_finite: usize,
@@ -114,13 +124,20 @@ pub struct Dropped {
     pub burn: usize,
 }
 
-/// A vector as it is kept and served, with what it was made of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Published {
-    /// The subnet.
+/// The subnet that weights are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subnet {
+    /// Its number.
     pub netuid: u16,
     /// The chain's address; empty where none is set.
     pub chain_endpoint: String,
+}
+
+/// A vector with all it was made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// The subnet.
+    pub subnet: Subnet,
     /// The vector.
     pub vector: Vector,
     /// What became of each challenge's share.
@@ -133,6 +150,19 @@ pub struct Published {
     pub expires_at: Timestamp,
     /// When the registered hotkeys were read.
     pub metagraph_updated_at: Timestamp,
+}
+
+impl Unassigned {
+    /// Reads it as it is written in settings.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "spread" => Some(Self::Spread),
+            "within_challenge" => Some(Self::WithinChallenge),
+            "burn" => Some(Self::Burn),
+            _ => None,
+        }
+    }
 }
 
 impl Scores {

@@ -16,6 +16,7 @@ mod passes;
 mod postgres;
 mod rollouts;
 mod rows;
+mod snapshots;
 mod sqlite;
 mod store;
 mod transaction;
@@ -33,6 +34,7 @@ pub use conditions::ConditionRows;
 pub use error::DatabaseError;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use passes::MAX_KEYS;
+pub use snapshots::WeightSnapshots;
 
 use crate::model::act::{Act, ActRecord, Suspensions};
 use crate::model::chain::Chain;
@@ -44,7 +46,7 @@ use store::{Engine, Store};
 
 /// What a process asks of the registry database. Every call is one transaction with a time limit.
 #[async_trait]
-pub trait Database: ConditionRows {
+pub trait Database: ConditionRows + WeightSnapshots {
     /// Returns every registry row, as of one moment.
     ///
     /// # Errors

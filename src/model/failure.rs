@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a challenge gave no scores. Shown as a category: never an address, a token or what the challenge sent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum Failure {
     /// It did not answer in time.
     Timeout,
@@ -66,6 +69,18 @@ impl fmt::Display for Failure {
             Self::Unreachable => "unreachable",
             Self::Other(text) => text,
         })
+    }
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self::parse(&text)
+    }
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        failure.to_string()
     }
 }
 

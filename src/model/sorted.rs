@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
 /// Texts in byte order, each once, with a value.
 #[derive(Clone, PartialEq)]
 pub struct Sorted<V> {
@@ -178,6 +181,35 @@ impl<T: AsRef<str>, V: Copy> FromIterator<(T, V)> for Sorted<V> {
             unsorted.push(text.as_ref(), value);
         }
         unsorted.sort()
+    }
+}
+
+/// An object, its members in byte order.
+impl<V: Copy + Serialize> Serialize for Sorted<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de, V: Copy + Deserialize<'de>> Deserialize<'de> for Sorted<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<V>(std::marker::PhantomData<V>);
+        impl<'de, V: Copy + Deserialize<'de>> Visitor<'de> for Members<V> {
+            type Value = Sorted<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut unsorted = Unsorted::default();
+                while let Some((text, value)) = map.next_entry::<std::borrow::Cow<'de, str>, V>()? {
+                    unsorted.push(&text, value);
+                }
+                Ok(unsorted.sort())
+            }
+        }
+        deserializer.deserialize_map(Members(std::marker::PhantomData))
     }
 }
 

@@ -18,6 +18,7 @@ mod pass_cases;
 mod rollout_cases;
 mod row_cases;
 mod schema_cases;
+mod snapshot_cases;
 mod world;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use pass_cases::*;
 use rollout_cases::*;
 use row_cases::*;
 use schema_cases::*;
+use snapshot_cases::*;
 use world::World;
 
 macro_rules! on_both {
@@ -80,6 +82,9 @@ on_both!(
     a_pass_with_too_much_in_it_is_cut_and_never_refused,
     an_interrupted_recording_leaves_a_whole_pass_or_none,
     writers_at_the_same_time_all_succeed,
+    weights_are_kept_to_the_byte_and_read_back,
+    weights_are_never_replaced_by_older_ones,
+    the_oldest_weights_make_room,
     each_pass_carries_the_hash_of_the_one_before_it,
     every_column_of_a_pass_is_under_its_hash,
     a_changed_time_of_a_pass_is_found,

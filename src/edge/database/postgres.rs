@@ -14,10 +14,11 @@ use super::error::{translate, translate_migration};
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::rollouts::RolloutStatements;
+use super::snapshots;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 7] = [
+const MIGRATIONS: [Source; 8] = [
     (
         1,
         "registry",
@@ -43,6 +44,11 @@ const MIGRATIONS: [Source; 7] = [
         6,
         "conditions",
         include_str!("migrations/postgres/0006_conditions.sql"),
+    ),
+    (
+        7,
+        "weights",
+        include_str!("migrations/postgres/0007_weights.sql"),
     ),
     (
         8,
@@ -420,6 +426,7 @@ static STATEMENTS: Statements = Statements {
                 select slug from rollouts order by updated_at desc, slug offset $1::text::bigint)",
         retry: "update rollouts set failed = null where slug = $1::text::jsonb ->> 'slug'",
     },
+    snapshots: snapshots::POSTGRES,
     get_digests: r#"
         select json_build_array(image, digest, revision,
             to_char(resolved_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text

@@ -19,10 +19,11 @@ use super::error::{is_busy, translate, translate_migration};
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
 use super::rollouts::RolloutStatements;
+use super::snapshots;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 7] = [
+const MIGRATIONS: [Source; 8] = [
     (
         1,
         "registry",
@@ -40,6 +41,11 @@ const MIGRATIONS: [Source; 7] = [
         6,
         "conditions",
         include_str!("migrations/sqlite/0006_conditions.sql"),
+    ),
+    (
+        7,
+        "weights",
+        include_str!("migrations/sqlite/0007_weights.sql"),
     ),
     (
         8,
@@ -442,6 +448,7 @@ static STATEMENTS: Statements = Statements {
                 limit -1 offset cast(?1 as integer))",
         retry: "update rollouts set failed = null where slug = ?1 ->> 'slug'",
     },
+    snapshots: snapshots::SQLITE,
     get_digests: "
         select json_array(image, digest, revision, resolved_at)
         from image_digests where image in (select value from json_each(?1))",

@@ -19,6 +19,7 @@ use super::error::translate;
 use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{fitted, head_document, keys_document, stamp};
 use super::rollouts::RolloutStatements;
+use super::snapshots::SnapshotStatements;
 use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, chain, revision_id, rows};
 use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
 use crate::model::chain::Chain;
@@ -144,6 +145,7 @@ pub(super) struct Statements {
     pub(super) acts: ActStatements,
     pub(super) conditions: ConditionStatements,
     pub(super) rollouts: RolloutStatements,
+    pub(super) snapshots: SnapshotStatements,
     pub(super) get_digests: &'static str,
     pub(super) write_digest: &'static str,
     pub(super) prune_digests: &'static str,
@@ -337,7 +339,11 @@ impl<E: Engine> Store<E> {
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self, what: &str, text: &str) -> Result<T, DatabaseError> {
+    pub(super) fn parse<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        text: &str,
+    ) -> Result<T, DatabaseError> {
         serde_json::from_str(text).map_err(|_| self.unreadable(what.to_owned()))
     }
 
@@ -702,6 +708,7 @@ impl Statements {
             acts,
             conditions,
             rollouts,
+            snapshots,
             get_digests,
             write_digest,
             prune_digests,
@@ -772,6 +779,7 @@ impl Statements {
             .chain(of_acts)
             .chain(of_rollouts)
             .copied();
-        of_tables.chain(others).chain(conditions.all()).collect()
+        let kept = conditions.all().into_iter().chain(snapshots.all());
+        of_tables.chain(others).chain(kept).collect()
     }
 }

@@ -60,7 +60,9 @@ pub const PARTS: &[Part] = &[
     pure(
         "model",
         &[],
-        &["base64", "sha1", "sha2", "hex", "jiff", "semver"],
+        &[
+            "base64", "blake2", "bs58", "sha1", "sha2", "hex", "jiff", "semver",
+        ],
     ),
     // What is declared. Sole user of a YAML parser.
     pure(
@@ -120,6 +122,12 @@ pub const PARTS: &[Part] = &[
         ],
     ),
     doing("edge::files", &[], &["libc", "rand"]),
+    // A file may stand for the chain.
+    doing(
+        "edge::chain",
+        &["model", "edge::files"],
+        &["async_trait", "tokio"],
+    ),
     doing(
         "edge::images",
         &["model"],
@@ -340,7 +348,11 @@ pub const PARTS: &[Part] = &[
         ],
     ),
     // From the challenges' scores to one weight vector.
-    pure("weights", &["model"], &["jiff"]),
+    pure(
+        "weights",
+        &["model"],
+        &["jiff", "sha2", "hex", "schnorrkel"],
+    ),
     // Who runs it.
     doing("settings", &["model", "spec", "edge::files"], &["strsim"]),
     doing(

@@ -1,0 +1,76 @@
+//! Cases about published weights: kept to the byte, in the order of time, bounded.
+
+use super::*;
+use crate::model::snapshot::{Snapshot, SnapshotSummary};
+
+fn weights(netuid: u16, second: i64) -> Snapshot {
+    Snapshot {
+        summary: SnapshotSummary {
+            netuid,
+            computed_at: at(second),
+            expires_at: at(second + 720),
+            revision: "c0ffee".to_owned(),
+            metagraph_block: (second % 2 == 0).then_some(7_000_000),
+            metagraph_updated_at: at(second - 30),
+            inputs_digest: "ab".repeat(32),
+        },
+        // Neither order nor spelling of a document may change: signatures are over its bytes.
+        document: "{\"b\":1.0, \"a\":1e-7,\"nul\":\"\\u0000\"}".to_owned(),
+        explanation: json!({"challenges": []}),
+    }
+}
+
+pub(super) async fn weights_are_kept_to_the_byte_and_read_back(world: World) {
+    let database = world.open().await;
+    assert_eq!(database.newest_weights(1, None).await.unwrap(), None);
+    assert_eq!(database.weights_history(1, 10).await.unwrap(), []);
+    for second in [1000, 2000] {
+        assert!(database.keep_weights(&weights(1, second)).await.unwrap());
+    }
+    assert!(database.keep_weights(&weights(2, 1500)).await.unwrap());
+    let newest = database.newest_weights(1, None).await.unwrap();
+    assert_eq!(newest, Some(weights(1, 2000)));
+    let newer = database.newest_weights(1, Some(at(1999))).await.unwrap();
+    assert_eq!(newer, Some(weights(1, 2000)));
+    let newer = database.newest_weights(1, Some(at(2000))).await.unwrap();
+    assert_eq!(newer, None);
+    let first = database.weights_of(1, at(1000)).await.unwrap();
+    assert_eq!(first, Some(weights(1, 1000)));
+    assert_eq!(database.weights_of(1, at(1500)).await.unwrap(), None);
+    let history = database.weights_history(1, 10).await.unwrap();
+    assert_eq!(
+        history,
+        [weights(1, 2000).summary, weights(1, 1000).summary]
+    );
+    assert_eq!(database.weights_history(1, 1).await.unwrap().len(), 1);
+}
+
+pub(super) async fn weights_are_never_replaced_by_older_ones(world: World) {
+    let database = world.open().await;
+    assert!(database.keep_weights(&weights(1, 2000)).await.unwrap());
+    let again = Snapshot {
+        document: "{}".to_owned(),
+        ..weights(1, 2000)
+    };
+    for late in [weights(1, 1000), again] {
+        assert!(!database.keep_weights(&late).await.unwrap());
+    }
+    let newest = database.newest_weights(1, None).await.unwrap();
+    assert_eq!(newest, Some(weights(1, 2000)));
+    assert_eq!(database.weights_history(1, 10).await.unwrap().len(), 1);
+    // Another subnet's are another matter.
+    assert!(database.keep_weights(&weights(2, 1000)).await.unwrap());
+}
+
+pub(super) async fn the_oldest_weights_make_room(world: World) {
+    const DAY: i64 = 24 * 3600;
+    let database = world.open().await;
+    for day in [0, 1, 30, 31] {
+        assert!(database.keep_weights(&weights(1, day * DAY)).await.unwrap());
+    }
+    assert!(database.keep_weights(&weights(2, 0)).await.unwrap());
+    let kept = database.weights_history(1, 10).await.unwrap();
+    let times: Vec<_> = kept.iter().map(|summary| summary.computed_at).collect();
+    assert_eq!(times, [at(31 * DAY), at(30 * DAY), at(DAY)]);
+    assert_eq!(database.weights_history(2, 10).await.unwrap().len(), 1);
+}

@@ -1,0 +1,283 @@
+//! The weight vectors that were published: kept as they were served, the newest of each subnet on top.
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::DatabaseError;
+use super::passes::{fitted, stamp};
+use super::store::{Access, Call, Engine, Store};
+use crate::model::snapshot::{Snapshot, SnapshotSummary};
+
+/// How long vectors are kept.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How many are kept of one subnet: 30 days of one every six minutes are 7 200.
+const MAX_SNAPSHOTS: u32 = 10_000;
+
+/// How many bytes of documents are kept of one subnet. The newest stays, however large.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The most vectors in one answer.
+const MAX_PAGE: u32 = 1000;
+
+/// What is asked about published weight vectors.
+#[async_trait]
+pub trait WeightSnapshots: Send + Sync {
+    /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. The oldest
+    /// make room.
+    ///
+    /// # Errors
+    /// The database did not answer; nothing was kept.
+    async fn keep_weights(&self, snapshot: &Snapshot) -> Result<bool, DatabaseError>;
+
+    /// Returns the newest vector of a subnet, if it is newer than `after`.
+    ///
+    /// # Errors
+    /// The database did not answer, or a row is not one this program can read.
+    async fn newest_weights(
+        &self,
+        netuid: u16,
+        after: Option<Timestamp>,
+    ) -> Result<Option<Snapshot>, DatabaseError>;
+
+    /// Returns the vector of a subnet that was made at this time, if it is still kept.
+    ///
+    /// # Errors
+    /// As [`WeightSnapshots::newest_weights`].
+    async fn weights_of(
+        &self,
+        netuid: u16,
+        computed_at: Timestamp,
+    ) -> Result<Option<Snapshot>, DatabaseError>;
+
+    /// Returns up to `limit` (at most 1000) vectors of a subnet without their documents, newest first.
+    ///
+    /// # Errors
+    /// As [`WeightSnapshots::newest_weights`].
+    async fn weights_history(
+        &self,
+        netuid: u16,
+        limit: u32,
+    ) -> Result<Vec<SnapshotSummary>, DatabaseError>;
+}
+
+/// The SQL about them.
+pub(super) struct SnapshotStatements {
+    /// A snapshot; gives a row when it was kept.
+    pub(super) insert: &'static str,
+    /// Subnet, the oldest time that is kept, how many, how many bytes.
+    pub(super) prune: &'static str,
+    /// Subnet, a time that it is after.
+    pub(super) newest: &'static str,
+    /// Subnet, time.
+    pub(super) get: &'static str,
+    /// Subnet, limit.
+    pub(super) list: &'static str,
+}
+
+#[cfg(test)]
+impl SnapshotStatements {
+    /// Returns every statement.
+    pub(super) fn all(&self) -> [&'static str; 5] {
+        let Self {
+            insert,
+            prune,
+            newest,
+            get,
+            list,
+        } = self;
+        [insert, prune, newest, get, list]
+    }
+}
+
+/// PostgreSQL's.
+pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
+    insert: "
+        insert into weight_snapshots (
+            netuid, computed_at, expires_at, revision, metagraph_block, metagraph_updated_at,
+            inputs_digest, document, explanation)
+        select (d ->> 'netuid')::integer, (d ->> 'computed_at')::timestamptz,
+            (d ->> 'expires_at')::timestamptz, d ->> 'revision', (d ->> 'metagraph_block')::bigint,
+            (d ->> 'metagraph_updated_at')::timestamptz, d ->> 'inputs_digest',
+            (d ->> 'document')::json, (d ->> 'explanation')::json
+        from (select $1::text::json as d) as document
+        where not exists (
+            select 1 from weight_snapshots
+            where netuid = (d ->> 'netuid')::integer
+                and computed_at >= (d ->> 'computed_at')::timestamptz)
+        on conflict (netuid, computed_at) do nothing
+        returning id::text",
+    prune: "
+        delete from weight_snapshots where id in (
+            select id from (
+                select id, computed_at, row_number() over newest as place,
+                    sum(octet_length(document::text)) over newest as bytes
+                from weight_snapshots where netuid = $1::text::integer
+                window newest as (order by computed_at desc rows unbounded preceding)) as kept
+            where place > 1 and (computed_at < $2::text::timestamptz
+                or place > $3::text::bigint or bytes > $4::text::bigint))",
+    newest: r#"
+        select json_build_object(
+            'netuid', netuid,
+            'computed_at', to_char(computed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'expires_at', to_char(expires_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'revision', revision, 'metagraph_block', metagraph_block,
+            'metagraph_updated_at', to_char(metagraph_updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'inputs_digest', inputs_digest,
+            'document', document::text, 'explanation', explanation)::text
+        from weight_snapshots
+        where netuid = $1::text::integer and computed_at > $2::text::timestamptz
+        order by computed_at desc limit 1"#,
+    get: r#"
+        select json_build_object(
+            'netuid', netuid,
+            'computed_at', to_char(computed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'expires_at', to_char(expires_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'revision', revision, 'metagraph_block', metagraph_block,
+            'metagraph_updated_at', to_char(metagraph_updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'inputs_digest', inputs_digest,
+            'document', document::text, 'explanation', explanation)::text
+        from weight_snapshots
+        where netuid = $1::text::integer and computed_at = $2::text::timestamptz"#,
+    list: r#"
+        select json_build_object(
+            'netuid', netuid,
+            'computed_at', to_char(computed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'expires_at', to_char(expires_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'revision', revision, 'metagraph_block', metagraph_block,
+            'metagraph_updated_at', to_char(metagraph_updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'inputs_digest', inputs_digest)::text
+        from weight_snapshots where netuid = $1::text::integer
+        order by computed_at desc limit $2::text::bigint"#,
+};
+
+/// SQLite's.
+pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
+    insert: "
+        insert into weight_snapshots (
+            netuid, computed_at, expires_at, revision, metagraph_block, metagraph_updated_at,
+            inputs_digest, document, explanation)
+        select ?1 ->> 'netuid', ?1 ->> 'computed_at', ?1 ->> 'expires_at', ?1 ->> 'revision',
+            ?1 ->> 'metagraph_block', ?1 ->> 'metagraph_updated_at', ?1 ->> 'inputs_digest',
+            ?1 ->> 'document', ?1 ->> 'explanation'
+        where not exists (
+            select 1 from weight_snapshots
+            where netuid = ?1 ->> 'netuid' and computed_at >= ?1 ->> 'computed_at')
+        returning cast(id as text)",
+    prune: "
+        delete from weight_snapshots where id in (
+            select id from (
+                select id, computed_at, row_number() over newest as place,
+                    sum(length(document)) over newest as bytes
+                from weight_snapshots where netuid = cast(?1 as integer)
+                window newest as (order by computed_at desc rows unbounded preceding))
+            where place > 1 and (computed_at < ?2 or place > cast(?3 as integer)
+                or bytes > cast(?4 as integer)))",
+    newest: "
+        select json_object(
+            'netuid', netuid, 'computed_at', computed_at, 'expires_at', expires_at,
+            'revision', revision, 'metagraph_block', metagraph_block,
+            'metagraph_updated_at', metagraph_updated_at, 'inputs_digest', inputs_digest,
+            'document', document, 'explanation', json(explanation))
+        from weight_snapshots where netuid = cast(?1 as integer) and computed_at > ?2
+        order by computed_at desc limit 1",
+    get: "
+        select json_object(
+            'netuid', netuid, 'computed_at', computed_at, 'expires_at', expires_at,
+            'revision', revision, 'metagraph_block', metagraph_block,
+            'metagraph_updated_at', metagraph_updated_at, 'inputs_digest', inputs_digest,
+            'document', document, 'explanation', json(explanation))
+        from weight_snapshots where netuid = cast(?1 as integer) and computed_at = ?2",
+    list: "
+        select json_object(
+            'netuid', netuid, 'computed_at', computed_at, 'expires_at', expires_at,
+            'revision', revision, 'metagraph_block', metagraph_block,
+            'metagraph_updated_at', metagraph_updated_at, 'inputs_digest', inputs_digest)
+        from weight_snapshots where netuid = cast(?1 as integer)
+        order by computed_at desc limit cast(?2 as integer)",
+};
+
+#[async_trait]
+impl<E: Engine> WeightSnapshots for Store<E> {
+    async fn keep_weights(&self, snapshot: &Snapshot) -> Result<bool, DatabaseError> {
+        let all = &self.engine.statements().snapshots;
+        let summary = &snapshot.summary;
+        let oldest = summary.computed_at.saturating_sub(KEPT_FOR);
+        let bounds = vec![
+            summary.netuid.to_string(),
+            oldest.map_or_else(|_| stamp(Timestamp::MIN), stamp),
+            MAX_SNAPSHOTS.to_string(),
+            MAX_BYTES.to_string(),
+        ];
+        let calls = vec![
+            Call::new(all.insert, vec![document(snapshot)]),
+            Call::new(all.prune, bounds),
+        ];
+        let answers = self.run(Access::Write, "keeping weights", calls).await?;
+        Ok(answers.first().is_some_and(|rows| !rows.is_empty()))
+    }
+
+    async fn newest_weights(
+        &self,
+        netuid: u16,
+        after: Option<Timestamp>,
+    ) -> Result<Option<Snapshot>, DatabaseError> {
+        let sql = self.engine.statements().snapshots.newest;
+        let after = after.unwrap_or(Timestamp::UNIX_EPOCH);
+        self.snapshot(sql, vec![netuid.to_string(), stamp(after)])
+            .await
+    }
+
+    async fn weights_of(
+        &self,
+        netuid: u16,
+        computed_at: Timestamp,
+    ) -> Result<Option<Snapshot>, DatabaseError> {
+        let sql = self.engine.statements().snapshots.get;
+        self.snapshot(sql, vec![netuid.to_string(), stamp(computed_at)])
+            .await
+    }
+
+    async fn weights_history(
+        &self,
+        netuid: u16,
+        limit: u32,
+    ) -> Result<Vec<SnapshotSummary>, DatabaseError> {
+        let sql = self.engine.statements().snapshots.list;
+        let arguments = vec![netuid.to_string(), limit.min(MAX_PAGE).to_string()];
+        let texts = self.one(Access::Read, READING, sql, arguments).await?;
+        self.parse_all(ROW, &texts)
+    }
+}
+
+const READING: &str = "reading weights";
+const ROW: &str = "a row of table weight_snapshots";
+
+impl<E: Engine> Store<E> {
+    async fn snapshot(
+        &self,
+        sql: &'static str,
+        arguments: Vec<String>,
+    ) -> Result<Option<Snapshot>, DatabaseError> {
+        let texts = self.one(Access::Read, READING, sql, arguments).await?;
+        let text = texts.first();
+        text.map(|text| self.parse(ROW, text)).transpose()
+    }
+}
+
+fn document(snapshot: &Snapshot) -> String {
+    let summary = &snapshot.summary;
+    json!({
+        "netuid": summary.netuid,
+        "computed_at": stamp(summary.computed_at),
+        "expires_at": stamp(summary.expires_at),
+        "revision": fitted(&summary.revision, 100),
+        "metagraph_block": summary.metagraph_block.and_then(|block| i64::try_from(block).ok()),
+        "metagraph_updated_at": stamp(summary.metagraph_updated_at),
+        "inputs_digest": fitted(&summary.inputs_digest, 100),
+        "document": snapshot.document,
+        "explanation": snapshot.explanation.to_string(),
+    })
+    .to_string()
+}

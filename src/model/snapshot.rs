@@ -1,0 +1,36 @@
+//! A weight vector as it is kept: the bytes that are served, with what they were made of.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A weight vector as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// When, and what of.
+    #[serde(flatten)]
+    pub summary: SnapshotSummary,
+    /// The document as it is served, to the byte: signatures are over bytes.
+    pub document: String,
+    /// What became of each challenge's share.
+    pub explanation: Value,
+}
+
+/// When a weight vector was made, and what of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotSummary {
+    /// The subnet.
+    pub netuid: u16,
+    /// When its making began.
+    pub computed_at: Timestamp,
+    /// When it is too old to be used.
+    pub expires_at: Timestamp,
+    /// The declaration it was made under: a commit, or the digest of the content.
+    pub revision: String,
+    /// The block at which the registered hotkeys were read, where that is known.
+    pub metagraph_block: Option<u64>,
+    /// When they were read.
+    pub metagraph_updated_at: Timestamp,
+    /// The digest of all answers, of the registered hotkeys and of the rules.
+    pub inputs_digest: String,
+}

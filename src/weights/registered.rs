@@ -1,0 +1,162 @@
+//! Who is registered, as last read: how long that holds, and when it is read again.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Metagraph;
+
+/// The pause after the first reading that failed; it doubles with each one after.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long a metagraph holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// When it is read again.
+    pub life: Duration,
+    /// How long the last one is used while it cannot be read.
+    pub stale: Duration,
+}
+
+/// The metagraph as last read.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    limits: Limits,
+    kept: Option<(Metagraph, Timestamp)>,
+    failures: u32,
+    not_before: Option<Timestamp>,
+}
+
+impl Registered {
+    /// Begins with nothing known.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            kept: None,
+            failures: 0,
+            not_before: None,
+        }
+    }
+
+    /// Tells whether it is to be read now.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let may = self.not_before.is_none_or(|time| now >= time);
+        let is_old = self
+            .age(now)
+            .is_none_or(|age| age >= signed(self.limits.life));
+        may && is_old
+    }
+
+    /// Takes what was read. One that is empty is none: nothing is learned of it.
+    pub fn take(&mut self, metagraph: Option<Metagraph>, now: Timestamp) {
+        let known = metagraph.filter(|metagraph| !metagraph.is_empty());
+        let Some(mut metagraph) = known else {
+            let pause = FIRST_PAUSE * 2_i32.pow(self.failures.min(10));
+            self.failures += 1;
+            let pause = pause.min(signed(self.limits.life).max(FIRST_PAUSE));
+            self.not_before = now.checked_add(pause).ok();
+            return;
+        };
+        metagraph.read_at = Some(now);
+        *self = Self {
+            kept: Some((metagraph, now)),
+            ..Self::new(self.limits)
+        };
+    }
+
+    /// Returns who is registered, as far as that is still to be relied on.
+    #[must_use]
+    pub fn known(&self, now: Timestamp) -> Option<&Metagraph> {
+        let (metagraph, _) = self.kept.as_ref()?;
+        let is_stale = self
+            .age(now)
+            .is_none_or(|age| age > signed(self.limits.stale));
+        (!is_stale).then_some(metagraph)
+    }
+
+    /// Returns when it was read.
+    #[must_use]
+    pub fn read_at(&self) -> Option<Timestamp> {
+        self.kept.as_ref().map(|(_, read_at)| *read_at)
+    }
+
+    /// A clock that was set back makes nothing younger than new.
+    fn age(&self, now: Timestamp) -> Option<SignedDuration> {
+        let read_at = self.read_at()?;
+        Some(now.duration_since(read_at).max(SignedDuration::ZERO))
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        life: Duration::from_secs(300),
+        stale: Duration::from_secs(3600),
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_900_000_000 + second).unwrap()
+    }
+
+    fn some() -> Option<Metagraph> {
+        Some(Metagraph::of(["owner", "hk1"]))
+    }
+
+    #[test]
+    fn it_is_read_at_once_and_again_after_its_life() {
+        let mut registered = Registered::new(LIMITS);
+        assert!(registered.is_due(at(0)) && registered.known(at(0)).is_none());
+        registered.take(some(), at(0));
+        assert!(!registered.is_due(at(299)) && registered.is_due(at(300)));
+        assert_eq!(registered.known(at(299)).unwrap().read_at, Some(at(0)));
+    }
+
+    #[test]
+    fn the_last_one_is_used_for_an_hour_while_it_cannot_be_read() {
+        let mut registered = Registered::new(LIMITS);
+        registered.take(some(), at(0));
+        for failed in [None, Some(Metagraph::default())] {
+            registered.take(failed, at(300));
+            assert!(registered.known(at(3600)).is_some(), "a good one stays");
+        }
+        assert!(registered.known(at(3601)).is_none());
+        registered.take(some(), at(4000));
+        assert!(registered.known(at(4000)).is_some());
+    }
+
+    #[test]
+    fn pauses_grow_up_to_its_life() {
+        let mut registered = Registered::new(LIMITS);
+        let (mut now, mut pauses) = (0, Vec::new());
+        for _ in 0..9 {
+            registered.take(None, at(now));
+            let pause = (0..)
+                .find(|pause| registered.is_due(at(now + pause)))
+                .unwrap();
+            pauses.push(pause);
+            now += pause;
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        registered.take(some(), at(now));
+        registered.take(None, at(now + 300));
+        assert!(
+            registered.is_due(at(now + 305)),
+            "a good one ends the pauses"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_no_harm() {
+        let mut registered = Registered::new(LIMITS);
+        registered.take(some(), at(1000));
+        assert!(registered.known(at(0)).is_some() && !registered.is_due(at(0)));
+    }
+}

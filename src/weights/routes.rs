@@ -1,0 +1,316 @@
+//! The public reads of the admin listener: weights and registry, all from memory. Only a vector of the past is
+//! read from the database, one that is known to be there, and few at a time.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, body::Body};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::shelf::{Latest, Served, Shelf};
+use super::signature::SigningKey;
+use crate::edge::database::Database;
+
+const SIGNER: HeaderName = HeaderName::from_static("x-platform-weights-signer");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signature");
+
+/// The most entries of one page of the history, and how many without being asked for a number.
+const MAX_PAGE: usize = 200;
+const PAGE: usize = 50;
+
+/// How many vectors of the past are read at a time.
+const READS: usize = 2;
+
+/// What the routes answer from.
+#[derive(Clone)]
+pub struct Views {
+    /// What is served.
+    pub shelf: Arc<Shelf>,
+    /// Where vectors of the past are kept.
+    pub database: Arc<dyn Database>,
+    /// What those are signed with.
+    pub key: Option<SigningKey>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    reads: Arc<Semaphore>,
+}
+
+impl Views {
+    /// Takes what the routes answer from.
+    #[must_use]
+    pub fn new(
+        shelf: Arc<Shelf>,
+        database: Arc<dyn Database>,
+        key: Option<SigningKey>,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            shelf,
+            database,
+            key,
+            clock,
+            reads: Arc::new(Semaphore::new(READS)),
+        }
+    }
+}
+
+/// Returns the public routes of the admin listener.
+pub fn routes(views: Views) -> Router {
+    Router::new()
+        .route("/v1/weights/latest", get(latest))
+        .route("/v1/weights/history", get(history))
+        .route("/v1/weights/{computed_at}", get(past))
+        .route("/v1/registry", get(registry))
+        .route("/health", get(async || Json(json!({"status": "ok"}))))
+        .route("/ready", get(ready))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, "Not Found"))
+        .with_state(views)
+}
+
+async fn latest(
+    State(views): State<Views>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    match views.shelf.stock().latest((views.clock)()) {
+        Latest::Good(copies) => match parameter(query.as_deref(), "detail").as_deref() {
+            Some("0") => send(&copies.brief, &headers),
+            _ => send(&copies.whole, &headers),
+        },
+        Latest::NotYet => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Master weight service unavailable",
+        ),
+        Latest::Outage(outage) => refuse(StatusCode::BAD_GATEWAY, &outage.to_string()),
+    }
+}
+
+async fn registry(State(views): State<Views>, headers: HeaderMap) -> Response {
+    match views.shelf.stock().registry {
+        Some(document) => send(&document, &headers),
+        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "Registry unavailable"),
+    }
+}
+
+async fn history(State(views): State<Views>, RawQuery(query): RawQuery) -> Response {
+    let limit = parameter(query.as_deref(), "limit").map(|text| text.parse::<usize>());
+    let before = parameter(query.as_deref(), "before").map(|text| text.parse::<Timestamp>());
+    let Ok(limit) = limit.transpose() else {
+        return invalid("limit", "a whole number is expected");
+    };
+    let Ok(before) = before.transpose() else {
+        return invalid("before", "a time such as 2030-01-01T12:00:00Z is expected");
+    };
+    let history = views.shelf.stock().history;
+    let is_before = |time: Timestamp| before.is_none_or(|before| time < before);
+    let items = history.iter().filter(|item| is_before(item.computed_at));
+    let items: Vec<_> = items
+        .take(limit.unwrap_or(PAGE).clamp(1, MAX_PAGE))
+        .collect();
+    Json(json!({"items": items})).into_response()
+}
+
+/// A vector of the past is read only where the history has it: asking for others reads nothing.
+async fn past(
+    State(views): State<Views>,
+    Path(computed_at): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let none = || refuse(StatusCode::NOT_FOUND, "Weights not found");
+    let Ok(computed_at) = computed_at.parse::<Timestamp>() else {
+        return none();
+    };
+    let history = views.shelf.stock().history;
+    let Some(summary) = history.iter().find(|item| item.computed_at == computed_at) else {
+        return none();
+    };
+    let Ok(_permit) = views.reads.try_acquire() else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
+    };
+    match views.database.weights_of(summary.netuid, computed_at).await {
+        Ok(Some(snapshot)) => {
+            let key = views.key.clone();
+            let served = move || Served::of(snapshot.document, key.as_ref());
+            match tokio::task::spawn_blocking(served).await {
+                Ok(served) => send(&served, &headers),
+                Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            }
+        }
+        Ok(None) => none(),
+        Err(error) => {
+            tracing::warn!(%error, "a vector of the past could not be read");
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "Database unavailable")
+        }
+    }
+}
+
+async fn ready(State(views): State<Views>) -> Response {
+    let (stock, now) = (views.shelf.stock(), (views.clock)());
+    let age = |since: Option<Timestamp>| since.map(|since| now.duration_since(since).as_secs());
+    let computed_at = stock
+        .weights
+        .as_ref()
+        .map(|copies| copies.summary.computed_at);
+    let has_expired = computed_at.is_some() && !matches!(stock.latest(now), Latest::Good(_));
+    let is_ready = !stock.is_database_away && stock.database_read_at.is_some() && !has_expired;
+    let checks = json!({
+        "database": match stock.is_database_away {
+            true => "away",
+            false => "ok",
+        },
+        "metagraph_age_seconds": age(stock.metagraph_read_at),
+        "last_weights_age_seconds": age(computed_at),
+        "weights": stock.outage.map(|outage| outage.to_string()),
+        "weights_signed": stock.is_signed,
+    });
+    let (code, status) = match is_ready {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    (code, Json(json!({"status": status, "checks": checks}))).into_response()
+}
+
+/// Sends a body in the form that is asked for, or only says that it is known.
+fn send(served: &Served, asked: &HeaderMap) -> Response {
+    let is_compressed = takes_gzip(asked);
+    // Each form is bytes of its own, and so has a tag of its own.
+    let tag = match is_compressed {
+        true => format!("\"{}-gzip\"", served.digest),
+        false => format!("\"{}\"", served.digest),
+    };
+    let is_known = knows(asked, &tag);
+    let body = match (is_known, is_compressed) {
+        (true, _) => Body::empty(),
+        (false, true) => served.gzip.clone().into(),
+        (false, false) => served.body.clone().into(),
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &str| {
+        // Digests, addresses and the like are plain text.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set(header::ETAG, &tag);
+    set(header::VARY, "accept-encoding");
+    set(header::CACHE_CONTROL, "no-cache");
+    if let Some(signature) = &served.signature {
+        set(SIGNER, &signature.signer);
+        set(SIGNATURE, &signature.text);
+    }
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    set(header::CONTENT_TYPE, "application/json");
+    if is_compressed {
+        set(header::CONTENT_ENCODING, "gzip");
+    }
+    response
+}
+
+/// Tells whether a client has these bytes already.
+fn knows(asked: &HeaderMap, tag: &str) -> bool {
+    let lists = asked.get_all(header::IF_NONE_MATCH).into_iter();
+    let texts = lists.filter_map(|list| list.to_str().ok());
+    let mut tags = texts.flat_map(|text| text.split(',')).map(str::trim);
+    tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
+/// Tells whether a client takes gzip: named, or by `*`, and not with a weight of zero.
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let lists = asked.get_all(header::ACCEPT_ENCODING).into_iter();
+    let texts = lists.filter_map(|list| list.to_str().ok());
+    let (mut named, mut any) = (None, None);
+    for coding in texts.flat_map(|text| text.split(',')) {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = parameters.trim().strip_prefix("q=");
+        let is_taken = weight.is_none_or(|weight| weight.parse().is_ok_and(|q: f64| q > 0.0));
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => named = Some(is_taken),
+            "*" => any = Some(is_taken),
+            _ => {}
+        }
+    }
+    named.or(any).unwrap_or(false)
+}
+
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+    let found = pairs.find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned())
+}
+
+fn invalid(name: &str, message: &str) -> Response {
+    let detail = json!([{"type": "value_error", "loc": ["query", name], "msg": message}]);
+    (
+        StatusCode::UNPROCESSABLE_ENTITY,
+        Json(json!({"detail": detail})),
+    )
+        .into_response()
+}
+
+fn refuse(code: StatusCode, detail: &str) -> Response {
+    let detail: Value = json!({"detail": detail});
+    (code, Json(detail)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn gzip_is_sent_to_who_takes_it() {
+        for (accepted, taken) in [
+            ("gzip", true),
+            ("GZIP, br", true),
+            ("deflate, gzip;q=0.5", true),
+            ("*", true),
+            ("br, *;q=0.1", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0, *", false),
+            ("identity", false),
+            ("", false),
+            ("gzip;q=x", false),
+        ] {
+            assert_eq!(
+                takes_gzip(&asked(header::ACCEPT_ENCODING, accepted)),
+                taken,
+                "{accepted}"
+            );
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn bytes_that_are_known_are_not_sent_again() {
+        let served = Served::of("{}".to_owned(), None);
+        let plain = format!("\"{}\"", served.digest);
+        let send_for = |known: &str| {
+            let value = HeaderValue::from_str(known).unwrap();
+            send(
+                &served,
+                &HeaderMap::from_iter([(header::IF_NONE_MATCH, value)]),
+            )
+        };
+        for known in [plain.clone(), format!("\"x\", W/{plain}"), "*".to_owned()] {
+            let answer = send_for(&known);
+            assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{known}");
+            assert_eq!(answer.headers()[header::ETAG], plain.as_str());
+        }
+        for other in ["\"x\"", "", &format!("\"{}-gzip\"", served.digest)] {
+            assert_eq!(send_for(other).status(), StatusCode::OK, "{other}");
+        }
+    }
+}

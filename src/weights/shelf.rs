@@ -1,0 +1,250 @@
+//! What is served, ready to be sent: bodies, their compressed forms, tags and signatures are made once each.
+
+use std::io::Write as _;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::body::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::document::Document;
+use super::publish::Outage;
+use super::signature::{Signature, SigningKey};
+use crate::model::snapshot::{Snapshot, SnapshotSummary};
+
+/// Bodies beyond this are compressed quickly rather than well.
+const LARGE: usize = 1 << 20;
+
+/// A body as it is sent.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Its bytes.
+    pub body: Bytes,
+    /// The same compressed.
+    pub gzip: Bytes,
+    /// The digest of the bytes, in hex.
+    pub digest: String,
+    /// Who signed it, where somebody did.
+    pub signature: Option<Signature>,
+}
+
+/// A vector as it is sent.
+#[derive(Clone, Debug)]
+pub struct Copies {
+    /// What it is.
+    pub summary: SnapshotSummary,
+    /// With the challenges' scores.
+    pub whole: Served,
+    /// Without them.
+    pub brief: Served,
+}
+
+/// What is served.
+#[derive(Debug, Default)]
+pub struct Shelf(RwLock<Stock>);
+
+/// What is on the shelf.
+#[derive(Clone, Debug, Default)]
+pub struct Stock {
+    /// The newest vector.
+    pub weights: Option<Arc<Copies>>,
+    /// Why there is none newer.
+    pub outage: Option<Outage>,
+    /// The vectors that are kept, newest first.
+    pub history: Arc<Vec<SnapshotSummary>>,
+    /// The registry document.
+    pub registry: Option<Arc<Served>>,
+    /// When the registered hotkeys were read.
+    pub metagraph_read_at: Option<Timestamp>,
+    /// When the database was last read to the end.
+    pub database_read_at: Option<Timestamp>,
+    /// Whether the last reading of the database failed.
+    pub is_database_away: bool,
+    /// Whether vectors are signed.
+    pub is_signed: bool,
+}
+
+/// What is answered to who asks for the newest vector.
+#[derive(Clone, Debug)]
+pub enum Latest {
+    /// The vector.
+    Good(Arc<Copies>),
+    /// There has been none so far.
+    NotYet,
+    /// There is none that may be used, and this is why.
+    Outage(Outage),
+}
+
+impl Stock {
+    /// Returns what is answered to who asks for the newest vector.
+    #[must_use]
+    pub fn latest(&self, now: Timestamp) -> Latest {
+        let good = self
+            .weights
+            .as_ref()
+            .filter(|copies| now < copies.summary.expires_at);
+        match (good, self.outage) {
+            (Some(copies), _) => Latest::Good(copies.clone()),
+            (None, Some(outage)) => Latest::Outage(outage),
+            (None, None) => Latest::NotYet,
+        }
+    }
+}
+
+impl Shelf {
+    /// Returns what is on the shelf.
+    #[must_use]
+    pub fn stock(&self) -> Stock {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes what is on the shelf.
+    pub fn change(&self, change: impl FnOnce(&mut Stock)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Puts a vector on the shelf, unless one as new is there.
+    pub fn put(&self, copies: Copies) {
+        self.change(|stock| {
+            let made = |copies: &Arc<Copies>| copies.summary.computed_at;
+            let is_newer = stock.weights.as_ref().map(made) < Some(copies.summary.computed_at);
+            if is_newer {
+                stock.weights = Some(Arc::new(copies));
+                stock.outage = None;
+            }
+        });
+    }
+}
+
+impl Copies {
+    /// Makes what is sent of a vector. Takes a moment for a large one.
+    ///
+    /// # Errors
+    /// The document is not one of weights.
+    pub fn of(snapshot: &Snapshot, key: Option<&SigningKey>) -> serde_json::Result<Self> {
+        let document: Document = serde_json::from_str(&snapshot.document)?;
+        let brief = document.brief().to_json()?;
+        Ok(Self {
+            summary: snapshot.summary.clone(),
+            whole: Served::of(snapshot.document.clone(), key),
+            brief: Served::of(brief, key),
+        })
+    }
+}
+
+impl Served {
+    /// Makes what is sent of a body.
+    #[must_use]
+    pub fn of(body: String, key: Option<&SigningKey>) -> Self {
+        Self {
+            gzip: compressed(body.as_bytes()),
+            digest: hex::encode(Sha256::digest(&body)),
+            signature: key.map(|key| key.sign(body.as_bytes())),
+            body: body.into(),
+        }
+    }
+}
+
+fn compressed(body: &[u8]) -> Bytes {
+    let level = match body.len() > LARGE {
+        true => Compression::fast(),
+        false => Compression::default(),
+    };
+    let mut encoder = GzEncoder::new(Vec::new(), level);
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.expect("writing to memory does not fail").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::model::Secret;
+
+    fn snapshot(second: i64) -> Snapshot {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        Snapshot {
+            summary: SnapshotSummary {
+                netuid: 1,
+                computed_at: at(second),
+                expires_at: at(second + 720),
+                revision: "c0ffee".to_owned(),
+                metagraph_block: None,
+                metagraph_updated_at: at(second),
+                inputs_digest: String::new(),
+            },
+            document: concat!(
+                r#"{"netuid":1,"chain_endpoint":"","uids":[1,2],"weights":[0.30000000000000004,0.7],"#,
+                r#""hotkey_weights":{"a":2.225073858507201e-308},"computed_at":"2030-01-01T12:00:00Z","#,
+                r#""expires_at":"2030-01-01T12:12:00Z","source_challenges":[{"slug":"prism","#,
+                r#""emission_percent":1.0,"weights":{"a":0.1},"ok":true,"error":null}],"#,
+                r#""metagraph_updated_at":"2030-01-01T12:00:00Z"}"#
+            )
+            .to_owned(),
+            explanation: serde_json::Value::Null,
+        }
+    }
+
+    fn latest(shelf: &Shelf, second: i64) -> String {
+        match shelf
+            .stock()
+            .latest(Timestamp::from_second(second).unwrap())
+        {
+            Latest::Good(copies) => copies.summary.computed_at.as_second().to_string(),
+            Latest::NotYet => "not yet".to_owned(),
+            Latest::Outage(outage) => outage.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_vector_is_the_same_vector_and_signed_by_itself() {
+        let key = SigningKey::parse(&Secret::new("1".repeat(64))).unwrap();
+        let copies = Copies::of(&snapshot(0), Some(&key)).unwrap();
+        assert_eq!(copies.whole.body, snapshot(0).document.as_bytes());
+        let brief = snapshot(0).document.replace(r#""weights":{"a":0.1},"#, "");
+        assert_eq!(
+            copies.brief.body,
+            brief.as_bytes(),
+            "to the last bit of each number"
+        );
+        for copy in [&copies.whole, &copies.brief] {
+            let mut text = Vec::new();
+            flate2::read::GzDecoder::new(&copy.gzip[..])
+                .read_to_end(&mut text)
+                .unwrap();
+            assert_eq!(text, copy.body);
+            assert!(copy.signature.as_ref().unwrap().is_of(&copy.body));
+        }
+        assert_ne!(copies.whole.digest, copies.brief.digest);
+        assert!(
+            Copies::of(&snapshot(0), None)
+                .unwrap()
+                .whole
+                .signature
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn an_outage_shows_once_the_last_vector_has_expired() {
+        let shelf = Shelf::default();
+        assert_eq!(latest(&shelf, 0), "not yet");
+        shelf.change(|stock| stock.outage = Some(Outage::Metagraph));
+        assert_eq!(latest(&shelf, 0), "metagraph unavailable");
+        let put = |second| shelf.put(Copies::of(&snapshot(second), None).unwrap());
+        put(1000);
+        shelf.change(|stock| stock.outage = Some(Outage::Challenges));
+        assert_eq!(latest(&shelf, 1719), "1000");
+        assert_eq!(latest(&shelf, 1720), "no challenge provided weights");
+        put(900);
+        assert_eq!(latest(&shelf, 1719), "1000", "an older one changes nothing");
+        put(2000);
+        assert_eq!(latest(&shelf, 2000), "2000");
+    }
+}
