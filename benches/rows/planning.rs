@@ -136,8 +136,9 @@ async fn rows_of(file: &SourceFile, objects: &BTreeMap<Kind, Vec<Document>>) -> 
             continue;
         };
         let tokens = observed.contents.and_then(|contents| contents.tokens);
-        if let (Some(owner), Some(row)) = (observed.owner, tokens) {
-            rows.insert(RowKey::Tokens(owner.slug), row);
+        let slug = observed.owner.and_then(|owner| owner.slug);
+        if let (Some(slug), Some(row)) = (slug, tokens) {
+            rows.insert(RowKey::Tokens(slug), row);
         }
     }
     Ok(rows)

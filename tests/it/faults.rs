@@ -175,7 +175,14 @@ async fn no_fault_of_the_api_server_loses_or_invents_anything() {
     assert_eq!(
         verbs.collect::<BTreeSet<_>>(),
         BTreeSet::from([
-            "delete", "dry-run", "get", "list", "patch", "post", "update"
+            "delete",
+            "dry-run",
+            "get",
+            "json-patch",
+            "list",
+            "patch",
+            "post",
+            "update"
         ]),
     );
     let trials = trials(&undisturbed.requests);

@@ -13,7 +13,7 @@ use crate::reconcile::live::{Repair, Sighting, Why};
 use crate::reconcile::plan::{Action, Step};
 
 /// Times that a write for one version follows an object whose status moved on.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 /// A version that no object has: an apply for it makes an object, and changes none that is there.
 const NO_VERSION: &str = "1";
 
@@ -55,7 +55,7 @@ impl Writer<'_> {
         }
     }
 
-    fn cluster(&self, key: &ObjectKey) -> Result<Fenced<'_>, ApplyError> {
+    pub(super) fn cluster(&self, key: &ObjectKey) -> Result<Fenced<'_>, ApplyError> {
         match self.writers.clusters.get(&key.cluster) {
             Some(Ok(cluster)) => Ok(Fenced {
                 cluster: cluster.as_ref(),
@@ -76,6 +76,12 @@ impl Writer<'_> {
             Action::Create(Item::Generated(generated)) => {
                 create_generated(cluster, key, generated).await
             }
+            Action::Create(Item::Derived(derived)) => self.derive(key, derived, None).await,
+            Action::Update {
+                new: Item::Derived(derived),
+                seen,
+                ..
+            } => self.derive(key, derived, seen.as_ref()).await,
             Action::Create(item) => {
                 let manifest = item.manifest().unwrap_or(&Value::Null);
                 create(cluster, key, manifest).await
@@ -156,7 +162,7 @@ async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> 
 }
 
 /// Repeats a call that may be repeated, for as long as its failure is one that passes.
-async fn repeat<T, F, C>(mut call: C) -> Result<T, ClusterError>
+pub(super) async fn repeat<T, F, C>(mut call: C) -> Result<T, ClusterError>
 where
     C: FnMut() -> F,
     F: Future<Output = Result<T, ClusterError>>,
@@ -175,7 +181,10 @@ where
     }
 }
 
-async fn look(cluster: &dyn ClusterWrite, key: &ObjectKey) -> Result<Option<Value>, ApplyError> {
+pub(super) async fn look(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+) -> Result<Option<Value>, ApplyError> {
     let object = repeat(|| cluster.get(key)).await;
     object.map_err(ApplyError::Cluster)
 }

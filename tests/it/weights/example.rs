@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::challenge::Running;
 use crate::support::challenge::work::{Board, MAX_HOTKEYS, Refused, zeros};
+use crate::support::cluster::install_tls;
 
 async fn ask(running: &Running, slug: &str, token: &str) -> Result<Value, Failure> {
-    super::install_tls();
+    install_tls();
     let place = Place {
         slug: Slug::parse(slug).unwrap(),
         base: running.base.clone(),
@@ -73,7 +74,7 @@ async fn work_becomes_a_score() {
     let file = directory.path().join("token");
     std::fs::write(&file, "t0ken").unwrap();
     let running = Running::start("demo", Some(file.display().to_string())).await;
-    super::install_tls();
+    install_tls();
     for number in 0..32 {
         assert_eq!(work(&running, "5Alice", number).await, 200);
     }
