@@ -9,6 +9,8 @@
 //! for "no scores". What they come to among who is registered is a [`Vector`] with its [`Explanation`], the same
 //! bytes on every machine. [`Published`] is a vector as it is kept and served, with what it was made of.
 
+pub mod aggregate;
+
 use jiff::Timestamp;
 
 use crate::model::sorted::{Sorted, Unsorted};
@@ -32,7 +34,7 @@ pub struct Answer {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     scores: Sorted<f64>,
-    dropped: usize,
+    dropped: Sorted<()>,
 }
 
 /// Takes scores in any order; of a hotkey that comes twice the last holds.
@@ -149,10 +151,10 @@ impl Scores {
         self.scores.is_empty()
     }
 
-    /// Returns how many hotkeys had something that is no finite number.
+    /// Returns the hotkeys that had something that is no finite number.
     #[must_use]
-    pub fn dropped(&self) -> usize {
-        self.dropped
+    pub fn dropped(&self) -> &Sorted<()> {
+        &self.dropped
     }
 }
 
@@ -169,13 +171,17 @@ impl Scoring {
         if all.values().all(f64::is_finite) {
             return Scores {
                 scores: all,
-                dropped: 0,
+                dropped: Sorted::default(),
             };
         }
-        let scores: Sorted<f64> = all.iter().filter(|(_, score)| score.is_finite()).collect();
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            all.iter().partition(|(_, score)| score.is_finite());
         Scores {
-            dropped: all.len() - scores.len(),
-            scores,
+            scores: kept.into_iter().collect(),
+            dropped: dropped
+                .into_iter()
+                .map(|(hotkey, _)| (hotkey, ()))
+                .collect(),
         }
     }
 }
@@ -206,6 +212,7 @@ mod tests {
         .collect();
         let kept: Vec<_> = scores.iter().collect();
         assert_eq!(kept, [("c", -1.0)]);
-        assert_eq!(scores.dropped(), 2);
+        let dropped: Vec<_> = scores.dropped().iter().map(|(hotkey, ())| hotkey).collect();
+        assert_eq!(dropped, ["a", "b"]);
     }
 }

@@ -19,6 +19,13 @@ pub struct Unsorted<V> {
     is_ascending: bool,
 }
 
+/// Looks up texts that come in ascending order, each from where the one before it was.
+#[derive(Clone)]
+pub struct Cursor<'a, V> {
+    sorted: &'a Sorted<V>,
+    next: usize,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 struct Entry<V> {
     start: usize,
@@ -55,6 +62,15 @@ impl<V: Copy> Sorted<V> {
         found.ok().map(|index| self.entries[index].value)
     }
 
+    /// Returns what looks up texts that come in ascending order.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor<'_, V> {
+        Cursor {
+            sorted: self,
+            next: 0,
+        }
+    }
+
     /// Returns texts and values in byte order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, V)> + Clone {
         let text = &self.text;
@@ -69,6 +85,23 @@ impl<V: Copy> Sorted<V> {
 
     fn bytes(&self, entry: &Entry<V>) -> &[u8] {
         &self.text.as_bytes()[entry.start..entry.end]
+    }
+}
+
+impl<V: Copy> Cursor<'_, V> {
+    /// Returns the position and value of a text that does not stand before the one asked for last.
+    pub fn find(&mut self, text: &str) -> Option<(usize, V)> {
+        let rest = &self.sorted.entries[self.next..];
+        let is_before = |entry: &Entry<V>| self.sorted.bytes(entry) < text.as_bytes();
+        // In growing steps, as the next is mostly near, and at times very far.
+        let mut bound = 1;
+        while rest.get(bound - 1).is_some_and(is_before) {
+            bound *= 2;
+        }
+        let near = &rest[bound / 2..rest.len().min(bound)];
+        self.next += bound / 2 + near.partition_point(is_before);
+        let entry = self.sorted.entries.get(self.next)?;
+        (self.sorted.bytes(entry) == text.as_bytes()).then_some((self.next, entry.value))
     }
 }
 
@@ -100,8 +133,7 @@ impl<V: Copy> Unsorted<V> {
     /// Adds a text with its value.
     pub fn push(&mut self, text: &str, value: V) {
         let last = self.sorted.entries.last();
-        self.is_ascending &=
-            last.is_none_or(|last| self.sorted.bytes(last) < text.as_bytes());
+        self.is_ascending &= last.is_none_or(|last| self.sorted.bytes(last) < text.as_bytes());
         let start = self.sorted.text.len();
         self.sorted.text.push_str(text);
         let end = self.sorted.text.len();
@@ -169,10 +201,9 @@ fn rank<V: Copy>(unsorted: &Sorted<V>) -> Vec<(u64, Entry<V>)> {
     };
     let entries = unsorted.entries.iter();
     let mut ranked: Vec<_> = entries.map(|entry| (lead(entry), *entry)).collect();
-    ranked.sort_unstable_by(|(lead, one), (other_lead, other)| {
+    ranked.sort_by(|(lead, one), (other_lead, other)| {
         let texts = || unsorted.bytes(one).cmp(unsorted.bytes(other));
-        let arrival = || one.start.cmp(&other.start);
-        lead.cmp(other_lead).then_with(texts).then_with(arrival)
+        lead.cmp(other_lead).then_with(texts)
     });
     ranked
 }
@@ -186,7 +217,9 @@ mod tests {
 
     #[test]
     fn the_last_of_a_text_holds() {
-        let sorted: Sorted<u8> = [("b", 1), ("a", 2), ("b", 3), ("", 4)].into_iter().collect();
+        let sorted: Sorted<u8> = [("b", 1), ("a", 2), ("b", 3), ("", 4)]
+            .into_iter()
+            .collect();
         let pairs: Vec<_> = sorted.iter().collect();
         assert_eq!(pairs, [("", 4), ("a", 2), ("b", 3)]);
         assert_eq!((sorted.get("b"), sorted.get("c")), (Some(3), None));
@@ -194,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_as_a_map(pairs: Vec<("[ab\u{0}é]{0,12}", u8)>) {
+        fn it_is_as_a_map(pairs in texts("[ab\u{0}é]{0,12}")) {
             let sorted: Sorted<u8> = pairs.iter().map(|(text, value)| (text, *value)).collect();
             let map: BTreeMap<&str, u8> =
                 pairs.iter().map(|(text, value)| (text.as_str(), *value)).collect();
@@ -203,5 +236,24 @@ mod tests {
                 prop_assert_eq!(sorted.get(text), Some(value));
             }
         }
+
+        #[test]
+        fn a_cursor_finds_what_a_search_finds(
+            pairs in texts("[ab]{0,6}"),
+            asked in prop::collection::btree_set("[ab]{0,6}", 0..50),
+        ) {
+            let sorted: Sorted<u8> = pairs.iter().map(|(text, value)| (text, *value)).collect();
+            let mut cursor = sorted.cursor();
+            for text in &asked {
+                let found = cursor.find(text);
+                prop_assert_eq!(found.map(|(_, value)| value), sorted.get(text));
+                let place = found.and_then(|(place, _)| sorted.at(place));
+                prop_assert_eq!(place.map(|(text, _)| text), found.map(|_| text.as_str()));
+            }
+        }
+    }
+
+    fn texts(pattern: &'static str) -> impl Strategy<Value = Vec<(String, u8)>> {
+        prop::collection::vec((pattern, any::<u8>()), 0..80)
     }
 }

@@ -1,0 +1,215 @@
+//! What the challenges' scores come to: one vector, and why. No clock, no order of arrival, no float sums.
+//!
+//! A challenge shares its part of the emission among its hotkeys in proportion to their scores; what a hotkey
+//! gets from all challenges adds up, and what is left once those are gone that are not registered is made to
+//! come to one. Challenges are taken in the order of their slugs and hotkeys in that of their bytes, so the
+//! result follows from the set of inputs alone. [`wide`] says how exactly it is computed.
+
+mod explain;
+#[cfg(test)]
+mod tests;
+mod wide;
+
+use super::{
+    Answer, Contribution, Dropped, Explanation, Metagraph, Rules, Scores, Unassigned, Vector,
+};
+use crate::model::sorted::{Cursor, Sorted};
+use wide::Wide;
+
+pub use explain::{Account, Part, explain};
+
+/// Returns what answers come to among who is registered. Of each slug there is one answer.
+///
+/// It knows no outage: with nothing to give everything goes to the burn UID, whatever the reason.
+#[must_use]
+pub fn aggregate(answers: &[Answer], metagraph: &Metagraph, rules: Rules) -> (Vector, Explanation) {
+    let mut ordered: Vec<&Answer> = answers.iter().collect();
+    ordered.sort_by_key(|answer| &answer.slug);
+    let mut pot = Pot::new(answers, metagraph, rules);
+    let challenges = ordered.into_iter().map(|answer| pot.share_out(answer));
+    let explanation = Explanation {
+        challenges: challenges.collect(),
+    };
+    (pot.vector(), explanation)
+}
+
+/// What there is to share, and what has been.
+struct Pot<'a> {
+    metagraph: &'a Metagraph,
+    rules: Rules,
+    /// What one ten-thousandth of emission is of the whole.
+    unit: Wide,
+    /// What each registered hotkey has earned, in their byte order, in ten-thousandths of emission.
+    earned: Vec<Wide>,
+    /// What nobody registered has earned, in the same.
+    unassigned: Wide,
+}
+
+/// What a score counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    NotPositive,
+    Unregistered,
+    Burn,
+    /// Of the registered hotkey at this place.
+    Counts(usize),
+}
+
+/// The scores of one challenge as they count.
+#[derive(Default)]
+struct Count {
+    /// Those of registered hotkeys, with their places.
+    counting: Vec<(usize, Wide)>,
+    /// Their sum.
+    assigned: Wide,
+    /// The sum of those above zero of everybody else.
+    unassigned: Wide,
+    dropped: Dropped,
+}
+
+impl<'a> Pot<'a> {
+    fn new(answers: &[Answer], metagraph: &'a Metagraph, rules: Rules) -> Self {
+        let given = answers.iter().filter(|answer| answer.outcome.is_ok());
+        let whole = given.map(|answer| u64::from(answer.emission.ten_thousandths()));
+        Self {
+            metagraph,
+            rules,
+            unit: Wide::whole(whole.sum()).reciprocal(),
+            earned: vec![Wide::ZERO; metagraph.uids.len()],
+            unassigned: Wide::ZERO,
+        }
+    }
+
+    /// Gives away what a challenge has to give.
+    fn share_out(&mut self, answer: &Answer) -> Contribution {
+        let scores = match &answer.outcome {
+            Ok(scores) => scores,
+            Err(failure) => return Contribution::none(answer.slug.clone(), failure.clone()),
+        };
+        let emission = Wide::whole(answer.emission.ten_thousandths().into());
+        let count = Count::of(scores, self.metagraph, self.rules);
+        let rate = emission.times(count.divisor(self.rules).reciprocal());
+        for (place, score) in &count.counting {
+            self.earned[*place] = self.earned[*place].plus(score.times(rate));
+        }
+        let rest = match count.is_empty() {
+            true => emission,
+            false => count.unassigned.times(rate),
+        };
+        self.unassigned = self.unassigned.plus(rest);
+        Contribution {
+            slug: answer.slug.clone(),
+            failure: None,
+            share: emission.times(self.unit).to_f64(),
+            assigned: count.assigned.times(rate).times(self.unit).to_f64(),
+            earning: count.counting.len(),
+            dropped: count.dropped,
+        }
+    }
+
+    /// Makes what was given come to one.
+    fn vector(self) -> Vector {
+        let hotkeys = self.metagraph.uids.iter().zip(&self.earned);
+        let mut given: Vec<(u16, Wide)> = hotkeys
+            .clone()
+            .map(|((_, uid), earned)| (uid, *earned))
+            .filter(|(_, earned)| !earned.is_zero())
+            .collect();
+        if given.is_empty() {
+            return Vector::burn(self.rules.burn_uid);
+        }
+        if self.rules.unassigned == Unassigned::Burn {
+            given.push((self.rules.burn_uid, self.unassigned));
+        }
+        // Each UID stands once: the hotkey of the burn UID has earned nothing.
+        given.sort_unstable_by_key(|(uid, _)| *uid);
+        let total = given
+            .iter()
+            .fold(Wide::ZERO, |sum, (_, part)| sum.plus(*part));
+        let whole = total.reciprocal();
+        let weights = given
+            .iter()
+            .map(|(uid, part)| (*uid, part.times(whole).to_f64()));
+        let (uids, weights) = weights.filter(|(_, weight)| *weight > 0.0).unzip();
+        let parts = hotkeys.map(|((hotkey, _), earned)| (hotkey, earned.times(self.unit).to_f64()));
+        Vector {
+            uids,
+            weights,
+            hotkey_weights: parts.filter(|(_, part)| *part > 0.0).collect(),
+            is_burn: false,
+        }
+    }
+}
+
+impl Count {
+    fn of(scores: &Scores, metagraph: &Metagraph, rules: Rules) -> Self {
+        let mut count = Self::default();
+        count.dropped.not_finite = scores.dropped().len();
+        let mut registered = metagraph.uids.cursor();
+        for (hotkey, score) in scores.iter() {
+            let (number, dropped) = (Wide::of(score), &mut count.dropped);
+            match fate(hotkey, number, &mut registered, rules) {
+                Fate::NotPositive => dropped.not_positive += 1,
+                Fate::Unregistered => dropped.unregistered += 1,
+                Fate::Burn => dropped.burn += 1,
+                Fate::Counts(place) => {
+                    count.counting.push((place, number));
+                    count.assigned = count.assigned.plus(number);
+                    continue;
+                }
+            }
+            count.unassigned = count.unassigned.plus(number);
+        }
+        count
+    }
+
+    /// Returns what each score is divided by.
+    fn divisor(&self, rules: Rules) -> Wide {
+        match rules.unassigned {
+            Unassigned::WithinChallenge => self.assigned,
+            Unassigned::Spread | Unassigned::Burn => self.assigned.plus(self.unassigned),
+        }
+    }
+
+    /// Tells whether no score is above zero.
+    fn is_empty(&self) -> bool {
+        self.assigned.is_zero() && self.unassigned.is_zero()
+    }
+}
+
+fn fate(hotkey: &str, score: Wide, registered: &mut Cursor<'_, u16>, rules: Rules) -> Fate {
+    if score.is_zero() {
+        return Fate::NotPositive;
+    }
+    match registered.find(hotkey) {
+        None => Fate::Unregistered,
+        Some((_, uid)) if uid == rules.burn_uid => Fate::Burn,
+        Some((place, _)) => Fate::Counts(place),
+    }
+}
+
+impl Contribution {
+    fn none(slug: crate::model::Slug, failure: super::Failure) -> Self {
+        Self {
+            slug,
+            failure: Some(failure),
+            share: 0.0,
+            assigned: 0.0,
+            earning: 0,
+            dropped: Dropped::default(),
+        }
+    }
+}
+
+impl Vector {
+    /// Returns the vector that gives everything to one UID.
+    #[must_use]
+    pub fn burn(uid: u16) -> Self {
+        Self {
+            uids: vec![uid],
+            weights: vec![1.0],
+            hotkey_weights: Sorted::default(),
+            is_burn: true,
+        }
+    }
+}

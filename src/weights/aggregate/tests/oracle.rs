@@ -1,0 +1,314 @@
+//! Any input, against exact fractions, and in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use num_bigint::BigUint;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::*;
+
+/// What is fed in: challenges, who is registered in order of UID, the rules.
+#[derive(Clone, Debug)]
+struct Input {
+    challenges: Vec<(u32, Option<Vec<(usize, f64)>>)>,
+    registered: Vec<usize>,
+    rules: Rules,
+}
+
+/// An exact fraction.
+struct Fraction {
+    above: BigUint,
+    below: BigUint,
+}
+
+fn score() -> impl Strategy<Value = f64> {
+    let special = vec![
+        0.0,
+        -0.0,
+        -1.0,
+        1.0,
+        3.0,
+        0.1,
+        5e-324,
+        1e-310,
+        1e-300,
+        1e300,
+        1e308,
+        f64::MAX,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+    ];
+    prop_oneof![
+        select(special),
+        (0_u64..0x7ff0_0000_0000_0000).prop_map(f64::from_bits),
+        0.0..1.0,
+    ]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let scores = prop::collection::vec((0_usize..8, score()), 0..10);
+    let emission = prop_oneof![0_u32..3, 0_u32..=99_999_999];
+    let challenge = (emission, prop::option::weighted(0.85, scores));
+    let unassigned = select(vec![
+        Unassigned::Spread,
+        Unassigned::WithinChallenge,
+        Unassigned::Burn,
+    ]);
+    (
+        prop::collection::vec(challenge, 0..5),
+        prop::collection::vec(0_usize..8, 0..8),
+        0_u16..3,
+        unassigned,
+    )
+        .prop_map(|(challenges, registered, burn_uid, unassigned)| Input {
+            challenges,
+            registered,
+            rules: Rules {
+                burn_uid,
+                unassigned,
+            },
+        })
+}
+
+fn hotkey(number: usize) -> String {
+    format!("hotkey-{}", number * 7 % 8)
+}
+
+impl Input {
+    fn answers(&self) -> Vec<Answer> {
+        let numbered = self.challenges.iter().enumerate();
+        numbered
+            .map(|(number, (emission, scores))| {
+                let named = |scores: &Vec<(usize, f64)>| {
+                    scores
+                        .iter()
+                        .map(|(h, score)| (hotkey(*h), *score))
+                        .collect()
+                };
+                let (whole, part) = (emission / 10_000, emission % 10_000);
+                Answer {
+                    slug: Slug::parse(&format!("challenge-{number}")).unwrap(),
+                    emission: Emission::parse(&format!("{whole}.{part:04}")).unwrap(),
+                    outcome: scores.as_ref().map(named).ok_or(Failure::Timeout),
+                }
+            })
+            .collect()
+    }
+
+    fn metagraph(&self) -> Metagraph {
+        Metagraph::of(self.registered.iter().map(|number| hotkey(*number)))
+    }
+
+    fn uid(&self, number: usize) -> Option<u16> {
+        let uid = self.registered.iter().rposition(|other| *other == number);
+        uid.map(|uid| u16::try_from(uid).unwrap())
+    }
+
+    /// Returns each UID's exact part of what was given, by schoolbook fractions; none where all is to be burnt.
+    fn expected(&self) -> BTreeMap<u16, Fraction> {
+        let (mut given, mut rest) = (BTreeMap::new(), Fraction::zero());
+        for (emission, scores) in &self.challenges {
+            let Some(scores) = scores else { continue };
+            let last: BTreeMap<usize, f64> = scores.iter().copied().collect();
+            let above = last
+                .iter()
+                .filter(|(_, score)| score.is_finite() && **score > 0.0);
+            let (registered, others): (Vec<_>, Vec<_>) = above
+                .map(|(number, score)| (self.uid(*number), units(*score)))
+                .partition(|(uid, _)| uid.is_some_and(|uid| uid != self.rules.burn_uid));
+            let sum = |parts: &[(Option<u16>, BigUint)]| -> BigUint {
+                parts.iter().map(|(_, n)| n).sum()
+            };
+            let (inside, outside) = (sum(&registered), sum(&others));
+            let whole = match self.rules.unassigned {
+                Unassigned::WithinChallenge => inside,
+                _ => inside + &outside,
+            };
+            for (uid, units) in &registered {
+                let entry = given.entry(uid.unwrap()).or_insert_with(Fraction::zero);
+                entry.add(emission * units, &whole);
+            }
+            match whole == BigUint::ZERO {
+                true => rest.add((*emission).into(), &1_u8.into()),
+                false => rest.add(emission * outside, &whole),
+            }
+        }
+        given.retain(|_, part| part.above != BigUint::ZERO);
+        if !given.is_empty() && self.rules.unassigned == Unassigned::Burn {
+            given.insert(self.rules.burn_uid, rest);
+        }
+        part_of_all(given)
+    }
+}
+
+/// A score in units of the smallest double.
+fn units(score: f64) -> BigUint {
+    let bits = score.to_bits();
+    let fraction = bits & ((1 << 52) - 1);
+    match bits >> 52 {
+        0 => fraction.into(),
+        exponent => BigUint::from(fraction | 1 << 52) << (exponent - 1),
+    }
+}
+
+fn part_of_all(given: BTreeMap<u16, Fraction>) -> BTreeMap<u16, Fraction> {
+    let mut total = Fraction::zero();
+    for part in given.values() {
+        total.add(part.above.clone(), &part.below);
+    }
+    let part = |part: Fraction| Fraction {
+        above: part.above * &total.below,
+        below: part.below * &total.above,
+    };
+    given
+        .into_iter()
+        .map(|(uid, given)| (uid, part(given)))
+        .collect()
+}
+
+impl Fraction {
+    fn zero() -> Self {
+        Self {
+            above: BigUint::ZERO,
+            below: 1_u8.into(),
+        }
+    }
+
+    fn add(&mut self, above: BigUint, below: &BigUint) {
+        if self.below == *below {
+            self.above += above;
+        } else {
+            self.above = &self.above * below + above * &self.below;
+            self.below *= below;
+        }
+    }
+
+    /// Tells whether no double is nearer to it, but by what 2⁻⁶⁰ of it may change.
+    fn is_nearest(&self, double: f64) -> bool {
+        // |double − self| ≤ half a unit in the last place, all times 2¹⁰⁷⁵ and the divisor.
+        let scaled = (units(double) << 1_u8) * &self.below;
+        let exact = &self.above << 1075_u16;
+        let apart = match scaled > exact {
+            true => &scaled - &exact,
+            false => &exact - &scaled,
+        };
+        let last_place = match double.to_bits() >> 52 {
+            0 => BigUint::from(1_u8),
+            exponent => BigUint::from(1_u8) << (exponent - 1),
+        };
+        apart <= last_place * &self.below + (exact >> 60_u8)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn every_weight_is_the_double_nearest_to_the_exact_result(input in input()) {
+        let (vector, _) = aggregate(&input.answers(), &input.metagraph(), input.rules);
+        let mut expected = input.expected();
+        prop_assert_eq!(vector.is_burn, expected.is_empty());
+        if vector.is_burn {
+            prop_assert_eq!(vector, Vector::burn(input.rules.burn_uid));
+            return Ok(());
+        }
+        for (uid, weight) in vector.uids.iter().zip(&vector.weights) {
+            let exact = expected.remove(uid).expect("a UID that is due nothing");
+            prop_assert!(*weight > 0.0 && exact.is_nearest(*weight), "{uid}: {weight}");
+        }
+        for (uid, exact) in expected {
+            prop_assert!(exact.is_nearest(0.0), "{uid} is due something");
+        }
+        let sum: f64 = vector.weights.iter().sum();
+        prop_assert!((sum - 1.0).abs() < 1e-12, "{sum}");
+        let ascending: BTreeSet<_> = vector.uids.iter().collect();
+        prop_assert!(ascending.into_iter().eq(&vector.uids));
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn the_order_of_what_comes_in_changes_no_bit(input in input(), swaps: Vec<(Index, Index)>) {
+        let answers = input.answers();
+        let mut shuffled = answers.clone();
+        for (one, other) in &swaps {
+            if !shuffled.is_empty() {
+                let count = shuffled.len();
+                shuffled.swap(one.index(count), other.index(count));
+            }
+            for answer in &mut shuffled {
+                answer.outcome = answer.outcome.as_ref().map_err(Clone::clone).map(|scores| {
+                    let mut pairs: Vec<_> = scores.iter().collect();
+                    pairs.extend(scores.dropped().iter().map(|(hotkey, ())| (hotkey, f64::NAN)));
+                    if !pairs.is_empty() {
+                        let count = pairs.len();
+                        pairs.swap(one.index(count), other.index(count));
+                    }
+                    pairs.into_iter().collect()
+                });
+            }
+        }
+        let bits = |answers: &[Answer]| {
+            let (vector, explanation) = aggregate(answers, &input.metagraph(), input.rules);
+            let weights: Vec<u64> = vector.weights.iter().map(|weight| weight.to_bits()).collect();
+            (vector, weights, explanation)
+        };
+        prop_assert_eq!(bits(&answers), bits(&shuffled));
+    }
+}
+
+/// Of thirty challenges with a hundred hotkeys each, whose scores are of all magnitudes.
+fn large() -> (Vec<Answer>, Metagraph) {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let answers = (0..30).map(|number| Answer {
+        slug: Slug::parse(&format!("challenge-{number}")).unwrap(),
+        emission: Emission::parse(&format!("{}.{:04}", next() % 100, next() % 10_000)).unwrap(),
+        outcome: Ok((0..100)
+            .map(|_| {
+                (
+                    format!("hotkey-{}", next() % 300),
+                    f64::from_bits(next() >> 2),
+                )
+            })
+            .collect()),
+    });
+    (
+        answers.collect(),
+        Metagraph::of((0..200).map(|number| format!("hotkey-{number}"))),
+    )
+}
+
+#[test]
+fn a_thousand_shuffles_and_any_number_of_threads_give_the_same_bits() {
+    let (answers, metagraph) = large();
+    let first = aggregate(&answers, &metagraph, Rules::default());
+    assert!(first.0.uids.len() > 100);
+    for threads in [1, 2, 8] {
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let (answers, metagraph, first) = (&answers, &metagraph, &first);
+                scope.spawn(move || {
+                    let mut turned = answers.clone();
+                    for step in 0..1 + 333 / threads {
+                        let count = turned.len();
+                        turned.swap(step * 31 % count, (thread * 17 + step * 7) % count);
+                        turned.rotate_left(thread + 1);
+                        let again = aggregate(&turned, metagraph, Rules::default());
+                        assert!(again == *first);
+                    }
+                });
+            }
+        });
+    }
+}
