@@ -10,6 +10,8 @@
 //! bytes on every machine. [`Published`] is a vector as it is kept and served, with what it was made of.
 
 pub mod aggregate;
+mod json;
+pub mod scores;
 
 use jiff::Timestamp;
 

@@ -1,0 +1,323 @@
+//! JSON as challenges write it: a reader that goes through a text once and keeps nothing.
+//!
+//! Beyond the standard it takes what Python's writer makes of floats, `NaN`, `Infinity` and `-Infinity`, and
+//! numbers beyond the range of doubles; each is a number that is not finite. For that alone a parser that
+//! refuses them does not serve. Depth is bounded, and nothing is allocated but texts that have escapes.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+/// How deep values may be nested; those that are read are nested four deep at most.
+const MAX_DEPTH: u32 = 64;
+
+/// Where a text is not the JSON it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("at byte {at}: {expected} is expected")]
+pub(super) struct Fault {
+    /// The byte, counted from zero.
+    pub(super) at: usize,
+    /// What would be right.
+    pub(super) expected: &'static str,
+}
+
+/// Reads one value after the other.
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+}
+
+impl<'a> Reader<'a> {
+    /// Begins a text.
+    ///
+    /// # Errors
+    /// The bytes are no UTF-8.
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(bytes).map_err(|error| Fault {
+            at: error.valid_up_to(),
+            expected: "UTF-8",
+        })?;
+        Ok(Self {
+            text,
+            at: 0,
+            depth: 0,
+        })
+    }
+
+    /// Reads an object; each member's value is to be read where its name is given.
+    pub(super) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &str) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.opening(b'{', "an object")?;
+        let mut is_first = true;
+        while !self.closing(b'}', is_first)? {
+            is_first = false;
+            let name = self.string()?;
+            self.byte(b':', "`:`")?;
+            member(self, &name)?;
+        }
+        Ok(())
+    }
+
+    /// Reads an array; each of its values is to be read.
+    pub(super) fn array(
+        &mut self,
+        mut value: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.opening(b'[', "an array")?;
+        let mut is_first = true;
+        while !self.closing(b']', is_first)? {
+            is_first = false;
+            value(self)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a text.
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let wrong = self.fault("a text");
+        self.byte(b'"', "a text")?;
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\') || *byte < b' ';
+        let mut has_escapes = false;
+        loop {
+            self.at += bytes[self.at..].iter().position(special).ok_or(wrong)?;
+            match bytes[self.at] {
+                b'"' => break,
+                b'\\' => has_escapes = true,
+                _ => return Err(wrong),
+            }
+            self.at += 2;
+            if self.at > bytes.len() {
+                return Err(wrong);
+            }
+        }
+        self.at += 1;
+        match has_escapes {
+            false => Ok(Cow::Borrowed(&self.text[start..self.at - 1])),
+            true => serde_json::from_str(&self.text[start - 1..self.at])
+                .map(Cow::Owned)
+                .map_err(|_| wrong),
+        }
+    }
+
+    /// Reads a number, or what stands for one; what is not finite is not a number.
+    pub(super) fn number(&mut self) -> Result<f64, Fault> {
+        let wrong = self.fault("a number");
+        if self.word("null") || self.word("NaN") || self.word("Infinity") || self.word("-Infinity")
+        {
+            return Ok(f64::NAN);
+        }
+        let number: f64 = self.literal()?.parse().map_err(|_| wrong)?;
+        Ok(match number.is_finite() {
+            true => number,
+            false => f64::NAN,
+        })
+    }
+
+    /// Reads a number as it is written.
+    pub(super) fn literal(&mut self) -> Result<&'a str, Fault> {
+        let wrong = self.fault("a number");
+        let (start, bytes) = (self.at, self.text.as_bytes());
+        let digits = |from: usize| {
+            let rest = &bytes[from.min(bytes.len())..];
+            let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            from + count
+        };
+        let mut end = start + usize::from(bytes.get(start) == Some(&b'-'));
+        let whole = digits(end);
+        if whole == end || (whole > end + 1 && bytes[end] == b'0') {
+            return Err(wrong);
+        }
+        end = whole;
+        if bytes.get(end) == Some(&b'.') {
+            let after = digits(end + 1);
+            if after == end + 1 {
+                return Err(wrong);
+            }
+            end = after;
+        }
+        if matches!(bytes.get(end), Some(b'e' | b'E')) {
+            let sign = matches!(bytes.get(end + 1), Some(b'+' | b'-'));
+            let from = end + 1 + usize::from(sign);
+            let after = digits(from);
+            if after == from {
+                return Err(wrong);
+            }
+            end = after;
+        }
+        self.at = end;
+        Ok(&self.text[start..end])
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn flag(&mut self) -> Result<bool, Fault> {
+        let is_true = self.word("true");
+        match is_true || self.word("false") {
+            true => Ok(is_true),
+            false => Err(self.fault("true or false")),
+        }
+    }
+
+    /// Reads any value and drops it.
+    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'{') => self.object(|reader, _| reader.skip()),
+            Some(b'[') => self.array(Self::skip),
+            Some(b'"') => self.string().map(drop),
+            Some(b't' | b'f') => self.flag().map(drop),
+            _ => self.number().map(drop).map_err(|fault| Fault {
+                expected: "a value",
+                ..fault
+            }),
+        }
+    }
+
+    /// Returns the first byte of the next value.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        self.at += rest.iter().take_while(is_blank).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Ends the text.
+    ///
+    /// # Errors
+    /// Something follows.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.fault("nothing more")),
+        }
+    }
+
+    /// Returns what to say where something else stands here.
+    pub(super) fn fault(&mut self, expected: &'static str) -> Fault {
+        self.peek();
+        Fault {
+            at: self.at,
+            expected,
+        }
+    }
+
+    fn opening(&mut self, byte: u8, expected: &'static str) -> Result<(), Fault> {
+        self.byte(byte, expected)?;
+        self.depth += 1;
+        match self.depth > MAX_DEPTH {
+            true => Err(self.fault("less depth")),
+            false => Ok(()),
+        }
+    }
+
+    /// Tells whether an object or array ends here; otherwise goes on to the next of it.
+    fn closing(&mut self, byte: u8, is_first: bool) -> Result<bool, Fault> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(true);
+        }
+        if !is_first {
+            self.byte(b',', "`,` or an end")?;
+        }
+        Ok(false)
+    }
+
+    fn byte(&mut self, byte: u8, expected: &'static str) -> Result<(), Fault> {
+        if self.peek() != Some(byte) {
+            return Err(self.fault(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn word(&mut self, word: &str) -> bool {
+        self.peek();
+        let is_here = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
+        if is_here {
+            self.at += word.len();
+        }
+        is_here
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn skip(text: &str) -> Result<(), Fault> {
+        let mut reader = Reader::new(text.as_bytes())?;
+        reader.skip()?;
+        reader.end()
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_where_it_begins() {
+        for (text, at) in [
+            ("", 0),
+            ("tru", 0),
+            ("truefalse", 4),
+            ("[1,]", 3),
+            ("[,1]", 1),
+            ("{\"a\":1,}", 7),
+            ("{a:1}", 1),
+            ("{\"a\" 1}", 5),
+            ("[1 2]", 3),
+            ("[1", 2),
+            ("01", 0),
+            ("-", 0),
+            ("1.", 0),
+            (".5", 0),
+            ("1e", 0),
+            ("+1", 0),
+            ("nan", 0),
+            ("\"a", 0),
+            ("\"\\", 0),
+            ("\"\\ud800\"", 0),
+            ("\"\n\"", 0),
+            ("1 1", 2),
+        ] {
+            assert_eq!(skip(text).unwrap_err().at, at, "{text}");
+        }
+        assert_eq!(Reader::new(b"\"\xff\"").err().unwrap().at, 1);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(skip(&nested(64)), Ok(()));
+        assert_eq!(skip(&nested(65)).unwrap_err().expected, "less depth");
+        assert!(skip(&"[{\"a\":".repeat(1_000_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn it_takes_what_a_strict_parser_takes(text in r#"[\[\]{}",:0-9eE+.a\\u \-]{0,12}"#) {
+            let strict = serde_json::from_str::<serde_json::Value>(&text);
+            // Numbers beyond the range of doubles are taken too.
+            let is_beyond = strict.as_ref().is_err_and(|error| error.to_string().contains("out of range"));
+            if !is_beyond {
+                prop_assert_eq!(skip(&text).is_ok(), strict.is_ok(), "{}", text);
+            }
+        }
+
+        #[test]
+        fn texts_are_as_a_strict_parser_reads_them(text: String) {
+            let written = serde_json::to_string(&text).unwrap();
+            let read = Reader::new(written.as_bytes()).unwrap().string().unwrap().into_owned();
+            prop_assert_eq!(read, text);
+        }
+
+        #[test]
+        fn numbers_are_the_nearest_doubles(number: f64) {
+            prop_assume!(number.is_finite());
+            let read = Reader::new(format!("{number:e}").as_bytes()).unwrap().number().unwrap();
+            prop_assert_eq!(read.to_bits(), number.to_bits());
+        }
+    }
+}
