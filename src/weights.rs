@@ -10,8 +10,10 @@
 //! bytes on every machine. [`Published`] is a vector as it is kept and served, with what it was made of.
 
 pub mod aggregate;
+pub mod collect;
 mod json;
 pub mod scores;
+pub mod tokens;
 
 use jiff::Timestamp;
 

@@ -1,4 +1,5 @@
 //! From the challenges' scores to the vector: challenges over real HTTP.
 
+mod collect;
 mod example;
 mod tokens;

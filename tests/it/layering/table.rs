@@ -308,6 +308,16 @@ pub const PARTS: &[Part] = &[
     ),
     // From the challenges' scores to one weight vector.
     pure("weights", &["model"], &["jiff"]),
+    doing(
+        "weights::collect",
+        &["model", "spec", "edge::challenge", "weights"],
+        &["futures", "jiff", "tokio", "tracing"],
+    ),
+    doing(
+        "weights::tokens",
+        &["model", "edge::cluster"],
+        &["base64", "tracing"],
+    ),
     // Who runs it.
     doing("settings", &["model", "spec", "edge::files"], &["strsim"]),
     doing(
