@@ -14,6 +14,8 @@
 mod audit;
 #[path = "rows/change.rs"]
 mod change;
+#[path = "rows/collect.rs"]
+mod collect;
 #[path = "rows/diff.rs"]
 mod diff;
 #[path = "rows/first_apply.rs"]
@@ -40,7 +42,7 @@ use world::World;
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// The rows that this program measures. Numbers are stable, so those of rows that need what is not built
 /// yet are left out.
-const ROWS: [u8; 4] = [1, 3, 4, 7];
+const ROWS: [u8; 5] = [1, 3, 4, 7, 11];
 
 fn main() -> Result<()> {
     let rows = rows_asked_for()?;
@@ -88,7 +90,8 @@ async fn measure_in(world: &mut World, rows: &BTreeSet<u8>, report: &mut Report)
             1 => first_apply::measure(world, report).await,
             3 => diff::measure(world, report).await,
             4 => change::measure(world, report).await,
-            _ => planning::measure(world, report).await,
+            7 => planning::measure(world, report).await,
+            _ => collect::measure(report).await,
         };
         if let Err(error) = measured {
             eprintln!("row {row}: {error:#}");

@@ -11,6 +11,7 @@
 
 pub mod aggregate;
 pub mod collect;
+pub mod health;
 mod json;
 pub mod scores;
 pub mod tokens;

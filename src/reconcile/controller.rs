@@ -43,7 +43,8 @@ use super::plan::Guard;
 const SURVEY_INTERVAL: Duration = Duration::from_secs(300);
 /// How soon a survey follows one that could not see everything, or whose guards refused.
 const SURVEY_AGAIN: Duration = Duration::from_secs(5);
-/// How long new tokens wait for those of other challenges that are being looked at, before a survey follows.
+/// How long new tokens wait for those of other challenges that are being looked at, before a survey follows; and how
+/// soon the next one may, for somebody may change what is made of them again and again.
 const TOKENS_TOGETHER: Duration = Duration::from_secs(1);
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
@@ -65,6 +66,8 @@ pub struct Controller {
     survey_due: Option<Instant>,
     /// When new tokens are surveyed at the latest, while there are any.
     tokens_due: Option<Instant>,
+    /// When that was last.
+    tokens_seen: Option<Instant>,
     /// Since when a guard is known to hold a newer revision, while one does.
     weighed: Option<Weighed>,
     /// When it is asked whether the turn to write may be given back.
@@ -123,6 +126,7 @@ impl Controller {
             ended: mpsc::unbounded_channel(),
             survey_due: None,
             tokens_due: None,
+            tokens_seen: None,
             weighed: None,
             turn_due: None,
             asks: Asks::default(),
@@ -283,7 +287,7 @@ impl Controller {
             self.agenda.touch(slug, now);
         }
         if touched.contains(&None) {
-            self.survey_soon(now);
+            self.tokens_due.get_or_insert(now + TOKENS_TOGETHER);
         }
         // A revision that waits for a guard may have been let through by hand.
         if self.world.is_none() || self.weighed.is_some() {
@@ -299,9 +303,13 @@ impl Controller {
     /// What is made of all tokens belongs to no challenge, so a survey sees to it: as soon as nobody is looked at who
     /// may have new ones too.
     fn gather_tokens(&mut self, now: Instant) {
-        let is_due = |due: Instant| due <= now || self.agenda.is_idle();
+        let is_rested = self
+            .tokens_seen
+            .is_none_or(|seen| seen + TOKENS_TOGETHER <= now);
+        let is_due = |due: Instant| due <= now || (is_rested && self.agenda.is_idle());
         if self.tokens_due.is_some_and(is_due) {
-            (self.tokens_due, self.survey_due) = (None, Some(now));
+            (self.tokens_due, self.tokens_seen) = (None, Some(now));
+            self.survey_due = Some(now);
         }
     }
 

@@ -314,6 +314,11 @@ pub const PARTS: &[Part] = &[
         &["futures", "jiff", "tokio", "tracing"],
     ),
     doing(
+        "weights::health",
+        &["model", "spec", "edge::challenge", "weights"],
+        &["futures"],
+    ),
+    doing(
         "weights::tokens",
         &["model", "edge::cluster"],
         &["base64", "tracing"],

@@ -10,7 +10,6 @@ use axum::http::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use platform::edge::challenge::{HttpChallenges, Limits, Place};
-use platform::model::failure::Failure;
 use platform::model::{Emission, Secret, Slug};
 use platform::weights::collect::{Collected, Patience, Subject, collect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
