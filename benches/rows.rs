@@ -14,6 +14,8 @@
 mod audit;
 #[path = "rows/change.rs"]
 mod change;
+#[path = "rows/collect.rs"]
+mod collect;
 #[path = "rows/diff.rs"]
 mod diff;
 #[path = "rows/first_apply.rs"]
@@ -44,7 +46,7 @@ use world::World;
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// The rows that this program measures. Numbers are stable, so those of rows that need what is not built
 /// yet are left out.
-const ROWS: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 15];
+const ROWS: [u8; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 11, 15];
 
 fn main() -> Result<()> {
     let rows = rows_asked_for()?;
@@ -97,7 +99,8 @@ async fn measure_in(world: &mut World, rows: &BTreeSet<u8>, report: &mut Report)
             6 => keeping::change(world, report).await,
             8 => keeping::memory(world, report).await,
             15 => keeping::start(world, report).await,
-            _ => planning::measure(world, report).await,
+            7 => planning::measure(world, report).await,
+            _ => collect::measure(report).await,
         };
         if let Err(error) = measured {
             eprintln!("row {row}: {error:#}");

@@ -32,7 +32,7 @@ pub mod token;
 pub use emission::{Emission, Share};
 pub use fence::FenceToken;
 pub use image::{Digest, ImageRef};
-pub use item::{Component, Generated, Item, Object, Ownership, Recipe, Row};
+pub use item::{Component, Copied, Derived, Generated, Item, Object, Ownership, Recipe, Row};
 pub use key::{ClusterName, Key, Kind, ObjectKey, RowKey};
 pub use quantity::Quantity;
 pub use revision::{CommitId, Revision};

@@ -10,8 +10,10 @@
 //! bytes on every machine. [`Published`] is a vector as it is kept and served, with what it was made of.
 
 pub mod aggregate;
+pub mod collect;
 pub mod document;
 pub mod epoch;
+pub mod health;
 pub mod inputs;
 mod json;
 pub mod publish;
@@ -20,6 +22,7 @@ pub mod routes;
 pub mod scores;
 pub mod shelf;
 pub mod signature;
+pub mod tokens;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -10,13 +10,15 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use platform::edge::cluster::{ClusterError, ClusterRead, ClusterWrite, Page};
 use platform::model::document::{Document, Json};
-use platform::model::{ClusterName, Item, Key, Kind, ObjectKey, Row, RowKey, Scope};
+use platform::model::{
+    ClusterName, FIELD_MANAGER, Item, Key, Kind, ObjectKey, Row, RowKey, Scope, names,
+};
 use platform::reconcile::desired::{Desired, build_desired};
 use platform::reconcile::live::{Depth, Live, Look, Seen, see_live};
 use platform::reconcile::plan::{Plan, Request, plan_pass};
 use platform::reconcile::resolve::Facts;
 use platform::spec::{self, Problems, SourceFile};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::SIZES;
 use super::report::{Goal, Reading, Report, median, millis};
@@ -111,7 +113,32 @@ impl Sample {
                 objects.entry(*kind).or_default().push(object);
             }
         }
+        let all = serde_json::from_str(&self.all_tokens(n)?.to_string())?;
+        objects.entry(Kind::Secret).or_default().push(all);
         Ok(objects)
+    }
+
+    /// Returns the Secret with the tokens of all challenges; here they all have the same.
+    fn all_tokens(&self, n: usize) -> Result<Value> {
+        let secrets = self.text.get(&Kind::Secret).into_iter().flatten();
+        let token = secrets.filter_map(|text| {
+            let secret: Value = serde_json::from_str(text).ok()?;
+            Some(secret["data"]["challenge_token"].as_str()?.to_owned())
+        });
+        let token = token.last().context("the sample has no token")?;
+        let data: BTreeMap<String, &str> = (0..n)
+            .map(|number| (slug(number), token.as_str()))
+            .collect();
+        Ok(json!({
+            "metadata": {
+                "name": names::CHALLENGE_TOKENS, "uid": "all", "resourceVersion": "1",
+                "labels": {
+                    "app.kubernetes.io/managed-by": FIELD_MANAGER,
+                    "platform.component": "challenge-tokens",
+                },
+            },
+            "data": data,
+        }))
     }
 }
 
@@ -136,8 +163,9 @@ async fn rows_of(file: &SourceFile, objects: &BTreeMap<Kind, Vec<Document>>) -> 
             continue;
         };
         let tokens = observed.contents.and_then(|contents| contents.tokens);
-        if let (Some(owner), Some(row)) = (observed.owner, tokens) {
-            rows.insert(RowKey::Tokens(owner.slug), row);
+        let slug = observed.owner.and_then(|owner| owner.slug);
+        if let (Some(slug), Some(row)) = (slug, tokens) {
+            rows.insert(RowKey::Tokens(slug), row);
         }
     }
     Ok(rows)

@@ -1,11 +1,12 @@
 //! Items: what a key should hold, fully decided.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Slug, document::Document};
+use super::{ObjectKey, Slug, document::Document};
 
 /// Which part of a challenge an object is; the value of the label `platform.component`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,11 +33,13 @@ pub enum Component {
     ChallengePostgresData,
     /// The Postgres NetworkPolicy.
     ChallengePostgresNetwork,
+    /// The Secret with the tokens of all challenges.
+    ChallengeTokens,
 }
 
 impl Component {
     /// All components that a pass owns. Others (the broker's, an installer's) carry the same `managed-by`.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Challenge,
         Self::ChallengeSecret,
         Self::ChallengeHpa,
@@ -47,6 +50,7 @@ impl Component {
         Self::ChallengePostgresSecret,
         Self::ChallengePostgresData,
         Self::ChallengePostgresNetwork,
+        Self::ChallengeTokens,
     ];
 
     /// Returns the label value.
@@ -63,6 +67,7 @@ impl Component {
             Self::ChallengePostgresSecret => "challenge-postgres-secret",
             Self::ChallengePostgresData => "challenge-postgres-data",
             Self::ChallengePostgresNetwork => "challenge-postgres-network",
+            Self::ChallengeTokens => "challenge-tokens",
         }
     }
 
@@ -93,8 +98,8 @@ impl fmt::Display for Component {
 /// Whose an object is: what its labels must say before anything writes to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ownership {
-    /// The challenge.
-    pub slug: Slug,
+    /// The challenge; none for what is made of all of them.
+    pub slug: Option<Slug>,
     /// The part of it.
     pub component: Component,
 }
@@ -150,6 +155,29 @@ impl Recipe {
     }
 }
 
+/// A Secret that repeats one value of each of other Secrets, under the slug of the challenge that it belongs to,
+/// and holds nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derived {
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// The manifest without `data`.
+    pub manifest: Document,
+    /// The keys it has in the end. What is there under them stays unless it is copied anew.
+    pub keys: BTreeSet<Slug>,
+    /// What is copied.
+    pub copies: BTreeMap<Slug, Copied>,
+}
+
+/// A value that is copied from a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The Secret.
+    pub from: ObjectKey,
+    /// The value's SHA-256 as it was seen; none while it is not known, or not made yet.
+    pub hash: Option<String>,
+}
+
 /// A registry row as a JSON object: one member per column, none of them secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -162,6 +190,8 @@ pub enum Item {
     Object(Object),
     /// A Secret that is created once.
     Generated(Generated),
+    /// A Secret that repeats values of others.
+    Derived(Derived),
     /// An object that is created once and never changed: a claim, whose size and class cannot be changed in
     /// place, and a `Namespace`, which belongs to whoever made it.
     CreateOnly(Object),
@@ -178,8 +208,15 @@ impl Item {
         match self {
             Self::Object(object) | Self::CreateOnly(object) => Some(object.manifest.to_value()),
             Self::Generated(generated) => Some(generated.manifest.to_value()),
+            Self::Derived(derived) => Some(derived.manifest.to_value()),
             Self::Row(_) | Self::TokenRow => None,
         }
+    }
+
+    /// Returns the challenge whose object it is, if it is one challenge's.
+    #[must_use]
+    pub fn slug(&self) -> Option<&Slug> {
+        self.ownership()?.slug.as_ref()
     }
 
     /// Returns whose object it is.
@@ -188,7 +225,25 @@ impl Item {
         match self {
             Self::Object(object) | Self::CreateOnly(object) => object.ownership.as_ref(),
             Self::Generated(generated) => Some(&generated.ownership),
+            Self::Derived(derived) => Some(&derived.ownership),
             Self::Row(_) | Self::TokenRow => None,
         }
+    }
+}
+
+impl Derived {
+    /// The key of the values that are copied.
+    pub const COPIED: &str = "challenge_token";
+
+    /// Returns where the value of a challenge is in the Secret.
+    #[must_use]
+    pub fn path(slug: &Slug) -> String {
+        format!("data.{slug}")
+    }
+
+    /// Tells whether all that is left to do waits for values that are not made yet.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.copies.is_empty() && self.copies.values().all(|copied| copied.hash.is_none())
     }
 }

@@ -46,6 +46,10 @@ pub fn postgres_claim(slug: &Slug) -> String {
     format!("{}-{}-0", postgres_claim_template(slug), postgres(slug))
 }
 
+/// The Secret with the tokens of all challenges, each under its slug: what is allowed to ask challenges reads this
+/// one name and no other Secret.
+pub const CHALLENGE_TOKENS: &str = "platform-challenge-tokens";
+
 /// The claim template of every challenge's `/data`.
 pub const DATA_CLAIM_TEMPLATE: &str = "challenge-data";
 

@@ -1,5 +1,6 @@
 //! Carries out a plan: steps in order, challenges side by side, every step reported. No decision is made here.
 
+mod derive;
 mod fenced;
 mod generate;
 mod permits;
@@ -19,6 +20,7 @@ pub use self::permits::Permits;
 use self::write::Writer;
 use super::lease::turn::Fence;
 use super::live::Why;
+use super::plan::order::AFTER_ALL;
 use super::plan::{Plan, Step};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::{Database, DatabaseError};
@@ -110,8 +112,8 @@ pub type Progress<'a> = &'a (dyn Fn(&Step, &Outcome) + Sync);
 
 /// Carries out a plan and returns the outcome of every step, in the plan's order.
 ///
-/// Steps of no challenge run first; then challenges run side by side, each by ascending wave. A failure
-/// holds back what comes later in the same challenge and nothing else.
+/// Steps of no challenge run first; then challenges run side by side, each by ascending wave; then what is made of
+/// all of them. A failure holds back what comes later in the same challenge and nothing else.
 pub async fn apply(
     plan: &Plan,
     writers: &Writers,
@@ -129,6 +131,8 @@ pub async fn apply(
         groups.entry(step.slug.as_ref()).or_default().push(step);
     }
     let common = groups.remove(&None).unwrap_or_default();
+    let (last, common): (Vec<&Step>, _) =
+        common.into_iter().partition(|step| step.wave >= AFTER_ALL);
     let mut outcomes = run_group(&writer, &common, None, progress).await;
     let missing = missing_namespace(&outcomes);
     let challenges: Vec<_> = groups
@@ -138,6 +142,17 @@ pub async fn apply(
     let mut running = stream::iter(challenges).buffer_unordered(CONCURRENT_CHALLENGES);
     while let Some(group) = running.next().await {
         outcomes.extend(group);
+    }
+    drop(running);
+    for step in last {
+        let behind = missing.clone().or_else(|| derive::unmade(step, &outcomes));
+        let key = step.key.clone();
+        let outcome = match behind {
+            Some(behind) => Outcome::NotReached { key, behind },
+            None => writer.run(step).await,
+        };
+        progress(step, &outcome);
+        outcomes.push(outcome);
     }
     let position: BTreeMap<&Key, usize> = plan
         .steps

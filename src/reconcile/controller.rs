@@ -46,14 +46,16 @@ use self::turns::{LINGER, Turns};
 use super::Tags;
 use super::lease::Lease;
 use super::live::Why;
-use super::live::watched::Watched;
+use super::live::watched::{Touched, Watched};
 use super::plan::Guard;
-use crate::model::Slug;
 
 /// How often everything is surveyed without an event: rows of the registry have no watch.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(300);
 /// How soon a survey follows one that could not see everything, or whose guards refused.
 const SURVEY_AGAIN: Duration = Duration::from_secs(5);
+/// How long new tokens wait for those of other challenges that are being looked at, before a survey follows; and how
+/// soon the next one may, for somebody may change what is made of them again and again.
+const TOKENS_TOGETHER: Duration = Duration::from_secs(1);
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -72,6 +74,10 @@ pub struct Controller {
         mpsc::UnboundedReceiver<Looked>,
     ),
     survey_due: Option<Instant>,
+    /// When new tokens are surveyed at the latest, while there are any.
+    tokens_due: Option<Instant>,
+    /// When that was last.
+    tokens_seen: Option<Instant>,
     /// Since when a guard is known to hold a newer revision, while one does.
     weighed: Option<Weighed>,
     /// When it is asked whether the turn to write may be given back.
@@ -130,6 +136,8 @@ impl Controller {
             looks: JoinSet::new(),
             ended: mpsc::unbounded_channel(),
             survey_due: None,
+            tokens_due: None,
+            tokens_seen: None,
             weighed: None,
             turn_due: None,
             asks: Asks::default(),
@@ -146,6 +154,7 @@ impl Controller {
         self.take_source();
         loop {
             let now = Instant::now();
+            self.gather_tokens(now);
             if !is_surveying && let Some(declared) = self.due_survey(now) {
                 let tags = match self.asks.begin_survey() {
                     true => Tags::Anew,
@@ -161,8 +170,10 @@ impl Controller {
             let wakes = [
                 self.agenda.next(),
                 self.survey_due.filter(|_| !is_surveying),
+                self.turn_due,
+                self.tokens_due,
             ];
-            let wake = wakes.into_iter().flatten().chain(self.turn_due).min();
+            let wake = wakes.into_iter().flatten().min();
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = self.followed.changed() => match changed {
@@ -284,10 +295,13 @@ impl Controller {
         }
     }
 
-    fn touch(&mut self, slugs: &BTreeSet<Slug>) {
+    fn touch(&mut self, touched: &Touched) {
         let now = Instant::now();
-        for slug in slugs {
+        for slug in touched.iter().flatten() {
             self.agenda.touch(slug, now);
+        }
+        if touched.contains(&None) {
+            self.tokens_due.get_or_insert(now + TOKENS_TOGETHER);
         }
         // A revision that waits for a guard may have been let through by hand.
         if self.world.is_none() || self.weighed.is_some() {
@@ -298,6 +312,19 @@ impl Controller {
     fn survey_soon(&mut self, now: Instant) {
         let soon = now + SURVEY_AGAIN;
         self.survey_due = Some(self.survey_due.map_or(soon, |due| due.min(soon)));
+    }
+
+    /// What is made of all tokens belongs to no challenge, so a survey sees to it: as soon as nobody is looked at who
+    /// may have new ones too.
+    fn gather_tokens(&mut self, now: Instant) {
+        let is_rested = self
+            .tokens_seen
+            .is_none_or(|seen| seen + TOKENS_TOGETHER <= now);
+        let is_due = |due: Instant| due <= now || (is_rested && self.agenda.is_idle());
+        if self.tokens_due.is_some_and(is_due) {
+            (self.tokens_due, self.tokens_seen) = (None, Some(now));
+            self.survey_due = Some(now);
+        }
     }
 
     /// Tells whether looks have to wait: a revision that a guard holds may have been let through by hand, and what
@@ -346,6 +373,9 @@ impl Controller {
             (true, Some(_)) => self.survey_due = Some(now),
             (true, None) => self.survey_soon(now),
             (false, _) => {}
+        }
+        if looked.has_new_tokens {
+            self.tokens_due.get_or_insert(now + TOKENS_TOGETHER);
         }
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
         if let Some(ends) = self.take_sight(&looked, now) {

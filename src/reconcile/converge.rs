@@ -250,6 +250,7 @@ fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u3
         }
     }
     plan.steps.retain(|step| !left.contains(&step.key));
+    plan.drop_orphans();
     !left.is_empty()
 }
 
@@ -324,7 +325,7 @@ fn has_hope(plan: &Plan) -> bool {
 #[must_use]
 pub fn unready<'a>(planned: &'a Planned, only: &BTreeSet<Slug>) -> Vec<(&'a ObjectKey, &'a str)> {
     let is_in = |wanted: &Wanted| {
-        let slug = wanted.item.ownership().map(|owner| &owner.slug);
+        let slug = wanted.item.slug();
         only.is_empty() || slug.is_some_and(|slug| only.contains(slug))
     };
     let wanted = planned

@@ -16,6 +16,7 @@ mod resolved;
 pub mod rollout;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,6 +135,7 @@ pub fn build_desired_of(
         for (id, target) in &platform.targets {
             desired.add_row(RowKey::Target(id.clone()), registry::target_row(target));
         }
+        desired.add_tokens(platform);
     }
     for (slug, challenge) in &platform.challenges {
         desired.declared.insert(slug.clone());
@@ -156,6 +158,18 @@ impl Desired {
     #[must_use]
     pub fn is_untouched(&self, slug: &Slug) -> bool {
         self.withheld.contains_key(slug) || self.suspended.contains_key(slug)
+    }
+
+    /// Where nothing is declared nothing is made; what is there is emptied.
+    fn add_tokens(&mut self, platform: &Platform) {
+        let tokens = tokens::tokens(platform);
+        let presence = match tokens.keys.is_empty() {
+            true => Presence::IfPresent,
+            false => Presence::Required,
+        };
+        let key = Key::Object(tokens::key(platform));
+        self.items
+            .insert(key, wanted(Item::Derived(tokens), presence));
     }
 
     /// Adds a challenge as it is declared or, where its image was given up, with the one before it.

@@ -211,6 +211,8 @@ pub struct Contents {
     pub keys: BTreeSet<String>,
     /// Hash and hint of the tokens, of a token Secret.
     pub tokens: Option<Row>,
+    /// The hash of each value, of the Secret with all tokens.
+    pub hashes: BTreeMap<String, String>,
 }
 
 /// Whether an object is ready.

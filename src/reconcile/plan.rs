@@ -17,7 +17,9 @@ use self::order::Direction;
 use super::desired::Desired;
 use super::live::{Change, Live, Repair, Sighting, Why};
 use crate::model::act::Suspensions;
-use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, Revision, Scope, Slug};
+use crate::model::{
+    ClusterName, Copied, Derived, Item, Key, Kind, ObjectKey, Revision, Scope, Slug,
+};
 use crate::spec::platform::Safety;
 
 /// What a plan is asked for.
@@ -227,6 +229,33 @@ pub enum Guard {
     },
 }
 
+impl Action {
+    fn derived_mut(&mut self) -> Option<&mut Derived> {
+        match self {
+            Self::Create(Item::Derived(derived))
+            | Self::Update {
+                new: Item::Derived(derived),
+                ..
+            } => Some(derived),
+            Self::Create(_) | Self::Update { .. } | Self::Delete { .. } => None,
+        }
+    }
+
+    /// Tells whether nothing of it can be done before other steps of its plan.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Create(Item::Derived(derived)) => derived.waits(),
+            Self::Update {
+                new: Item::Derived(derived),
+                changes,
+                ..
+            } => derived.waits() && changes.len() == derived.copies.len(),
+            Self::Create(_) | Self::Update { .. } | Self::Delete { .. } => false,
+        }
+    }
+}
+
 impl Held {
     /// Returns what is held, if it is one key.
     #[must_use]
@@ -340,6 +369,34 @@ impl Plan {
         self.notes.retain(|note| is_in(note.slug.as_ref()));
     }
 
+    /// Leaves out of what is made of all challenges what no step of this plan makes: it is the next plan's. To be
+    /// called when steps were left out.
+    pub fn drop_orphans(&mut self) {
+        let made: BTreeSet<Key> = self.steps.iter().map(|step| step.key.clone()).collect();
+        let is_made = |from: &ObjectKey| made.contains(&Key::Object(from.clone()));
+        self.steps.retain_mut(|step| {
+            let Some(derived) = step.action.derived_mut() else {
+                return true;
+            };
+            let is_there = |copied: &Copied| copied.hash.is_some() || is_made(&copied.from);
+            let before = derived.copies.len();
+            derived.copies.retain(|_, copied| is_there(copied));
+            let (left, dropped) = (derived.copies.len(), before - derived.copies.len());
+            let keys: BTreeSet<String> = derived.copies.keys().map(Derived::path).collect();
+            let stays: BTreeSet<String> = derived.keys.iter().map(Derived::path).collect();
+            step.after.retain(is_made);
+            match &mut step.action {
+                Action::Update { changes, .. } if dropped > 0 => {
+                    changes.retain(|change| {
+                        keys.contains(&change.path) || !stays.contains(&change.path)
+                    });
+                    !changes.is_empty()
+                }
+                _ => left > 0 || dropped == 0,
+            }
+        });
+    }
+
     /// Tells whether there is nothing to do and nothing that waits, was refused or is unknown; kept data alone is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -394,6 +451,7 @@ pub fn plan_pass(request: &Request, desired: &Desired, live: &Live, safety: &Saf
     plan.held.extend(world.withheld());
     plan.notes = world.notes();
     plan.narrow(&request.only);
+    plan.drop_orphans();
     plan.steps
         .sort_by(|a, b| (&a.slug, a.wave, &a.key).cmp(&(&b.slug, b.wave, &b.key)));
     plan.guards = guard::guards(&plan, desired, live, safety, request);

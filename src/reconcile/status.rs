@@ -141,7 +141,7 @@ pub fn challenges(
     for (key, wanted) in &planned.desired.items {
         let slug = match key {
             Key::Row(row) => row.slug(),
-            Key::Object(_) => wanted.item.ownership().map(|owner| &owner.slug),
+            Key::Object(_) => wanted.item.slug(),
         };
         // What a draft would have is wanted only where it is there.
         let is_due = wanted.presence == Presence::Required || exists(planned, key);
@@ -273,9 +273,7 @@ impl Part<'_> {
 fn owner<'a>(key: &'a Key, seen: &'a Seen) -> Option<&'a Slug> {
     match (key, seen) {
         (Key::Row(row), _) => row.slug(),
-        (Key::Object(_), Seen::Object(observed)) => {
-            observed.owner.as_ref().map(|owner| &owner.slug)
-        }
+        (Key::Object(_), Seen::Object(observed)) => observed.owner.as_ref()?.slug.as_ref(),
         (Key::Object(_), _) => None,
     }
 }

@@ -59,7 +59,10 @@ async fn run(chain: &mut Chain, trial: &Trial, undisturbed: &Undisturbed) {
     };
     let proxy = chain.world.proxy.clone();
     // Short only where something hangs: on a busy machine an honest answer may take as long.
-    let is_write = matches!(trial.verb.as_str(), "patch" | "post" | "delete");
+    let is_write = matches!(
+        trial.verb.as_str(),
+        "patch" | "json-patch" | "post" | "delete"
+    );
     if trial.fault == Fault::Hang && !is_write {
         chain.world.set("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", "1");
     }
@@ -175,7 +178,14 @@ async fn no_fault_of_the_api_server_loses_or_invents_anything() {
     assert_eq!(
         verbs.collect::<BTreeSet<_>>(),
         BTreeSet::from([
-            "delete", "dry-run", "get", "list", "patch", "post", "update"
+            "delete",
+            "dry-run",
+            "get",
+            "json-patch",
+            "list",
+            "patch",
+            "post",
+            "update"
         ]),
     );
     let trials = trials(&undisturbed.requests);

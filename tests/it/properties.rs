@@ -218,12 +218,16 @@ fn told(step: &Step, outcome: &Outcome) -> String {
     format!("  {verb} {}: {end}", step.key)
 }
 
-/// Returns the writes that carry out a step: what is generated, or made once, is posted, the rest applied, after
-/// its repair where it needs one.
+/// Returns the writes that carry out a step: what is generated, or made once, is posted, what is derived replaced as
+/// a whole, the rest applied, after its repair where it needs one.
 fn writes(step: &Step, key: &ObjectKey) -> Vec<Seen> {
     let verbs = match &step.action {
         Action::Create(Item::Object(_)) => vec!["patch"],
         Action::Create(_) => vec!["post"],
+        Action::Update {
+            new: Item::Derived(_),
+            ..
+        } => vec!["json-patch"],
         Action::Update {
             before: Some(_), ..
         } => vec!["json-patch", "patch"],

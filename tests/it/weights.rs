@@ -1,13 +1,5 @@
 //! From the challenges' scores to the vector: challenges over real HTTP.
 
+mod collect;
 mod example;
-
-/// The program does this when it starts.
-fn install_tls() {
-    static PROVIDER: std::sync::Once = std::sync::Once::new();
-    PROVIDER.call_once(|| {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
-    });
-}
+mod tokens;

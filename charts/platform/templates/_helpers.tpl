@@ -9,6 +9,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.controller.serviceAccount.name | default (printf "%s-controller" .Release.Name) }}
 {{- end }}
 
+{{- define "platform.weights.account" -}}
+{{ .Values.weights.serviceAccount.name | default (printf "%s-weights" .Release.Name) }}
+{{- end }}
+
 {{- define "platform.challenges.namespace" -}}
 {{ .Values.kubernetes.namespace | default .Release.Namespace }}
 {{- end }}

@@ -243,6 +243,8 @@ async fn an_attempt_ends_in_time_however_slowly_it_is_answered() {
     let drip = place(&listener, "");
     let dripping = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 2048];
+        let _read = stream.read(&mut request).await.unwrap();
         stream
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
             .await

@@ -68,7 +68,7 @@ mod tests {
 
     fn made(recipe: Recipe) -> Value {
         let ownership = Ownership {
-            slug: Slug::parse("demo").unwrap(),
+            slug: Slug::parse("demo").ok(),
             component: Component::ChallengeSecret,
         };
         let manifest_without =

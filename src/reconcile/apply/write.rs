@@ -19,7 +19,7 @@ use crate::reconcile::live::{Contents, Observed, Repair, Sighting, Why};
 use crate::reconcile::plan::{Action, Step};
 
 /// Times that a write for one version follows an object whose status moved on.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 /// A version that no object has: an apply for it makes an object, and changes none that is there.
 const NO_VERSION: &str = "1";
 
@@ -71,7 +71,7 @@ impl Writer<'_> {
         }
     }
 
-    fn cluster(&self, key: &ObjectKey) -> Result<Fenced<'_>, ApplyError> {
+    pub(super) fn cluster(&self, key: &ObjectKey) -> Result<Fenced<'_>, ApplyError> {
         match self.writers.clusters.get(&key.cluster) {
             Some(Ok(cluster)) => Ok(Fenced {
                 cluster: cluster.as_ref(),
@@ -98,6 +98,12 @@ impl Writer<'_> {
                 }
                 Ok(())
             }
+            Action::Create(Item::Derived(derived)) => self.derive(key, derived, None).await,
+            Action::Update {
+                new: Item::Derived(derived),
+                seen,
+                ..
+            } => self.derive(key, derived, seen.as_ref()).await,
             Action::Create(item) => {
                 let manifest = item.manifest().unwrap_or_default();
                 create(cluster, key, &manifest).await
@@ -186,7 +192,7 @@ async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> 
 }
 
 /// Repeats a call that may be repeated, for as long as its failure is one that passes.
-async fn repeat<T, F, C>(mut call: C) -> Result<T, ClusterError>
+pub(super) async fn repeat<T, F, C>(mut call: C) -> Result<T, ClusterError>
 where
     C: FnMut() -> F,
     F: Future<Output = Result<T, ClusterError>>,
@@ -205,7 +211,10 @@ where
     }
 }
 
-async fn look(cluster: &dyn ClusterWrite, key: &ObjectKey) -> Result<Option<Value>, ApplyError> {
+pub(super) async fn look(
+    cluster: &dyn ClusterWrite,
+    key: &ObjectKey,
+) -> Result<Option<Value>, ApplyError> {
     let object = repeat(|| cluster.get(key)).await;
     object.map_err(ApplyError::Cluster)
 }

@@ -66,6 +66,8 @@ pub struct Looked {
     pub sight: Sight,
     /// Whether it would delete what no guard has weighed yet: a survey comes first.
     pub wants_survey: bool,
+    /// Whether its tokens are other ones than before: a survey sees to what is made of all tokens.
+    pub has_new_tokens: bool,
     /// What was done.
     pub done: Done,
 }
@@ -233,6 +235,8 @@ impl Looker {
         let is_frozen = !plan.guards.is_empty();
         let has_nothing_else = !is_frozen && plan.steps.iter().all(|step| step.slug.is_none());
         plan.steps.retain(|step| step.slug.is_none() && !is_frozen);
+        // Challenges are looked at after this; what they make is the next survey's.
+        plan.drop_orphans();
         plan.held.retain(|held| held.slug().is_none());
         let is_resolved = is_new || surveyed.tags == Tags::Anew;
         let finds = is_resolved && !surveyed.world.facts.known_digests().is_empty();
@@ -364,6 +368,7 @@ impl Looker {
             is_frozen: !planned.plan.guards.is_empty(),
             hindrance: worked.why.clone(),
             wants_survey: is_unguarded || worked.is_overtaken,
+            has_new_tokens: has_new_tokens(&worked.outcomes),
             done: Done::of(&planned.plan, &worked.outcomes),
         };
         (looked, planned.plan, worked)
@@ -535,6 +540,12 @@ fn with_deletes(planned: &Planned) -> BTreeSet<Slug> {
         .map(|step| step.slug.as_ref())
         .chain(waiting.map(Held::slug));
     slugs.flatten().cloned().collect()
+}
+
+/// The row with their hashes is written whenever they are.
+fn has_new_tokens(outcomes: &[Outcome]) -> bool {
+    let is_it = |outcome: &Outcome| matches!(outcome, Outcome::Done(Key::Row(RowKey::Tokens(_))));
+    outcomes.iter().any(is_it)
 }
 
 fn has_deletes(plan: &Plan) -> bool {

@@ -135,7 +135,7 @@ pub(super) fn generated(
 
 fn ownership(resolved: &Resolved<'_>, component: Component) -> Ownership {
     Ownership {
-        slug: resolved.slug().clone(),
+        slug: Some(resolved.slug().clone()),
         component,
     }
 }

@@ -211,7 +211,11 @@ fn see_listed(
 ) {
     let observed = reduce(kind, object.view());
     let owner = observed.owner.as_ref();
-    if owner.is_some_and(|owner| !place.scope.contains(&owner.slug)) {
+    let is_in = |owner: &Ownership| match &owner.slug {
+        Some(slug) => place.scope.contains(slug),
+        None => place.scope == Scope::All,
+    };
+    if owner.is_some_and(|owner| !is_in(owner)) {
         return;
     }
     let key = listed_key(place, kind, object);

@@ -1,7 +1,7 @@
 //! One listed object to what a pass keeps of it: identity, owner, readiness, and for a Secret which keys
 //! it has. Values of Secrets end here. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -11,6 +11,10 @@ use crate::model::{Component, FIELD_MANAGER, Kind, Ownership, Row, Slug, names, 
 
 /// Returns what is kept of an object; nothing is compared yet.
 pub fn reduce<'a>(kind: Kind, object: impl Json<'a>) -> Observed {
+    let owner = ownership(object);
+    let is_tokens =
+        |owner: &Ownership| kind == Kind::Secret && owner.component == Component::ChallengeTokens;
+    let has_all_tokens = owner.as_ref().is_some_and(is_tokens);
     let metadata = object.member("metadata");
     let member = |name: &str| metadata.and_then(|metadata| metadata.member(name));
     let text = |name: &str| {
@@ -21,14 +25,14 @@ pub fn reduce<'a>(kind: Kind, object: impl Json<'a>) -> Observed {
         uid: text("uid"),
         version: text("resourceVersion"),
         standing: None,
-        owner: ownership(object),
+        owner,
         readiness: readiness(kind, object),
         terminating: member("deletionTimestamp").is_some_and(|time| !time.is_null()),
         changes: Vec::new(),
         repair: None,
         verdict: Verdict::Same,
         foreign: Vec::new(),
-        contents: (kind == Kind::Secret).then(|| contents(object)),
+        contents: (kind == Kind::Secret).then(|| contents(object, has_all_tokens)),
     }
 }
 
@@ -39,16 +43,20 @@ pub fn ownership<'a>(object: impl Json<'a>) -> Option<Ownership> {
     if label("app.kubernetes.io/managed-by") != Some(FIELD_MANAGER) {
         return None;
     }
-    Some(Ownership {
-        slug: Slug::parse(label("platform.challenge.slug")?).ok()?,
-        component: Component::from_label(label("platform.component")?)?,
-    })
+    let component = Component::from_label(label("platform.component")?)?;
+    let slug = match component {
+        Component::ChallengeTokens => None,
+        _ => Some(Slug::parse(label("platform.challenge.slug")?).ok()?),
+    };
+    Some(Ownership { slug, component })
 }
 
 /// Tells whether a pass gives this name to an object of this owner. A copy that somebody made of one of our
 /// objects carries our labels under another name, and is not ours to delete.
 pub fn is_derived_name(kind: Kind, owner: &Ownership, name: &str) -> bool {
-    let slug = &owner.slug;
+    let Some(slug) = &owner.slug else {
+        return kind == Kind::Secret && name == names::CHALLENGE_TOKENS;
+    };
     let expected = match (owner.component, kind) {
         (Component::ChallengeSecret, Kind::Secret) => names::token_secret(slug),
         (Component::ChallengePostgresSecret, Kind::Secret) => names::postgres_secret(slug),
@@ -109,7 +117,7 @@ fn readiness<'a>(kind: Kind, object: impl Json<'a>) -> Readiness {
     }
 }
 
-fn contents<'a>(secret: impl Json<'a>) -> Contents {
+fn contents<'a>(secret: impl Json<'a>, has_all_tokens: bool) -> Contents {
     let data = secret.member("data");
     let texts = data.into_iter().flat_map(Json::members);
     let texts = texts.filter_map(|(key, value)| Some((key, value.text()?)));
@@ -120,7 +128,16 @@ fn contents<'a>(secret: impl Json<'a>) -> Contents {
         (Some(challenge), Some(broker)) => Some(token_row(challenge, broker)),
         _ => None,
     };
-    Contents { keys, tokens }
+    let hash = |key: &String| Some((key.clone(), digest(key)?.hash));
+    let hashes: BTreeMap<String, String> = match has_all_tokens {
+        true => keys.iter().filter_map(hash).collect(),
+        false => BTreeMap::new(),
+    };
+    Contents {
+        keys,
+        tokens,
+        hashes,
+    }
 }
 
 /// Returns the registry row that belongs to a pair of tokens.
@@ -154,8 +171,8 @@ mod tests {
     fn only_complete_labels_of_a_pass_make_an_owner() {
         let owner = ownership(&labelled("demo", "challenge")).unwrap();
         assert_eq!(
-            (owner.slug.as_str(), owner.component),
-            ("demo", Component::Challenge)
+            (owner.slug, owner.component),
+            (Slug::parse("demo").ok(), Component::Challenge)
         );
         assert_eq!(ownership(&labelled("demo", "broker-job")), None);
         assert_eq!(ownership(&labelled("-bad", "challenge")), None);

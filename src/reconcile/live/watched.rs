@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 pub use self::outlook::Outlook;
 
 use self::outlook::Lookout;
-use self::shelf::{Shelf, Touched};
+use self::shelf::Shelf;
 use crate::edge::cluster::{
     ClusterError, ClusterRead, ClusterWatch, ClusterWrite, Page, WatchEvent,
 };
@@ -41,6 +41,10 @@ const QUIET_WORKS: Duration = Duration::from_secs(30);
 pub trait Watchable: ClusterWrite + ClusterWatch {}
 
 impl<T: ClusterWrite + ClusterWatch> Watchable for T {}
+
+/// The challenges whose objects changed in a way that a pass may have to see to; none stands for what belongs to
+/// none of them.
+pub type Touched = BTreeSet<Option<Slug>>;
 
 /// A cluster whose lists come from memory.
 pub struct Watched {
@@ -65,7 +69,7 @@ type Place = (Kind, String);
 #[derive(Default)]
 struct Memory {
     shelves: RwLock<BTreeMap<Place, Arc<Watch>>>,
-    touched: Mutex<BTreeSet<Slug>>,
+    touched: Mutex<Touched>,
     notify: Notify,
     lookout: Arc<Lookout>,
 }
@@ -90,7 +94,7 @@ impl Watched {
 
     /// Waits until something of ours changed that a pass may have to see to, and returns whose it is. What
     /// controllers report in the meantime is none of it, as long as readiness stays.
-    pub async fn touched(&self) -> BTreeSet<Slug> {
+    pub async fn touched(&self) -> Touched {
         loop {
             let told = self.memory.notify.notified();
             let touched = std::mem::take(&mut *lock(&self.memory.touched));

@@ -1,6 +1,7 @@
 //! One decision per key: what is wanted against what is there. Pure.
 
 mod gate;
+mod tokens;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -80,14 +81,14 @@ impl<'a> World<'a> {
                     ..
                 }),
                 Key::Object(_),
-            ) => Some((&ownership.slug, key)),
+            ) => Some((ownership.slug.as_ref()?, key)),
             _ => None,
         };
         let workload = |(key, wanted): (&'a Key, &'a Wanted)| {
             let owner = wanted.item.ownership()?;
             let is_workload = owner.component == Component::Challenge
                 && matches!(key.object()?.kind, Kind::StatefulSet | Kind::Deployment);
-            is_workload.then_some((&owner.slug, key))
+            is_workload.then_some((owner.slug.as_ref()?, key))
         };
         Self {
             desired,
@@ -104,7 +105,7 @@ impl<'a> World<'a> {
     {
         match key {
             Key::Row(row) => row.slug(),
-            Key::Object(_) => self.ownership(key).map(|owner| &owner.slug),
+            Key::Object(_) => self.ownership(key)?.slug.as_ref(),
         }
     }
 
@@ -239,7 +240,7 @@ impl<'a> World<'a> {
         let unknown = |why| {
             Decision::Held(Held::Unknown {
                 key: key.clone(),
-                slug: slug_of(&wanted.item).cloned(),
+                slug: wanted.item.slug().cloned(),
                 why,
             })
         };
@@ -253,7 +254,7 @@ impl<'a> World<'a> {
     }
 
     fn decide_absent(&self, key: &Key, wanted: &Wanted, verdict: &Verdict) -> Decision {
-        let (item, slug) = (&wanted.item, slug_of(&wanted.item));
+        let (item, slug) = (&wanted.item, wanted.item.slug());
         if wanted.presence == Presence::IfPresent {
             return Decision::Nothing;
         }
@@ -263,6 +264,9 @@ impl<'a> World<'a> {
                 slug: slug.cloned(),
                 why: why.clone(),
             });
+        }
+        if let Item::Derived(derived) = item {
+            return self.decide_derived(derived, wanted, None);
         }
         if let Some(held) = self.password_without_secret(key, slug, item) {
             return Decision::Held(held);
@@ -325,14 +329,14 @@ impl<'a> World<'a> {
 
     fn decide_present(&self, key: &Key, wanted: &Wanted, observed: &Observed) -> Decision {
         let item = &wanted.item;
-        let slug = || slug_of(item).cloned();
+        let slug = || item.slug().cloned();
         let is_namespace = matches!(key, Key::Object(key) if key.kind == Kind::Namespace);
         if !is_namespace && observed.owner.as_ref() != item.ownership() {
             let why = match &observed.owner {
-                Some(owner) => Why(format!(
-                    "it belongs to {} of {}",
-                    owner.component, owner.slug
-                )),
+                Some(owner) => Why(match &owner.slug {
+                    Some(slug) => format!("it belongs to {} of {slug}", owner.component),
+                    None => format!("it is labelled as {}", owner.component),
+                }),
                 None => Why::from(
                     "an object of this name exists without our labels; rename it, or label it as ours",
                 ),
@@ -348,6 +352,7 @@ impl<'a> World<'a> {
         }
         match item {
             Item::Generated(generated) => decide_generated(key, generated, observed),
+            Item::Derived(derived) => self.decide_derived(derived, wanted, Some(observed)),
             Item::CreateOnly(_) => Decision::Unchanged,
             Item::Object(_) | Item::Row(_) | Item::TokenRow => {
                 self.decide_changes(key, wanted, observed)
@@ -357,7 +362,7 @@ impl<'a> World<'a> {
 
     fn decide_changes(&self, key: &Key, wanted: &Wanted, observed: &Observed) -> Decision {
         let item = &wanted.item;
-        let slug = slug_of(item);
+        let slug = item.slug();
         match &observed.verdict {
             _ if observed.changes.is_empty() => Decision::Unchanged,
             Verdict::Refused(why) => Decision::Held(Held::Refused {
@@ -431,56 +436,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The row follows the Secret: hash and hint are known once that exists.
-    fn decide_token_row(&self, row: &RowKey, wanted: &Wanted, seen: Option<&Seen>) -> Decision {
-        let Some(secret) = row.slug().and_then(|slug| self.token_secrets.get(slug)) else {
-            return Decision::Nothing;
-        };
-        if let Some(why) = &self.live.rows_unknown {
-            return unknown_row(row, why);
-        }
-        let old = match seen {
-            Some(Seen::Row(row)) => Some(row),
-            _ => None,
-        };
-        let write = |changes| {
-            let action = match old {
-                Some(_) => Action::Update {
-                    new: Item::TokenRow,
-                    seen: None,
-                    before: None,
-                    changes,
-                },
-                None => Action::Create(Item::TokenRow),
-            };
-            Decision::Do {
-                action,
-                after: secret.object().into_iter().cloned().collect(),
-            }
-        };
-        let wait = |why| {
-            let key = Key::Row(row.clone());
-            waits(&key, row.slug().cloned(), secret, why)
-        };
-        match self.live.seen.get(secret) {
-            Some(Seen::Absent { .. }) if wanted.presence == Presence::IfPresent => {
-                Decision::Nothing
-            }
-            Some(Seen::Absent { .. }) => write(Vec::new()),
-            Some(Seen::Object(observed)) => {
-                match observed.contents.as_ref().and_then(|c| c.tokens.as_ref()) {
-                    Some(new) if Some(new) == old => Decision::Unchanged,
-                    Some(new) => write(
-                        old.map(|old| diff::changes(&old.0, &new.0))
-                            .unwrap_or_default(),
-                    ),
-                    None => wait("its tokens are incomplete"),
-                }
-            }
-            _ => wait("it could not be read"),
-        }
-    }
-
     fn decide_unwanted(&self, key: &Key, seen: &Seen) -> Decision {
         match (key, seen) {
             (Key::Row(row), Seen::Row(_)) => match row.slug() {
@@ -506,14 +461,15 @@ impl<'a> World<'a> {
             .live
             .partial
             .contains_key(&(key.cluster.clone(), key.kind));
-        if in_use || observed.terminating || self.desired.is_untouched(&owner.slug) {
+        let is_untouched = |slug: &Slug| self.desired.is_untouched(slug);
+        if in_use || observed.terminating || owner.slug.as_ref().is_some_and(is_untouched) {
             return Decision::Nothing;
         }
         // A claim holds data whatever its labels say: the kind alone keeps it.
         if owner.component.keeps_data() || key.kind == Kind::PersistentVolumeClaim {
             return Decision::Held(Held::Retained {
                 key: Key::Object(key.clone()),
-                slug: Some(owner.slug.clone()),
+                slug: owner.slug.clone(),
             });
         }
         if incomplete {
@@ -522,7 +478,7 @@ impl<'a> World<'a> {
         if let Verdict::Refused(why) = &observed.verdict {
             return Decision::Held(Held::Refused {
                 key: Key::Object(key.clone()),
-                slug: Some(owner.slug.clone()),
+                slug: owner.slug.clone(),
                 why: why.clone(),
             });
         }
@@ -532,10 +488,6 @@ impl<'a> World<'a> {
             after: Vec::new(),
         }
     }
-}
-
-fn slug_of(item: &Item) -> Option<&Slug> {
-    item.ownership().map(|owner| &owner.slug)
 }
 
 fn unknown_row(row: &RowKey, why: &Why) -> Decision {
@@ -572,7 +524,7 @@ fn decide_generated(key: &Key, generated: &Generated, observed: &Observed) -> De
     let why = Why(format!("it lacks {}; {remedy}", lacking.join(", ")));
     Decision::Held(Held::Refused {
         key: key.clone(),
-        slug: Some(generated.ownership.slug.clone()),
+        slug: generated.ownership.slug.clone(),
         why,
     })
 }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Action, Held, Plan, Step};
 use crate::{
-    model::{Item, Recipe},
+    model::{Copied, Item, Recipe, Slug},
     reconcile::live::{Change, Repair},
 };
 
@@ -97,9 +97,19 @@ fn item(item: &Item) -> Value {
             "generated": hash(&generated.manifest.to_value()),
             "recipe": recipe(&generated.recipe),
         }),
+        Item::Derived(derived) => json!({
+            "derived": hash(&derived.manifest.to_value()),
+            "keys": derived.keys,
+            "copies": derived.copies.iter().map(copied).collect::<Vec<_>>(),
+        }),
         Item::Row(row) => json!({"row": hash(&row.0)}),
         Item::TokenRow => json!("token_row"),
     }
+}
+
+fn copied((slug, copied): (&Slug, &Copied)) -> Value {
+    let Copied { from, hash } = copied;
+    json!({"slug": slug, "from": from, "hash": hash})
 }
 
 fn recipe(recipe: &Recipe) -> Value {

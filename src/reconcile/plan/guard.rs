@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Guard, Held, Plan, Request};
 use crate::model::{
-    ClusterName, Emission, Item, Key, Kind, ObjectKey, Row, RowKey, Scope, Share, Slug,
+    ClusterName, Emission, Item, Key, Kind, ObjectKey, Ownership, Row, RowKey, Scope, Share, Slug,
 };
 use crate::reconcile::desired::Desired;
 use crate::reconcile::live::{Live, Seen};
@@ -100,7 +100,8 @@ fn elsewhere(plan: &Plan, live: &Live) -> Option<Guard> {
         Action::Create(_) => step.key.object().filter(|key| key.kind != Kind::Namespace),
         Action::Update { .. } | Action::Delete { .. } => None,
     })?;
-    let is_there = |seen: &Seen| matches!(seen, Seen::Object(observed) if observed.owner.is_some());
+    let is_challenges = |owner: &Ownership| owner.slug.is_some();
+    let is_there = |seen: &Seen| matches!(seen, Seen::Object(observed) if observed.owner.as_ref().is_some_and(is_challenges));
     let is_applied = |key: &&Key| matches!(key, Key::Row(RowKey::Tokens(_)));
     let challenges = live.seen.keys().filter(is_applied).count();
     (challenges > 0 && !live.seen.values().any(is_there)).then(|| Guard::Elsewhere {

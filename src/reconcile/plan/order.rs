@@ -1,8 +1,12 @@
 //! In which order the steps of one challenge are taken: a rank per kind and direction, ties by key.
 //!
-//! Steps of no challenge (targets, namespaces) come before all others whatever their rank.
+//! Steps of no challenge (targets, namespaces) come before all others whatever their rank, but for those of wave
+//! [`AFTER_ALL`].
 
 use crate::model::{Component, Key, Kind, Ownership, RowKey};
+
+/// The wave of what is made of all challenges: it runs when the steps of all of them have ended, however.
+pub const AFTER_ALL: u8 = 20;
 
 /// What a step does to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +23,9 @@ pub enum Direction {
 pub fn wave(key: &Key, ownership: Option<&Ownership>, direction: Direction) -> u8 {
     let is_postgres =
         ownership.is_some_and(|owner| owner.component == Component::ChallengePostgres);
+    let is_of_all = ownership.is_some_and(|owner| owner.component == Component::ChallengeTokens);
     match (key, direction) {
+        (Key::Object(_), Direction::Write) if is_of_all => AFTER_ALL,
         (Key::Row(row), Direction::Write) => write_row(row),
         (Key::Row(row), Direction::Delete) => delete_row(row),
         (Key::Object(object), Direction::Write) => write_object(object.kind, is_postgres),

@@ -2,6 +2,7 @@
 
 mod cases;
 mod properties;
+mod tokens;
 mod world;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ fn settled(desired: &Desired) -> Live {
     let seen = |(key, wanted): (&Key, &crate::reconcile::desired::Wanted)| {
         let seen = match &wanted.item {
             Item::Row(row) => Seen::Row(row.clone()),
-            Item::TokenRow => return None,
+            Item::TokenRow | Item::Derived(_) => return None,
             item => Seen::Object(Box::new(Observed {
                 contents: contents(item),
                 ..observed(item.ownership().cloned())
@@ -53,6 +54,7 @@ fn contents(item: &Item) -> Option<Contents> {
     Some(Contents {
         keys: keys.map(|key| (*key).to_owned()).collect(),
         tokens: None,
+        hashes: BTreeMap::new(),
     })
 }
 
@@ -208,7 +210,7 @@ fn everything_anew_beside_a_full_registry_needs_a_word() {
         "challenge-data-challenge-demo-0",
     );
     let owner = crate::model::Ownership {
-        slug: slug("demo"),
+        slug: Some(slug("demo")),
         component: crate::model::Component::ChallengeData,
     };
     let claim = (

@@ -64,7 +64,10 @@ pub fn step(owner: &str, key: Key, action: Action) -> Step {
 fn item(owner: &str, component: Component, manifest: Value) -> Item {
     let slug = slug(owner);
     Item::Object(Object {
-        ownership: Some(Ownership { slug, component }),
+        ownership: Some(Ownership {
+            slug: Some(slug),
+            component,
+        }),
         manifest: Document::of(manifest),
     })
 }
@@ -187,7 +190,7 @@ fn made(owner: &str) -> Vec<Step> {
     let name = names::workload(&slug(owner));
     let tokens = Item::Generated(Generated {
         ownership: Ownership {
-            slug: slug(owner),
+            slug: Some(slug(owner)),
             component: Component::ChallengeSecret,
         },
         manifest: Document::of(

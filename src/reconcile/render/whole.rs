@@ -19,9 +19,11 @@ pub type Line = (ChangeTag, String);
 pub fn content(item: &Item) -> Option<Value> {
     match item {
         Item::Row(row) => Some(row.0.clone()),
-        Item::Object(_) | Item::Generated(_) | Item::CreateOnly(_) | Item::TokenRow => {
-            item.manifest()
-        }
+        Item::Object(_)
+        | Item::Generated(_)
+        | Item::Derived(_)
+        | Item::CreateOnly(_)
+        | Item::TokenRow => item.manifest(),
     }
 }
 

@@ -353,6 +353,21 @@ pub const PARTS: &[Part] = &[
         &["model"],
         &["jiff", "sha2", "hex", "schnorrkel"],
     ),
+    doing(
+        "weights::collect",
+        &["model", "spec", "edge::challenge", "weights"],
+        &["futures", "jiff", "tokio", "tracing"],
+    ),
+    doing(
+        "weights::health",
+        &["model", "spec", "edge::challenge", "weights"],
+        &["futures"],
+    ),
+    doing(
+        "weights::tokens",
+        &["model", "edge::cluster"],
+        &["base64", "tracing"],
+    ),
     // Who runs it.
     doing("settings", &["model", "spec", "edge::files"], &["strsim"]),
     doing(

@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use super::world::{Ran, World};
 
+/// The Secret with the tokens of all challenges.
+const ALL_TOKENS: &str = "platform-challenge-tokens";
+
 /// Worlds side by side: most of a trial is waiting, and two processors serve as many.
 pub const WORLDS: usize = 5;
 
@@ -118,6 +121,8 @@ impl Chain {
                 token::Digested::of("challenge_token", tokens["challenge_token"].as_bytes()).hash;
             assert_eq!(row["token_hash"], hash, "{told:?}: {slug}");
         }
+        let all: BTreeSet<String> = self.secret(ALL_TOKENS).await.into_keys().collect();
+        assert_eq!(all, BTreeSet::from(slugs.clone()), "{told:?}");
         let declared = rows
             .keys()
             .filter(|row| matches!(row, RowKey::Challenge(_)));
@@ -186,12 +191,13 @@ impl Possessions {
         assert!(strange.is_empty(), "{trial:?} left {strange:?}");
     }
 
-    /// Checks that a Secret that was made in the disturbed run is the one that stays.
+    /// Checks that a Secret that was made in the disturbed run is the one that stays. What is made of all of them
+    /// follows them.
     pub fn check_passwords(&self, after: &Self, trial: &dyn Debug) {
         let secrets = self
             .held
             .iter()
-            .filter(|(name, _)| name.starts_with("secrets/"));
+            .filter(|(name, _)| name.starts_with("secrets/") && !name.ends_with(ALL_TOKENS));
         for (name, value) in secrets {
             if let Some(later) = after.held.get(name) {
                 assert!(later == value, "{trial:?}: {name} was made anew");

@@ -3,13 +3,15 @@
 use platform::edge::challenge::{Challenges as _, HttpChallenges, Limits, Place};
 use platform::model::failure::Failure;
 use platform::model::{Secret, Slug};
+use platform::weights::health::{Expected, Unfit, ask as ask_health};
 use serde_json::{Value, json};
 
 use crate::support::challenge::Running;
 use crate::support::challenge::work::{Board, MAX_HOTKEYS, Refused, zeros};
+use crate::support::cluster::install_tls;
 
 async fn ask(running: &Running, slug: &str, token: &str) -> Result<Value, Failure> {
-    super::install_tls();
+    install_tls();
     let place = Place {
         slug: Slug::parse(slug).unwrap(),
         base: running.base.clone(),
@@ -68,12 +70,41 @@ async fn scores_are_for_whoever_has_the_token_and_means_this_challenge() {
 }
 
 #[tokio::test]
+async fn it_is_found_fit_unless_it_is_another_or_away() {
+    install_tls();
+    let running = Running::start("demo", None).await;
+    let expected = |slug: &str, base: &str, version: &str| Expected {
+        place: Place {
+            slug: Slug::parse(slug).unwrap(),
+            base: base.to_owned(),
+        },
+        api_version: "1.0".to_owned(),
+        version: version.to_owned(),
+        capabilities: vec!["get_weights".to_owned()],
+    };
+    let asked = [
+        expected("demo", &running.base, "1.0.0"),
+        expected("other", &running.base, "1.0.0"),
+        expected("old", "http://127.0.0.1:1", "1.0.0"),
+    ];
+    let client = HttpChallenges::new(Limits::default());
+    let found = ask_health(&client, &asked).await;
+    let fitness: Vec<_> = found.into_iter().map(|found| found.fitness).collect();
+    let away = Unfit::NoHealth(Failure::Transport);
+    assert_eq!(fitness, [Ok(()), Err(away), Err(Unfit::OtherSlug)]);
+    let newer = [expected("demo", &running.base, "1.1.0")];
+    let found = ask_health(&client, &newer).await;
+    let other = Unfit::OtherVersion("1.1.0".to_owned());
+    assert_eq!(found[0].fitness, Err(other));
+}
+
+#[tokio::test]
 async fn work_becomes_a_score() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, "t0ken").unwrap();
     let running = Running::start("demo", Some(file.display().to_string())).await;
-    super::install_tls();
+    install_tls();
     for number in 0..32 {
         assert_eq!(work(&running, "5Alice", number).await, 200);
     }

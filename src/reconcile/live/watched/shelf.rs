@@ -5,9 +5,10 @@ use std::ops::Bound;
 
 use serde_json::Value;
 
+use super::Touched;
 use crate::edge::cluster::{Page, WatchEvent};
 use crate::model::document::Document;
-use crate::model::{Kind, Scope, Slug, token};
+use crate::model::{Kind, Ownership, Scope, token};
 use crate::reconcile::live::owned::{Fingerprint, standing};
 use crate::reconcile::live::reduce::{ownership, reduce};
 use crate::reconcile::live::{Observed, Readiness};
@@ -16,9 +17,6 @@ use crate::reconcile::live::{Observed, Readiness};
 const PAGE_SIZE: usize = 100;
 /// What a page token of memory begins with; a server's is base64.
 const TOKEN: &str = "memory:";
-
-/// Whose objects changed in a way that a pass may have to see to.
-pub(super) type Touched = BTreeSet<Slug>;
 
 /// What is remembered of one kind in one namespace.
 #[derive(Default)]
@@ -34,7 +32,7 @@ struct Kept {
     text: Box<str>,
     uid: Box<str>,
     version: u64,
-    slug: Option<Slug>,
+    owner: Option<Ownership>,
     standing: Fingerprint,
     readiness: Readiness,
 }
@@ -70,7 +68,7 @@ impl Shelf {
                     true => self
                         .objects
                         .remove(&name)
-                        .and_then(|kept| kept.slug)
+                        .and_then(|kept| Some(kept.owner?.slug))
                         .into_iter()
                         .collect(),
                     false => Touched::new(),
@@ -96,10 +94,9 @@ impl Shelf {
         let is_same = |old: &Kept| old.standing == new.standing && old.readiness == new.readiness;
         let touched = match old {
             Some(old) if is_same(old) => Touched::new(),
-            old => old
-                .and_then(|old| old.slug.clone())
+            old => [old, Some(&new)]
                 .into_iter()
-                .chain(new.slug.clone())
+                .filter_map(|kept| Some(kept?.owner.as_ref()?.slug.clone()))
                 .collect(),
         };
         self.objects.insert(name, new);
@@ -125,7 +122,7 @@ impl Shelf {
             .cloned()
             .collect();
         gone.iter()
-            .filter_map(|name| self.objects.remove(name)?.slug)
+            .filter_map(|name| Some(self.objects.remove(name)?.owner?.slug))
             .collect()
     }
 
@@ -135,7 +132,8 @@ impl Shelf {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.objects.range::<str, _>((start, Bound::Unbounded));
         let is_in = |(_, kept): &(&String, &Kept)| {
-            kept.slug.as_ref().is_none_or(|slug| scope.contains(slug))
+            let slug = kept.owner.as_ref().and_then(|owner| owner.slug.as_ref());
+            slug.is_none_or(|slug| scope.contains(slug))
         };
         let mut rest = rest.filter(is_in).peekable();
         let (mut items, mut last) = (Vec::new(), None);
@@ -158,7 +156,7 @@ impl Kept {
             text: object.to_string().into_boxed_str(),
             uid: uid.into_boxed_str(),
             version: version(object),
-            slug: ownership(object).map(|owner| owner.slug),
+            owner: ownership(object),
             standing: standing(object),
             readiness,
         }
@@ -185,6 +183,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::Slug;
 
     fn service(name: &str, version: u64, port: u16) -> Value {
         json!({
@@ -202,10 +201,7 @@ mod tests {
     }
 
     fn slugs(names: &[&str]) -> Touched {
-        names
-            .iter()
-            .map(|name| Slug::parse(name).unwrap())
-            .collect()
+        names.iter().map(|name| Slug::parse(name).ok()).collect()
     }
 
     fn take(shelf: &mut Shelf, event: WatchEvent) -> Touched {
@@ -300,7 +296,10 @@ mod tests {
             }
         }
         assert_eq!(seen, all);
-        let page = shelf.page(&Scope::Only(slugs(&["c-200", "c-007"])), None);
+        let page = shelf.page(
+            &Scope::Only(slugs(&["c-200", "c-007"]).into_iter().flatten().collect()),
+            None,
+        );
         assert_eq!(
             (names(&page), page.next),
             (vec!["c-007".to_owned(), "c-200".to_owned()], None)

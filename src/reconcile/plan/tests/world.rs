@@ -90,7 +90,18 @@ fn seen(wanted: &Wanted) -> Seen {
                 .map(ToString::to_string)
                 .collect(),
             tokens: (generated.recipe == Recipe::Tokens).then(tokens),
+            hashes: BTreeMap::new(),
         }),
+        Item::Derived(derived) => {
+            let keys = derived.keys.iter().map(ToString::to_string);
+            let hashes = keys.map(|key| (key, digested("challenge").hash));
+            let hashes: BTreeMap<String, String> = hashes.collect();
+            Some(Contents {
+                keys: hashes.keys().cloned().collect(),
+                hashes,
+                tokens: None,
+            })
+        }
         Item::Object(_) | Item::CreateOnly(_) => None,
     };
     Seen::Object(Box::new(Observed {
@@ -111,7 +122,7 @@ fn data(applied: &Desired, set: &ObjectKey) -> Observed {
         false => Component::ChallengeData,
     };
     observed(Some(Ownership {
-        slug: owner.map_or(slug, |owner| owner.slug.clone()),
+        slug: owner.map_or(Some(slug), |owner| owner.slug.clone()),
         component,
     }))
 }

@@ -1,0 +1,198 @@
+//! Asks every active challenge for its scores, all at once. Each answers for itself: one that is slow, broken or
+//! hostile costs its own scores, and no other's.
+//!
+//! What is held in memory at most are [`AT_ONCE`] bodies; each is read into scores as soon as it is complete, and
+//! dropped. An attempt takes one of [`AT_ONCE`] places, not a challenge: whoever has to be asked again stands behind
+//! those who have not been asked yet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::scores::{Reply, parse_reply};
+use super::{Answer, Failure};
+use crate::edge::challenge::{Challenges, Place};
+use crate::model::{Emission, Secret, Slug};
+use crate::spec::Platform;
+use crate::spec::platform::Status;
+
+#[cfg(test)]
+mod tests;
+
+/// Attempts under way at once.
+pub const AT_ONCE: usize = 32;
+
+/// The pause after the first attempt; after the n-th it is n times as long.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A challenge that is to be asked.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Where it is.
+    pub place: Place,
+    /// Its share, as declared.
+    pub emission: Emission,
+    /// What it knows the platform by; none where that is not known.
+    pub token: Option<Secret<String>>,
+}
+
+/// How often a challenge is asked, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Attempts in all; fewer than one count as one.
+    pub attempts: u32,
+    /// The longest that one attempt takes; the client sees to it.
+    pub attempt: Duration,
+}
+
+/// What came of asking one challenge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collected {
+    /// What it answered, or why it did not.
+    pub answer: Answer,
+    /// When it made its scores, if it says so.
+    pub scored_at: Option<Timestamp>,
+    /// How often it was asked.
+    pub attempts: u32,
+    /// How long that took, with the pauses.
+    pub took: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            attempt: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Patience {
+    /// Returns the longest that asking takes in all, however many challenges there are and whatever they do.
+    #[must_use]
+    pub fn budget(&self) -> Duration {
+        let attempts = self.attempts.max(1);
+        self.attempt * attempts + (1..attempts).map(|n| PAUSE * n).sum::<Duration>()
+    }
+}
+
+impl Subject {
+    /// Returns the active challenges of a declaration, each with its token.
+    #[must_use]
+    pub fn all(platform: &Platform, tokens: &BTreeMap<Slug, Secret<String>>) -> Vec<Self> {
+        let challenges = platform.challenges.values();
+        let active = challenges.filter(|challenge| challenge.status == Status::Active);
+        let subject = |challenge: &crate::spec::platform::Challenge| Self {
+            place: Place {
+                slug: challenge.slug.clone(),
+                base: challenge.internal_base_url.clone(),
+            },
+            emission: challenge.emission,
+            token: tokens.get(&challenge.slug).cloned(),
+        };
+        active.map(subject).collect()
+    }
+}
+
+/// Asks all of them and returns what came of each, in the order of slugs.
+///
+/// Nothing is waited for longer than the budget: what has not been answered by then is a timeout.
+pub async fn collect(
+    client: &dyn Challenges,
+    subjects: Vec<Subject>,
+    patience: Patience,
+) -> Vec<Collected> {
+    let places = Semaphore::new(AT_ONCE);
+    let deadline = Instant::now() + patience.budget();
+    let asking = Asking {
+        client,
+        places: &places,
+        patience,
+        deadline,
+    };
+    let mut collected = join_all(subjects.into_iter().map(|subject| asking.ask(subject))).await;
+    collected.sort_by(|one, other| one.answer.slug.cmp(&other.answer.slug));
+    collected
+}
+
+struct Asking<'a> {
+    client: &'a dyn Challenges,
+    places: &'a Semaphore,
+    patience: Patience,
+    deadline: Instant,
+}
+
+impl Asking<'_> {
+    async fn ask(&self, subject: Subject) -> Collected {
+        let began = Instant::now();
+        let mut attempts = 0;
+        let outcome = match &subject.token {
+            Some(token) => {
+                let asked = self.ask_again(&subject.place, token, &mut attempts);
+                let asked = tokio::time::timeout_at(self.deadline, asked).await;
+                asked.unwrap_or(Err(Failure::Timeout))
+            }
+            None => Err(Failure::NoToken),
+        };
+        let (outcome, scored_at) = match outcome {
+            Ok(reply) => (Ok(reply.scores), reply.computed_at),
+            Err(failure) => (Err(failure), None),
+        };
+        Collected {
+            answer: Answer {
+                slug: subject.place.slug,
+                emission: subject.emission,
+                outcome,
+            },
+            scored_at,
+            attempts,
+            took: began.elapsed(),
+        }
+    }
+
+    /// Asks until there is an answer that can be used, or no attempt is left.
+    async fn ask_again(
+        &self,
+        place: &Place,
+        token: &Secret<String>,
+        attempts: &mut u32,
+    ) -> Result<Reply, Failure> {
+        loop {
+            *attempts += 1;
+            let failure = match self.ask_once(place, token).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure,
+            };
+            let is_final = matches!(failure, Failure::NoToken | Failure::Unreachable);
+            if is_final || *attempts >= self.patience.attempts {
+                return Err(failure);
+            }
+            tokio::time::sleep(PAUSE * *attempts).await;
+        }
+    }
+
+    async fn ask_once(&self, place: &Place, token: &Secret<String>) -> Result<Reply, Failure> {
+        // The semaphore is never closed, so a place always comes.
+        let _place = self.places.acquire().await;
+        let body = self.client.get_weights(place, token).await?;
+        let slug = place.slug.clone();
+        // A large answer takes a while to read, during which others are still listened to.
+        let read = tokio::task::spawn_blocking(move || parse_reply(&body, &slug)).await;
+        match read {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => {
+                tracing::debug!(slug = %place.slug, %error, "the scores cannot be used");
+                Err(error.failure())
+            }
+            // What one challenge sends must not take the others along, whatever it brings about here.
+            Err(error) => {
+                tracing::error!(slug = %place.slug, %error, "the scores could not be read");
+                Err(Failure::InvalidPayload)
+            }
+        }
+    }
+}
