@@ -12,6 +12,7 @@ mod replicas;
 mod rest;
 mod seen;
 mod sources;
+mod storm;
 mod told;
 
 use std::time::Duration;

@@ -28,6 +28,7 @@ impl ClusterWatch for KubeCluster {
         let api: Api<DynamicObject> = Api::namespaced_with(self.watching(), namespace, &resource);
         let config = watcher::Config::default()
             .labels(&Scope::All.selector())
+            .timeout(OPEN_FOR)
             .streaming_lists();
         watcher(api, config)
             .map(move |event| translate(kind, event))
@@ -35,8 +36,12 @@ impl ClusterWatch for KubeCluster {
     }
 }
 
-/// How long a connection that watches may be silent: longer than the server keeps a watch open.
-pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(330);
+/// After how long the server ends a watch, in seconds; the next goes on where it ended. Between the marks that it sends
+/// by itself minutes may pass, so that a shorter time is what tells a quiet watch from one that is gone.
+const OPEN_FOR: u32 = 60;
+/// How long a connection that watches may be silent: longer than the server keeps a watch open. One that is silent for
+/// longer is gone, behind a firewall that forgot it, or with a machine that stopped.
+pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 
 fn translate(
     kind: Kind,

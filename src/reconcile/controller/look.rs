@@ -1,6 +1,7 @@
 //! One look at one challenge, from the rows to the writes; and the survey of all of them.
 
 mod image;
+mod sheet;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use self::image::{Kept, sight_of};
+use self::sheet::Sheet;
 use super::agenda::Ended;
 use super::asks::{ASK_INTERVAL, Asked, GivenUp};
 use super::board::Done;
@@ -86,30 +88,6 @@ struct Worked {
     why: Option<Why>,
     /// Whether another writer was at work while a newer revision waits for a person.
     is_overtaken: bool,
-}
-
-/// What looks of one pass did that is not recorded yet.
-struct Sheet {
-    plan: Plan,
-    outcomes: Vec<Outcome>,
-    /// The newest token that was written under, if anything was.
-    token: Option<FenceToken>,
-}
-
-impl Sheet {
-    fn new(world: &World) -> Self {
-        Self {
-            plan: Plan::empty(world.declared.snapshot.revision.clone()),
-            outcomes: Vec::new(),
-            token: None,
-        }
-    }
-
-    fn take(&mut self, plan: Plan, worked: Worked) {
-        self.plan.absorb(plan);
-        self.outcomes.extend(worked.outcomes);
-        self.token = self.token.max(worked.token);
-    }
 }
 
 /// Since when the world is known to a look.

@@ -1,7 +1,9 @@
 //! What a long-running process lives through: watches that end, an API server or a database that is away.
 
 use std::net::ToSocketAddrs as _;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -15,6 +17,9 @@ use crate::support::proxy::{Fault, Match};
 use crate::support::world::{World, is_soak};
 
 const CHALLENGES: [(&str, &str); 2] = [("keep-one", ""), ("keep-two", "database: sqlite")];
+
+/// For how long a watch may be silent.
+const SILENCE: Duration = Duration::from_secs(90);
 
 fn away() -> Duration {
     Duration::from_secs(if is_soak() { 20 } else { 6 })
@@ -126,6 +131,96 @@ async fn a_locked_database_file_is_outlived() {
     until_undone(&world, &mut keeper, "the file locked").await;
     assert_eq!(password(&world).await, before);
     world.run(&["diff"]).await.expect(0);
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+/// A disk of its own in a directory, taken away at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(directory: PathBuf) -> Self {
+        std::fs::create_dir(&directory).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]);
+        let mounted = mount.arg(&directory).status().unwrap();
+        assert!(mounted.success(), "this test mounts a small disk");
+        Self(directory)
+    }
+
+    /// Fills it until the system says that there is no more room.
+    fn fill(&self) {
+        let is_full =
+            |at: &usize| std::fs::write(self.0.join(format!("filler-{at}")), [0; 4096]).is_err();
+        (0..1024).find(is_full).expect("the disk is small");
+    }
+
+    fn empty(&self) {
+        for file in std::fs::read_dir(&self.0).unwrap() {
+            let path = file.unwrap().path();
+            if path
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("filler")
+            {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What still has a file open there keeps it until it ends.
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster, and root for a small disk"]
+async fn a_full_disk_under_the_database_is_outlived() {
+    let mut world = World::new().await;
+    let disk = SmallDisk::mount(world.path("disk"));
+    let url = format!("sqlite:{}", world.path("disk/platform.db").display());
+    world.set("PLATFORM_DATABASE_URL", &url);
+    world.declare(&world.yaml(&CHALLENGES));
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(CHALLENGES.len()).await;
+    let before = password(&world).await;
+    disk.fill();
+    disturb(&world).await;
+    tokio::time::sleep(away()).await;
+    assert_eq!(keeper.get("/health").await.0, 200);
+    disk.empty();
+    until_undone(&world, &mut keeper, "the disk full").await;
+    assert_eq!(password(&world).await, before);
+    world.run(&["history", "verify"]).await.expect(0);
+    world.run(&["diff"]).await.expect(0);
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+/// A connection that neither ends nor says anything, as behind a firewall that forgot it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn watches_that_fall_silent_are_begun_anew() {
+    let world = World::new().await;
+    world.declare(&world.yaml(&CHALLENGES));
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(CHALLENGES.len()).await;
+    world.proxy.freeze_watches();
+    disturb(&world).await;
+    let began = Instant::now();
+    while world.get("services", "challenge-keep-one").await.unwrap()["spec"]["type"] != "ClusterIP"
+    {
+        assert!(
+            began.elapsed() < SILENCE + Duration::from_secs(20),
+            "nobody noticed"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    println!("noticed after {:.0?}", began.elapsed());
+    until_undone(&world, &mut keeper, "silent watches").await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
 

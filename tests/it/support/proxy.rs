@@ -20,6 +20,8 @@ pub enum Fault {
     Answer(u16),
     /// Never answers.
     Hang,
+    /// Passes the request on after so many milliseconds.
+    Slow(u64),
     /// Passes the request on and cuts the connection instead of answering: the write has happened.
     CutAfter,
     /// Passes the request on and never answers: the write has happened.
@@ -67,6 +69,8 @@ struct Inner {
     late: Vec<oneshot::Sender<oneshot::Sender<u16>>>,
     /// Ends every answer that streams.
     cut: Arc<Notify>,
+    /// Holds every answer that streams.
+    freeze: Arc<Notify>,
 }
 
 /// A running proxy.
@@ -130,6 +134,11 @@ impl Proxy {
     /// Cuts every watch in the middle of its stream.
     pub fn cut_watches(&self) {
         self.inner.lock().unwrap().cut.notify_waiters();
+    }
+
+    /// Lets nothing more through of every watch there is, and ends none; those that are begun anew work.
+    pub fn freeze_watches(&self) {
+        self.inner.lock().unwrap().freeze.notify_waiters();
     }
 
     /// Returns how many requests were failed since the last call.
@@ -210,13 +219,19 @@ impl Proxy {
     async fn stream(&self, parts: Parts) -> Response {
         let answer = self.upstream.send(parts, Bytes::new()).await;
         let (status, headers) = Upstream::head(&answer);
-        let cut = self.inner.lock().unwrap().cut.clone().notified_owned();
+        let (cut, freeze) = {
+            let inner = self.inner.lock().unwrap();
+            (inner.cut.clone(), inner.freeze.clone().notified_owned())
+        };
+        let cut = cut.notified_owned();
         // An error that is passed on closes the connection in the middle of the answer.
         let cut = futures::stream::once(cut).map(|()| Some(Err(std::io::Error::other("cut"))));
         let pieces = answer.bytes_stream().map_err(std::io::Error::other);
         let pieces = pieces
             .map(Some)
-            .chain(futures::stream::once(async { None }));
+            .chain(futures::stream::once(async { None }))
+            .take_until(freeze)
+            .chain(futures::stream::pending());
         let open = futures::stream::select(pieces, cut)
             .take_while(|piece| std::future::ready(piece.is_some()))
             .filter_map(std::future::ready);
@@ -309,9 +324,14 @@ async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Late) => return proxy.pass_late(parts, body).await,
         Some(Fault::Cut) => return cut(),
-        None if seen.verb == "watch" => return proxy.stream(parts).await,
+        Some(Fault::Slow(milliseconds)) => {
+            tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
+        }
         Some(Fault::CutAfter | Fault::HangAfter | Fault::Truncate | Fault::KillAfter(_)) | None => {
         }
+    }
+    if seen.verb == "watch" && matches!(fault, None | Some(Fault::Slow(_))) {
+        return proxy.stream(parts).await;
     }
     let (status, headers, body) = proxy.upstream.forward(parts, body).await;
     match fault {
