@@ -12,7 +12,9 @@ pub mod error;
 mod git_worker;
 mod history;
 mod progress;
+mod public;
 pub mod purge;
+mod registry;
 mod run;
 mod saved;
 mod schema;
@@ -24,6 +26,7 @@ pub mod status;
 mod telling;
 pub mod terminal;
 mod turn;
+mod weights;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -146,6 +149,14 @@ Examples:
   platform history verify                        is each as it was recorded?
   platform history acts                          what was suspended, resumed and asked for, and by whom")]
     History(history::HistoryArgs),
+    /// Compute a weight vector offline, or show the newest one.
+    #[command(after_help = weights::EXAMPLES)]
+    Weights(weights::WeightsArgs),
+    /// Print the registry as everybody may know it.
+    #[command(after_help = "\
+Examples:
+  platform registry print | jq '.challenges[].slug'")]
+    Registry(registry::RegistryArgs),
     /// Change one value of platform.yaml in place; comments and order stay.
     #[command(after_help = "\
 Examples:
@@ -199,6 +210,8 @@ impl Verb {
             | Self::History(_)
             | Self::Resume(_)
             | Self::Settings(_)
+            | Self::Weights(_)
+            | Self::Registry(_)
             | Self::Database(_)
             | Self::Completions(_)
             | Self::GitWorker => None,
@@ -300,7 +313,10 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
         Verb::Schema(args) => schema::run(&args, context),
         Verb::Diff(args) => diff::run(&args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await,
-        Verb::Run(_) | Verb::Serve(_) => run::run(context).await,
+        Verb::Run(_) => run::run(context, true).await,
+        Verb::Serve(_) => run::run(context, false).await,
+        Verb::Weights(args) => weights::run(&args, context).await,
+        Verb::Registry(args) => registry::run(&args, context).await,
         Verb::Status(args) => status::run(&args, context).await,
         Verb::Purge(args) => purge::run(&args, context).await,
         Verb::Suspend(args) => act::suspend(args, context).await,

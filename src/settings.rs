@@ -5,6 +5,7 @@ mod controller;
 mod file;
 mod git;
 mod known;
+mod master;
 mod telling;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use controller::ControllerSettings;
 use file::{Leaf, Place};
 pub use git::GitSettings;
 use known::{KNOWN, Known, Shown};
+pub use master::MasterSettings;
 pub use telling::{CommitStatusSettings, NotifySettings};
 
 /// The largest settings file, in bytes.
@@ -142,6 +144,8 @@ pub struct Settings {
     pub notify: NotifySettings,
     /// Which git host is told how it goes with commits.
     pub commit_status: CommitStatusSettings,
+    /// How weights are made and served.
+    pub master: MasterSettings,
     /// Whether logs are written as JSON where standard error is no terminal.
     pub log_json: bool,
     /// Who runs the program, for records.
@@ -418,6 +422,7 @@ impl Values {
             controller: ControllerSettings::of(&self)?,
             notify: NotifySettings::of(&self)?,
             commit_status: CommitStatusSettings::of(&self)?,
+            master: MasterSettings::of(&self)?,
             log_json: self.flag("observability.log_json")?,
             database_url: Secret::new(self.raw("database.url")?.unwrap_or_default().to_owned()),
             actor: String::new(),

@@ -194,6 +194,12 @@ impl Scores {
 }
 
 impl Scoring {
+    /// Makes room for so many scores, with hotkeys of so many bytes in all.
+    #[must_use]
+    pub fn with_room(scores: usize, bytes: usize) -> Self {
+        Self(Unsorted::with_room(scores, bytes))
+    }
+
     /// Adds a hotkey's score; one that is not finite stands for none.
     pub fn push(&mut self, hotkey: &str, score: f64) {
         self.0.push(hotkey, score);

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::public::Public;
 use super::session::{connect, last_applied_in, now};
 use super::{CliError, Context, Exit, SourceArg, declaration, telling, turn};
 use crate::edge::cluster::client::KubeCluster;
@@ -34,7 +35,8 @@ pub const EXAMPLES: &str = "\
 Examples:
   platform run                                   ./platform.yaml, followed as it changes
   platform run https://git.example/subnet.git#main
-  curl -s localhost:8083/ready                   is everything seen to?";
+  curl -s localhost:8083/ready                   is everything seen to?
+  curl -s localhost:8080/v1/weights/latest       the newest weight vector";
 
 /// The pause before the database is tried again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
@@ -74,15 +76,32 @@ impl ServeArgs {
     }
 }
 
-/// Runs until told to stop by SIGTERM or Ctrl-C.
+/// What a process has at hand before it knows what is declared.
+struct Home {
+    cluster: Arc<KubeCluster>,
+    watched: Arc<Watched>,
+    board: Arc<Board>,
+    /// Where weights and registry are served, if they are.
+    door: Option<TcpListener>,
+}
+
+/// Runs until told to stop by SIGTERM or Ctrl-C. One role of the program alone makes and serves no weights.
 ///
 /// # Errors
 /// A setting cannot be used, or the address to listen on is taken. What goes wrong later is waited out.
-pub async fn run(context: &Context) -> Result<Exit, CliError> {
+pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
     let settings = &context.settings;
     telling::check(context)?;
-    let listener = listen(settings.controller.listen).await?;
+    let listener = listen(settings.controller.listen, "controller.listen").await?;
+    let door = match is_whole {
+        true => Some(listen(settings.master.listen, "master.admin_port").await?),
+        false => None,
+    };
+    if let Some(address) = door.as_ref().and_then(|door| door.local_addr().ok()) {
+        let served = format!("weights and registry on http://{address}");
+        context.terminal.note(&served);
+    }
     let cluster = Arc::new(connect(context).await?);
     let name = cluster.name().to_owned();
     let watched = Arc::new(Watched::new(cluster.clone()));
@@ -99,8 +118,14 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     };
     let serving =
         axum::serve(listener, routes(views)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let home = Home {
+        cluster,
+        watched,
+        board,
+        door,
+    };
     let keeping = async {
-        let kept = keep(context, (cluster, watched), board, hint, stop.clone()).await;
+        let kept = keep(context, home, hint, stop.clone()).await;
         stop.cancel();
         kept
     };
@@ -125,8 +150,7 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
 /// Opens the registry, follows the source, and keeps what it says.
 async fn keep(
     context: &Context,
-    (cluster, watched): (Arc<KubeCluster>, Arc<Watched>),
-    board: Arc<Board>,
+    home: Home,
     hint: Arc<Notify>,
     stop: CancellationToken,
 ) -> Result<(), CliError> {
@@ -148,15 +172,7 @@ async fn keep(
         clock: now,
     };
     let controller = async {
-        let controlled = control(
-            context,
-            (cluster, watched),
-            board,
-            database,
-            followed,
-            &stop,
-        )
-        .await;
+        let controlled = control(context, home, database, followed, &stop).await;
         stop.cancel();
         controlled
     };
@@ -168,21 +184,50 @@ async fn keep(
 /// Keeps what the first usable declaration says, and every one after it.
 async fn control(
     context: &Context,
-    (cluster, watched): (Arc<KubeCluster>, Arc<Watched>),
-    board: Arc<Board>,
+    mut home: Home,
     database: Arc<dyn Database>,
     mut followed: watch::Receiver<Followed>,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let first = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        first = first_good(&mut followed, &board) => first,
+        first = first_good(&mut followed, &home.board) => first,
     };
     let Some(production) = first else {
         return Ok(());
     };
     context.settings.database_url(production)?;
-    let namespace = first_namespace(&followed);
+    let Some(door) = home.door.take() else {
+        let kept = keep_turns(context, &home, &database, &followed, (stop, None)).await;
+        database.close().await;
+        return kept;
+    };
+    let public = Public::new(context, production, database.clone(), followed.clone())?;
+    let turns = async {
+        let kept = keep_turns(context, &home, &database, &followed, (stop, Some(&public))).await;
+        stop.cancel();
+        kept
+    };
+    let (served, kept) = tokio::join!(public.serve(door, stop.clone()), turns);
+    database.close().await;
+    kept.and(served)
+}
+
+/// Leads whenever it is this process's turn, and does then what is one process's to do.
+async fn keep_turns(
+    context: &Context,
+    home: &Home,
+    database: &Arc<dyn Database>,
+    followed: &watch::Receiver<Followed>,
+    (stop, public): (&CancellationToken, Option<&Public>),
+) -> Result<(), CliError> {
+    let Home {
+        cluster,
+        watched,
+        board,
+        door: _,
+    } = home;
+    let namespace = first_namespace(followed);
     let lease = |name: &str| {
         let identity = turn::identity(context, "controller");
         let clock = Clock::of_machine(now);
@@ -194,7 +239,7 @@ async fn control(
         let manifest = item.manifest().unwrap_or_default();
         turn::create_namespace(cluster.as_ref(), &key, &manifest).await
     };
-    while let Some(held) = lead((&leader, &pass), &board, stop, &make_namespace).await {
+    while let Some(held) = lead((&leader, &pass), board, stop, &make_namespace).await {
         let local: Arc<dyn ClusterWrite> = watched.clone();
         let edges = Edges {
             clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
@@ -236,9 +281,15 @@ async fn control(
         );
         // It keeps what the last looks find.
         let closing = CancellationToken::new();
+        let computing = async {
+            if let Some(public) = public {
+                public.compute(stop_it.clone()).await;
+            }
+        };
         tokio::join!(
             lost,
             telling::tell_while(tell, ledger.keep(closing.clone())),
+            computing,
             async {
                 controller.run(stop_it.clone()).await;
                 stop_it.cancel();
@@ -247,7 +298,6 @@ async fn control(
         );
         held.release().await;
     }
-    database.close().await;
     Ok(())
 }
 
@@ -332,11 +382,14 @@ async fn open_database(context: &Context) -> Result<Arc<dyn Database>, CliError>
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
+async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {
+        let variable = setting.to_ascii_uppercase().replace('.', "__");
         CliError::input(format!("cannot listen on {address}"))
             .because(error)
-            .hint("choose another address with `controller.listen` or PLATFORM_CONTROLLER__LISTEN")
+            .hint(format!(
+                "choose another with `{setting}` or PLATFORM_{variable}"
+            ))
     })
 }
 

@@ -20,6 +20,11 @@ pub trait Chain: Send + Sync {
     /// # Errors
     /// The chain did not answer, or with something else.
     async fn metagraph(&self) -> Result<Metagraph, ChainError>;
+
+    /// Tells whether asking costs nothing, so that no answer needs to be kept.
+    fn is_free(&self) -> bool {
+        false
+    }
 }
 
 /// Why the chain told nothing. No text holds its address or what a file holds.
@@ -91,6 +96,10 @@ impl Chain for FileChain {
         // Reading ends in an error, never in a panic.
         read.await
             .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+    }
+
+    fn is_free(&self) -> bool {
+        true
     }
 }
 

@@ -242,6 +242,15 @@ enum Mode {
     Migrate,
 }
 
+/// Returns the file that a URL names; `None` of a server's.
+#[must_use]
+pub fn file_of(url: &Secret<String>) -> Option<std::path::PathBuf> {
+    match Location::parse(url).ok()? {
+        Location::Sqlite(location::SqlitePath::File(path)) => Some(path),
+        Location::Sqlite(location::SqlitePath::Memory) | Location::Postgres(_) => None,
+    }
+}
+
 /// Opens a database for reading: makes no file, applies no migration, refuses writes.
 ///
 /// The URL is `sqlite:PATH`, `postgres://…`, `postgresql://…` or `postgresql+asyncpg://…`.

@@ -120,6 +120,23 @@ pub fn replace(path: &Path, old: &[u8], new: &[u8]) -> Result<(), FileError> {
     beside.rename(&target)
 }
 
+/// Makes a file that only its owner may read, whole or not at all; tells whether it did. One that is there
+/// stays as it is.
+///
+/// # Errors
+/// What the file system says; nothing is made then.
+pub fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    let beside = Beside::create(path)?;
+    (&beside.file).write_all(bytes).map_err(FileError::Io)?;
+    beside.file.sync_all().map_err(FileError::Io)?;
+    // A link is made only where nothing has its name, which a rename does not care about.
+    match fs::hard_link(&beside.path, path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(write_error(error)),
+    }
+}
+
 fn write_error(error: io::Error) -> FileError {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => FileError::ReadOnly,
@@ -205,6 +222,18 @@ mod tests {
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_private_file_is_made_once() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("key");
+        assert!(create_private(&file, b"first").unwrap());
+        assert!(!create_private(&file, b"second").unwrap());
+        assert_eq!(fs::read(&file).unwrap(), b"first");
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -133,10 +133,24 @@ impl<V: Copy> Default for Unsorted<V> {
 }
 
 impl<V: Copy> Unsorted<V> {
+    /// Makes room for so many texts, of so many bytes in all.
+    #[must_use]
+    pub fn with_room(texts: usize, bytes: usize) -> Self {
+        Self {
+            sorted: Sorted {
+                text: String::with_capacity(bytes),
+                entries: Vec::with_capacity(texts),
+            },
+            is_ascending: true,
+        }
+    }
+
     /// Adds a text with its value.
     pub fn push(&mut self, text: &str, value: V) {
-        let last = self.sorted.entries.last();
-        self.is_ascending &= last.is_none_or(|last| self.sorted.bytes(last) < text.as_bytes());
+        if self.is_ascending {
+            let last = self.sorted.entries.last();
+            self.is_ascending = last.is_none_or(|last| self.sorted.bytes(last) < text.as_bytes());
+        }
         let start = self.sorted.text.len();
         self.sorted.text.push_str(text);
         let end = self.sorted.text.len();
@@ -150,25 +164,25 @@ impl<V: Copy> Unsorted<V> {
             return self.sorted;
         }
         let unsorted = self.sorted;
-        let ranked = rank(&unsorted);
         let mut sorted = Sorted {
             text: String::with_capacity(unsorted.text.len()),
-            entries: Vec::with_capacity(ranked.len()),
+            entries: Vec::with_capacity(unsorted.entries.len()),
         };
-        for (place, (_, entry)) in ranked.iter().enumerate() {
-            let text = &unsorted.text[entry.start..entry.end];
-            let next = ranked.get(place + 1);
+        let ranked = rank(&unsorted);
+        for (place, (lead, index)) in ranked.iter().enumerate() {
+            let this = &unsorted.entries[*index];
             // Equal texts stand in the order they came.
-            if next.is_some_and(|(_, next)| unsorted.bytes(next) == text.as_bytes()) {
+            let is_same = |(next_lead, next): &(u64, usize)| {
+                lead == next_lead
+                    && unsorted.bytes(this) == unsorted.bytes(&unsorted.entries[*next])
+            };
+            if ranked.get(place + 1).is_some_and(is_same) {
                 continue;
             }
             let start = sorted.text.len();
-            sorted.text.push_str(text);
-            sorted.entries.push(Entry {
-                start,
-                end: sorted.text.len(),
-                value: entry.value,
-            });
+            sorted.text.push_str(&unsorted.text[this.start..this.end]);
+            let (end, value) = (sorted.text.len(), this.value);
+            sorted.entries.push(Entry { start, end, value });
         }
         sorted
     }
@@ -213,17 +227,12 @@ impl<'de, V: Copy + Deserialize<'de>> Deserialize<'de> for Sorted<V> {
     }
 }
 
-/// Returns the entries in byte order, equal ones in the order they came.
+/// Returns the entries' positions in byte order, equal ones in the order they came, each with its lead.
 ///
 /// Each is compared by its first eight bytes after those that all have in common, which nearly always settles
 /// it without a look at the text: hotkeys all begin alike.
-fn rank<V: Copy>(unsorted: &Sorted<V>) -> Vec<(u64, Entry<V>)> {
-    let first = unsorted.entries.first().map(|entry| unsorted.bytes(entry));
-    let first = first.unwrap_or_default();
-    let common = unsorted.entries.iter().fold(first.len(), |common, entry| {
-        let same = first[..common].iter().zip(unsorted.bytes(entry));
-        same.take_while(|(one, other)| one == other).count()
-    });
+fn rank<V: Copy>(unsorted: &Sorted<V>) -> Vec<(u64, usize)> {
+    let common = common(unsorted);
     let lead = |entry: &Entry<V>| {
         let rest = &unsorted.bytes(entry)[common..];
         let mut lead = [0; 8];
@@ -232,12 +241,25 @@ fn rank<V: Copy>(unsorted: &Sorted<V>) -> Vec<(u64, Entry<V>)> {
         u64::from_be_bytes(lead)
     };
     let entries = unsorted.entries.iter();
-    let mut ranked: Vec<_> = entries.map(|entry| (lead(entry), *entry)).collect();
-    ranked.sort_by(|(lead, one), (other_lead, other)| {
-        let texts = || unsorted.bytes(one).cmp(unsorted.bytes(other));
-        lead.cmp(other_lead).then_with(texts)
-    });
+    let mut ranked: Vec<(u64, usize)> = entries.map(lead).zip(0..).collect();
+    ranked.sort_unstable();
+    for alike in ranked.chunk_by_mut(|(one, _), (other, _)| one == other) {
+        let text = |index: usize| unsorted.bytes(&unsorted.entries[index]);
+        if alike.len() > 1 {
+            alike.sort_by(|(_, one), (_, other)| text(*one).cmp(text(*other)));
+        }
+    }
     ranked
+}
+
+/// Returns how many bytes all texts begin with alike.
+fn common<V: Copy>(unsorted: &Sorted<V>) -> usize {
+    let first = unsorted.entries.first().map(|entry| unsorted.bytes(entry));
+    let first = first.unwrap_or_default();
+    unsorted.entries.iter().fold(first.len(), |common, entry| {
+        let same = first[..common].iter().zip(unsorted.bytes(entry));
+        same.take_while(|(one, other)| one == other).count()
+    })
 }
 
 #[cfg(test)]

@@ -188,6 +188,48 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "how long one call to a cluster may take, 1 to 300",
     },
     Known {
+        path: "master.admin_host",
+        default: Some("0.0.0.0"),
+        shown: Shown::AsItIs,
+        purpose: "the address where `run` serves weights and the registry",
+    },
+    Known {
+        path: "master.admin_port",
+        default: Some("8080"),
+        shown: Shown::AsItIs,
+        purpose: "its port",
+    },
+    Known {
+        path: "master.epoch_interval_seconds",
+        default: Some("360"),
+        shown: Shown::AsItIs,
+        purpose: "the time from one weight vector to the next; 5 to 720",
+    },
+    Known {
+        path: "master.metagraph_cache_ttl_seconds",
+        default: Some("300"),
+        shown: Shown::AsItIs,
+        purpose: "when it is asked anew who is registered in the subnet",
+    },
+    Known {
+        path: "master.metagraph_max_stale_seconds",
+        default: Some("3600"),
+        shown: Shown::AsItIs,
+        purpose: "how long the last answer is used while the chain gives none",
+    },
+    Known {
+        path: "master.unassigned_share",
+        default: Some("spread"),
+        shown: Shown::AsItIs,
+        purpose: "where a share goes that nobody registered has earned: spread, within_challenge or burn",
+    },
+    Known {
+        path: "master.weights_signing_key_file",
+        default: None,
+        shown: Shown::AsItIs,
+        purpose: "the seed that weights are signed with, 64 hex digits; in development made beside a SQLite database unless set",
+    },
+    Known {
         path: "notify.on",
         default: Some("success,failure,drift"),
         shown: Shown::AsItIs,

@@ -79,26 +79,26 @@ impl<'a> Reader<'a> {
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         let wrong = self.fault("a text");
         self.byte(b'"', "a text")?;
-        let start = self.at;
-        let bytes = self.text.as_bytes();
-        let special = |byte: &u8| matches!(byte, b'"' | b'\\') || *byte < b' ';
+        let (start, bytes) = (self.at, self.text.as_bytes());
         let mut has_escapes = false;
         loop {
-            self.at += bytes[self.at..].iter().position(special).ok_or(wrong)?;
-            match bytes[self.at] {
-                b'"' => break,
-                b'\\' => has_escapes = true,
-                _ => return Err(wrong),
+            let rest = bytes.get(self.at..).ok_or(wrong)?;
+            self.at += memchr::memchr2(b'"', b'\\', rest).ok_or(wrong)?;
+            if bytes[self.at] == b'"' {
+                break;
             }
+            has_escapes = true;
             self.at += 2;
-            if self.at > bytes.len() {
-                return Err(wrong);
-            }
         }
+        let end = self.at;
         self.at += 1;
+        let text = &self.text[start..end];
+        if text.bytes().any(|byte| byte < b' ') {
+            return Err(wrong);
+        }
         match has_escapes {
-            false => Ok(Cow::Borrowed(&self.text[start..self.at - 1])),
-            true => serde_json::from_str(&self.text[start - 1..self.at])
+            false => Ok(Cow::Borrowed(text)),
+            true => serde_json::from_str(&self.text[start - 1..=end])
                 .map(Cow::Owned)
                 .map_err(|_| wrong),
         }
@@ -107,8 +107,9 @@ impl<'a> Reader<'a> {
     /// Reads a number, or what stands for one; what is not finite is not a number.
     pub(super) fn number(&mut self) -> Result<f64, Fault> {
         let wrong = self.fault("a number");
-        if self.word("null") || self.word("NaN") || self.word("Infinity") || self.word("-Infinity")
-        {
+        let is_digit = self.peek().is_some_and(|byte| byte.is_ascii_digit());
+        let words = ["null", "NaN", "Infinity", "-Infinity"];
+        if !is_digit && words.iter().any(|word| self.word(word)) {
             return Ok(f64::NAN);
         }
         let number: f64 = self.literal()?.parse().map_err(|_| wrong)?;
@@ -178,10 +179,16 @@ impl<'a> Reader<'a> {
 
     /// Returns the first byte of the next value.
     pub(super) fn peek(&mut self) -> Option<u8> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        self.at += rest.iter().take_while(is_blank).count();
-        self.text.as_bytes().get(self.at).copied()
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+
+    /// Returns how many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.text.len() - self.at
     }
 
     /// Ends the text.

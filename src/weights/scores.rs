@@ -90,7 +90,8 @@ const FEWER: &str = "fewer hotkeys";
 
 /// Reads a map of hotkeys to numbers.
 pub(super) fn read_scores(reader: &mut Reader<'_>) -> Result<Scores, Fault> {
-    let mut scoring = Scoring::default();
+    // An entry takes about seventy bytes, most of them its hotkey.
+    let mut scoring = Scoring::with_room(reader.left() / 64, reader.left());
     let mut count = 0;
     reader.object(|reader, hotkey| {
         count += 1;

@@ -2,4 +2,15 @@
 
 mod collect;
 mod example;
+mod served;
 mod tokens;
+
+/// The program does this when it starts.
+fn install_tls() {
+    static PROVIDER: std::sync::Once = std::sync::Once::new();
+    PROVIDER.call_once(|| {
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+    });
+}

@@ -351,7 +351,31 @@ pub const PARTS: &[Part] = &[
     pure(
         "weights",
         &["model"],
-        &["jiff", "sha2", "hex", "schnorrkel"],
+        &["jiff", "sha2", "hex", "memchr", "schnorrkel"],
+    ),
+    pure(
+        "weights::shelf",
+        &["model", "weights"],
+        &["axum", "flate2", "hex", "jiff", "sha2"],
+    ),
+    // What everybody may see.
+    pure("admin", &["model"], &[]),
+    doing(
+        "weights::routes",
+        &["edge::database", "weights", "weights::shelf"],
+        &["axum", "jiff", "tokio", "tracing", "url"],
+    ),
+    doing(
+        "weights::epoch",
+        &[
+            "model",
+            "admin",
+            "edge::chain",
+            "edge::database",
+            "weights",
+            "weights::shelf",
+        ],
+        &["async_trait", "jiff", "tokio", "tokio_util", "tracing"],
     ),
     doing(
         "weights::collect",
@@ -369,12 +393,18 @@ pub const PARTS: &[Part] = &[
         &["base64", "tracing"],
     ),
     // Who runs it.
-    doing("settings", &["model", "spec", "edge::files"], &["strsim"]),
+    doing(
+        "settings",
+        &["model", "spec", "edge::files", "weights"],
+        &["strsim"],
+    ),
     doing(
         "cli",
         &[
             "model",
             "spec",
+            "admin",
+            "edge::chain",
             "edge::cluster",
             "edge::database",
             "edge::files",
@@ -395,8 +425,13 @@ pub const PARTS: &[Part] = &[
             "reconcile::status",
             "reconcile::verify",
             "settings",
+            "weights",
+            "weights::epoch",
+            "weights::routes",
+            "weights::shelf",
         ],
         &[
+            "async_trait",
             "axum",
             "clap",
             "clap_complete",
@@ -404,6 +439,7 @@ pub const PARTS: &[Part] = &[
             "indicatif",
             "jiff",
             "libc",
+            "rand",
             "rustix",
             "strsim",
             "tokio",

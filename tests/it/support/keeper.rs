@@ -51,6 +51,8 @@ impl Keeper {
             .command(&arguments)
             .env("PLATFORM_CONTROLLER__LISTEN", &address)
             .env("USER", name)
+            .env("PLATFORM_MASTER__ADMIN_HOST", "127.0.0.1")
+            .env("PLATFORM_MASTER__ADMIN_PORT", "0")
             .stdout(open())
             .stderr(open())
             .spawn()

@@ -1,0 +1,237 @@
+//! What `platform run` shows of weights and registry: made by the process that leads, served by every one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rand::TryRngCore as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::session::now;
+use super::{CliError, Context};
+use crate::admin::registry::Network;
+use crate::edge::chain::{Chain, ChainError, FileChain, NoChain};
+use crate::edge::database::{Database, file_of, revision_id};
+use crate::edge::files::{FileError, Links, create_private, read_regular};
+use crate::model::Secret;
+use crate::model::metagraph::Metagraph;
+use crate::reconcile::controller::follow::{Declared, Followed};
+use crate::settings::MasterSettings;
+use crate::weights::epoch::{NoCollector, Parts, Terms};
+use crate::weights::registered::Registered;
+use crate::weights::routes::{Views, routes};
+use crate::weights::shelf::Shelf;
+use crate::weights::signature::SigningKey;
+use crate::weights::{Rules, Subnet};
+
+/// The largest key file; a key has 66 characters.
+const MAX_KEY: u64 = 1024;
+
+/// Weights and registry, as far as one process makes and serves them.
+pub(super) struct Public {
+    parts: Parts,
+    settings: MasterSettings,
+    followed: watch::Receiver<Followed>,
+    terms: watch::Sender<Option<Terms>>,
+}
+
+impl Public {
+    /// Takes what they are made of. `production` adds the policy that the declaration asks for.
+    ///
+    /// # Errors
+    /// The signing key cannot be used.
+    pub(super) fn new(
+        context: &Context,
+        production: bool,
+        database: Arc<dyn Database>,
+        followed: watch::Receiver<Followed>,
+    ) -> Result<Self, CliError> {
+        let settings = &context.settings;
+        let key = match &settings.master.signing_key_file {
+            Some(path) => Some(read_key(path)?),
+            None if production || settings.enforces_production() => None,
+            None => key_beside(settings.database_url(false)?)?,
+        };
+        if key.is_none() {
+            context.terminal.warn(
+                "weights are not signed, so nobody can tell them from others; set master.weights_signing_key_file",
+            );
+        }
+        let (terms, told) = watch::channel(None);
+        let parts = Parts {
+            database,
+            chain: Arc::new(DeclaredChain(followed.clone())),
+            collector: Arc::new(NoCollector),
+            shelf: Arc::new(Shelf::default()),
+            key,
+            terms: told,
+            interval: settings.master.epoch,
+            clock: now,
+        };
+        Ok(Self {
+            parts,
+            settings: settings.master.clone(),
+            followed,
+            terms,
+        })
+    }
+
+    /// Serves them until told to stop.
+    ///
+    /// # Errors
+    /// Connections are taken no more.
+    pub(super) async fn serve(
+        &self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), CliError> {
+        let parts = self.parts.clone();
+        let views = Views::new(
+            parts.shelf.clone(),
+            parts.database.clone(),
+            parts.key.clone(),
+            now,
+        );
+        let serving = axum::serve(listener, routes(views))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let looking = parts.serve(stop.clone());
+        let serving = async {
+            let served = serving.await;
+            stop.cancel();
+            served
+        };
+        let (served, (), ()) = tokio::join!(serving, looking, self.tell_terms(stop.clone()));
+        served.map_err(|error| {
+            CliError::dependency("weights and registry are served no more").because(error)
+        })
+    }
+
+    /// Makes one vector after the other until told to stop.
+    pub(super) async fn compute(&self, stop: CancellationToken) {
+        let registered = Registered::new(self.settings.metagraph);
+        self.parts.clone().compute(registered, stop).await;
+    }
+
+    /// Passes on what each declaration says about weights.
+    async fn tell_terms(&self, stop: CancellationToken) {
+        let mut followed = self.followed.clone();
+        loop {
+            let good = followed.borrow_and_update().good.clone();
+            let terms = good.map(|declared| self.terms_of(&declared));
+            self.terms.send_if_modified(|told| {
+                let is_new = *told != terms;
+                if is_new {
+                    *told = terms;
+                }
+                is_new
+            });
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = followed.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+        }
+    }
+
+    fn terms_of(&self, declared: &Declared) -> Terms {
+        let network = &declared.platform.network;
+        Terms {
+            subnet: Subnet {
+                netuid: network.netuid,
+                chain_endpoint: network.chain_endpoint.clone().unwrap_or_default(),
+            },
+            rules: Rules {
+                burn_uid: network.burn_uid,
+                unassigned: self.settings.unassigned,
+            },
+            network: Network {
+                name: network.name.clone(),
+                master_uid: network.master_uid,
+            },
+            revision: revision_id(&declared.snapshot.revision).to_owned(),
+        }
+    }
+}
+
+/// The chain that the declaration names.
+struct DeclaredChain(watch::Receiver<Followed>);
+
+impl DeclaredChain {
+    fn file(&self) -> Option<PathBuf> {
+        let known = self.0.borrow();
+        let network = &known.good.as_ref()?.platform.network;
+        network.metagraph_file.as_deref().map(PathBuf::from)
+    }
+}
+
+#[async_trait]
+impl Chain for DeclaredChain {
+    async fn metagraph(&self) -> Result<Metagraph, ChainError> {
+        match self.file() {
+            Some(path) => FileChain::new(path).metagraph().await,
+            None => NoChain.metagraph().await,
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.file().is_some()
+    }
+}
+
+fn read_key(path: &Path) -> Result<SigningKey, CliError> {
+    let failed = || CliError::input(format!("cannot use the signing key in {}", path.display()));
+    let bytes = read_regular(path, MAX_KEY, Links::Follow).map_err(|e| failed().because(e))?;
+    let text = Secret::new(String::from_utf8_lossy(&bytes).into_owned());
+    SigningKey::parse(&text).map_err(|error| failed().because(error))
+}
+
+/// Returns the key beside a SQLite database; it is made where there is none yet.
+fn key_beside(url: &Secret<String>) -> Result<Option<SigningKey>, CliError> {
+    let Some(database) = file_of(url) else {
+        return Ok(None);
+    };
+    let mut name = database.into_os_string();
+    name.push(".weights-key");
+    let path = PathBuf::from(name);
+    let mut seed = [0_u8; 32];
+    rand::rngs::OsRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|_| CliError::dependency("the system's random source failed"))?;
+    let text = Secret::new(format!(
+        "0x{}\n",
+        seed.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    ));
+    match create_private(&path, text.expose().as_bytes()) {
+        Ok(_) | Err(FileError::ReadOnly) => read_key(&path).map(Some),
+        Err(error) => {
+            let message = format!("cannot make the signing key {}", path.display());
+            Err(CliError::dependency(message)
+                .because(error)
+                .hint("name one with `master.weights_signing_key_file`"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_beside_a_file_and_never_beside_a_server() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("platform.db");
+        let url = Secret::new(format!("sqlite:{}", path.display()));
+        let first = key_beside(&url).unwrap().unwrap().address();
+        assert_eq!(key_beside(&url).unwrap().unwrap().address(), first);
+        let server = Secret::new("postgres://user@host/name".to_owned());
+        assert!(key_beside(&server).unwrap().is_none());
+        std::fs::write(scratch.path().join("bad"), "canary").unwrap();
+        let refused = read_key(&scratch.path().join("bad")).err().unwrap();
+        assert!(!format!("{refused:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,264 @@
+//! `platform weights`: the computation offline, and the newest vector with what it came of.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::database::open_to_read;
+use super::{CliError, Context, Exit, Form, session};
+use crate::edge::files::{Links, read_regular};
+use crate::model::snapshot::Snapshot;
+use crate::weights::aggregate::{Account, Part, aggregate, explain};
+use crate::weights::document::Document;
+use crate::weights::inputs::{Inputs, parse_inputs};
+use crate::weights::{Contribution, Explanation, Vector};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  platform weights compute --inputs inputs.json
+  platform weights compute --inputs inputs.json --explain
+  platform weights show --explain                what each challenge's share came to
+  platform weights show --netuid 42 -o json";
+
+/// The largest file of inputs.
+const MAX_INPUTS: u64 = 256 << 20;
+
+/// Arguments of `weights`.
+#[derive(Args)]
+pub struct WeightsArgs {
+    #[command(subcommand)]
+    act: Act,
+    /// Say as well what became of each challenge's share.
+    #[arg(long, global = true)]
+    explain: bool,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t, global = true)]
+    output: Form,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// Compute the vector of a file. No chain, no challenge and no database.
+    ///
+    /// The file is {"hotkeys": [...], "challenges": [{"slug", "emission_percent", "ok", "weights": {...}}]}: the
+    /// position of a hotkey is its UID, and challenges are as in a weights document. `burn_uid` (0) and
+    /// `unassigned_share` (spread) may stand beside them.
+    Compute {
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        inputs: PathBuf,
+    },
+    /// Show the newest vector in the database.
+    Show {
+        /// The subnet.
+        #[arg(long, default_value_t = 100)]
+        netuid: u16,
+    },
+}
+
+pub(super) async fn run(args: &WeightsArgs, context: &Context) -> Result<Exit, CliError> {
+    match &args.act {
+        Act::Compute { inputs } => compute(inputs, args, context),
+        Act::Show { netuid } => show(*netuid, args, context).await,
+    }
+}
+
+fn compute(
+    path: &std::path::Path,
+    args: &WeightsArgs,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let failed = || CliError::input(format!("cannot read {}", path.display()));
+    let bytes = read_regular(path, MAX_INPUTS, Links::Follow).map_err(|e| failed().because(e))?;
+    let inputs = parse_inputs(&bytes).map_err(|error| failed().because(error))?;
+    let (vector, explanation) = aggregate(&inputs.answers, &inputs.metagraph, inputs.rules);
+    let accounts = match args.explain {
+        true => explain(&inputs.answers, &inputs.metagraph, inputs.rules),
+        false => BTreeMap::new(),
+    };
+    match args.output {
+        Form::Json => {
+            let mut document = json!({
+                "uids": vector.uids,
+                "weights": vector.weights,
+                "hotkey_weights": vector.hotkey_weights,
+            });
+            if args.explain {
+                document["challenges"] = json!(explanation.challenges);
+                document["hotkeys"] = accounts.iter().map(account_document).collect();
+            }
+            context.terminal.print_json(&document)?;
+        }
+        Form::Text => {
+            let mut text = render_vector(&vector, &inputs);
+            if args.explain {
+                text.push_str(&render_explanation(&explanation));
+                text.push_str(&render_accounts(&accounts));
+            }
+            context.terminal.print(&text)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn show(netuid: u16, args: &WeightsArgs, context: &Context) -> Result<Exit, CliError> {
+    let newest = match open_to_read(context.settings.database_url(false)?).await? {
+        Some(database) => {
+            let newest = database.newest_weights(netuid, None).await;
+            database.close().await;
+            newest?
+        }
+        None => None,
+    };
+    let Some(snapshot) = newest else {
+        context
+            .terminal
+            .note(&format!("no weights of subnet {netuid} yet"));
+        return Ok(Exit::Done);
+    };
+    match args.output {
+        Form::Json => show_document(&snapshot, args.explain, context)?,
+        Form::Text => context
+            .terminal
+            .print(&render_snapshot(&snapshot, args.explain)?)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn show_document(snapshot: &Snapshot, explains: bool, context: &Context) -> Result<(), CliError> {
+    let document: Document = serde_json::from_str(&snapshot.document).map_err(unreadable)?;
+    let mut shown = json!(snapshot.summary);
+    shown["version"] = json!(1);
+    shown["document"] = json!(document.brief());
+    if explains {
+        shown["explanation"] = snapshot.explanation.clone();
+    }
+    context.terminal.print_json(&shown)
+}
+
+fn render_snapshot(snapshot: &Snapshot, explains: bool) -> Result<String, CliError> {
+    let document: Document = serde_json::from_str(&snapshot.document).map_err(unreadable)?;
+    let summary = &snapshot.summary;
+    let age = session::now().duration_since(summary.computed_at).as_secs();
+    let state = match session::now() < summary.expires_at {
+        true => "in force",
+        false => "expired",
+    };
+    let mut text = format!(
+        "subnet {}  computed {:.0}, {age} s ago, {state}\nrevision {}  inputs {}\n",
+        summary.netuid, summary.computed_at, summary.revision, summary.inputs_digest
+    );
+    for (uid, weight) in document.uids.iter().zip(&document.weights) {
+        push_line(&mut text, format_args!("{uid:>5}  {weight}"));
+    }
+    if explains {
+        let explanation: Explanation =
+            serde_json::from_value(snapshot.explanation.clone()).map_err(unreadable)?;
+        text.push_str(&render_explanation(&explanation));
+    }
+    Ok(text)
+}
+
+fn render_vector(vector: &Vector, inputs: &Inputs) -> String {
+    let hotkeys: BTreeMap<u16, &str> = inputs
+        .metagraph
+        .uids
+        .iter()
+        .map(|(h, uid)| (uid, h))
+        .collect();
+    let mut text = "  UID  WEIGHT                  HOTKEY\n".to_owned();
+    for (uid, weight) in vector.uids.iter().zip(&vector.weights) {
+        let hotkey = hotkeys.get(uid).copied().unwrap_or_default();
+        push_line(
+            &mut text,
+            format_args!("{uid:>5}  {weight:<22}  {}", hotkey.escape_debug()),
+        );
+    }
+    if vector.is_burn {
+        text.push_str("nobody registered has earned anything: all goes to the burn UID\n");
+    }
+    text
+}
+
+fn render_explanation(explanation: &Explanation) -> String {
+    let mut text = "\nCHALLENGE                                 SHARE   ASSIGNED\n".to_owned();
+    for challenge in &explanation.challenges {
+        push_line(
+            &mut text,
+            format_args!("{}", render_contribution(challenge)),
+        );
+    }
+    text
+}
+
+fn render_contribution(challenge: &Contribution) -> String {
+    let head = format!(
+        "{:<40} {:>6.2} %  {:>6.2} %",
+        challenge.slug.as_str(),
+        challenge.share * 100.0,
+        challenge.assigned * 100.0
+    );
+    if let Some(failure) = &challenge.failure {
+        return format!("{head}  takes no part: {failure}");
+    }
+    let dropped = &challenge.dropped;
+    let reasons = [
+        (dropped.unregistered, "not registered"),
+        (dropped.burn, "of the burn UID"),
+        (dropped.not_positive, "not above zero"),
+        (dropped.not_finite, "no finite number"),
+    ];
+    let reasons = reasons.iter().filter(|(count, _)| *count > 0);
+    reasons.fold(
+        format!("{head}  {} earning", challenge.earning),
+        |text, (count, why)| format!("{text}, {count} {why}"),
+    )
+}
+
+fn render_accounts(accounts: &BTreeMap<String, Account>) -> String {
+    let mut text = "\nHOTKEY\n".to_owned();
+    for (hotkey, account) in accounts {
+        let uid = account
+            .uid
+            .map_or_else(String::new, |uid| format!("  UID {uid}"));
+        push_line(&mut text, format_args!("{}{uid}", hotkey.escape_debug()));
+        for (slug, part) in &account.parts {
+            push_line(
+                &mut text,
+                format_args!("    {slug}  {}", render_part(*part)),
+            );
+        }
+    }
+    text
+}
+
+fn render_part(part: Part) -> String {
+    match part {
+        Part::Earned(share) => share.to_string(),
+        Part::NotFinite => "dropped: no finite number".to_owned(),
+        Part::NotPositive => "dropped: not above zero".to_owned(),
+        Part::Unregistered => "dropped: not registered".to_owned(),
+        Part::Burn => "dropped: of the burn UID".to_owned(),
+    }
+}
+
+fn account_document((hotkey, account): (&String, &Account)) -> Value {
+    let part = |(slug, part): &(crate::model::Slug, Part)| match part {
+        Part::Earned(share) => json!({"slug": slug, "earned": share}),
+        dropped => {
+            json!({"slug": slug, "dropped": render_part(*dropped).trim_start_matches("dropped: ")})
+        }
+    };
+    let parts: Vec<Value> = account.parts.iter().map(part).collect();
+    json!({"hotkey": hotkey, "uid": account.uid, "parts": parts})
+}
+
+fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    text.push_str(&format!("{line}\n"));
+}
+
+fn unreadable(error: serde_json::Error) -> CliError {
+    CliError::dependency("the newest weights in the database cannot be read").because(error)
+}

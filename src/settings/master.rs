@@ -1,0 +1,77 @@
+//! How weights are made and served.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{SettingsError, Values};
+use crate::weights::Unassigned;
+use crate::weights::registered::Limits;
+
+/// A vector is good for 720 seconds: a longer epoch would leave none in between.
+const EPOCH_SECONDS: RangeInclusive<u64> = 5..=720;
+/// What a metagraph may be kept for: the chain's own epochs are about an hour.
+const METAGRAPH_SECONDS: RangeInclusive<u64> = 1..=86_400;
+
+/// How weights are made and served.
+#[derive(Clone, Debug)]
+pub struct MasterSettings {
+    /// Where weights and registry are served.
+    pub listen: SocketAddr,
+    /// The time from one vector to the next.
+    pub epoch: Duration,
+    /// How long a metagraph holds.
+    pub metagraph: Limits,
+    /// Where a share goes that nobody registered has earned.
+    pub unassigned: Unassigned,
+    /// What vectors are signed with.
+    pub signing_key_file: Option<PathBuf>,
+}
+
+impl MasterSettings {
+    pub(super) fn of(values: &Values) -> Result<Self, SettingsError> {
+        let seconds = |path, range, expected| values.seconds_in(path, range, expected);
+        let metagraph = |path| {
+            let expected = "a number of seconds from 1 to 86400";
+            seconds(path, METAGRAPH_SECONDS, expected)
+        };
+        Ok(Self {
+            listen: SocketAddr::new(host(values)?, port(values)?),
+            epoch: seconds(
+                "master.epoch_interval_seconds",
+                EPOCH_SECONDS,
+                "a number of seconds from 5 to 720",
+            )?,
+            metagraph: Limits {
+                life: metagraph("master.metagraph_cache_ttl_seconds")?,
+                stale: metagraph("master.metagraph_max_stale_seconds")?,
+            },
+            unassigned: unassigned(values)?,
+            signing_key_file: values
+                .text("master.weights_signing_key_file")?
+                .map(PathBuf::from),
+        })
+    }
+}
+
+fn host(values: &Values) -> Result<IpAddr, SettingsError> {
+    let path = "master.admin_host";
+    let text = values.text(path)?.unwrap_or_default();
+    let refuse = |_| values.refuse(path, "an address such as 0.0.0.0");
+    text.parse().map_err(refuse)
+}
+
+fn port(values: &Values) -> Result<u16, SettingsError> {
+    let path = "master.admin_port";
+    let text = values.text(path)?.unwrap_or_default();
+    let refuse = |_| values.refuse(path, "a port, 0 to 65535");
+    text.parse().map_err(refuse)
+}
+
+fn unassigned(values: &Values) -> Result<Unassigned, SettingsError> {
+    let path = "master.unassigned_share";
+    let text = values.text(path)?.unwrap_or_default();
+    let refuse = || values.refuse(path, "spread, within_challenge or burn");
+    Unassigned::parse(&text).ok_or_else(refuse)
+}

@@ -1,0 +1,518 @@
+//! Vectors over real HTTP, from a real database: made, signed, sent once, kept over a restart, and not replaced
+//! by an outage.
+
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use platform::admin::registry::Network;
+use platform::edge::chain::FileChain;
+use platform::edge::database::{Database, open_and_migrate};
+use platform::model::revision::Revision;
+use platform::model::{Emission, FenceToken, Row, RowKey, Secret, Slug};
+use platform::weights::epoch::{Asked, Collector, EpochError, Parts, Terms};
+use platform::weights::publish::Outage;
+use platform::weights::registered::{Limits, Registered};
+use platform::weights::routes::{Views, routes};
+use platform::weights::shelf::Shelf;
+use platform::weights::signature::{Signature, SigningKey};
+use platform::weights::{Answer, Failure, Rules, Subnet};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const LIMITS: Limits = Limits {
+    life: Duration::from_secs(300),
+    stale: Duration::from_secs(3600),
+};
+
+/// Challenges that answer what the test says.
+#[derive(Default)]
+struct Told(Mutex<Vec<(&'static str, Result<Vec<(&'static str, f64)>, Failure>)>>);
+
+#[async_trait]
+impl Collector for Told {
+    async fn collect(&self, asked: Vec<Asked>) -> Vec<Answer> {
+        let told = self.0.lock().unwrap();
+        let answer = |asked: Asked| {
+            let found = told.iter().find(|(slug, _)| *slug == asked.slug.as_str());
+            let (_, outcome) = found.cloned().unwrap_or(("", Err(Failure::Timeout)));
+            Answer {
+                slug: asked.slug,
+                emission: asked.emission,
+                outcome: outcome.map(|scores| scores.into_iter().collect()),
+            }
+        };
+        asked.into_iter().map(answer).collect()
+    }
+}
+
+struct World {
+    directory: TempDir,
+    told: Arc<Told>,
+    database: Arc<dyn Database>,
+    terms: Terms,
+}
+
+/// One process: it serves until it is dropped.
+struct Process {
+    parts: Parts,
+    base: String,
+    client: reqwest::Client,
+    stop: CancellationToken,
+    tasks: tokio::task::JoinSet<()>,
+    _told: watch::Sender<Option<Terms>>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::parse(&Secret::new("7".repeat(64))).unwrap()
+}
+
+impl World {
+    async fn new() -> Self {
+        super::install_tls();
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("platform.db").display());
+        let world = Self {
+            told: Arc::default(),
+            database: open_and_migrate(&Secret::new(url)).await.unwrap(),
+            terms: Terms {
+                subnet: Subnet {
+                    netuid: 42,
+                    chain_endpoint: "wss://chain.example:9944".to_owned(),
+                },
+                rules: Rules::default(),
+                network: Network {
+                    name: "platform".to_owned(),
+                    master_uid: 0,
+                },
+                revision: "c0ffee".to_owned(),
+            },
+            directory,
+        };
+        world.register(&["owner", "hk1", "hk2"]);
+        world.declare("aa", "40", "active").await;
+        world.declare("bb", "60", "active").await;
+        world.declare("cc", "99", "inactive").await;
+        world
+    }
+
+    fn register(&self, hotkeys: &[&str]) {
+        let text = json!({"hotkeys": hotkeys, "block": 7}).to_string();
+        std::fs::write(self.directory.path().join("metagraph.json"), text).unwrap();
+    }
+
+    async fn declare(&self, slug: &str, emission: &str, status: &str) {
+        let row = Row(json!({
+            "name": slug, "description": null, "status": status,
+            "emission_percent": Emission::parse(emission).unwrap().to_string(),
+            "version": "1.0.0", "api_version": "1.0", "image": format!("ghcr.io/o/{slug}:1.0.0"),
+            "internal_base_url": format!("http://challenge-{slug}:8000"),
+            "spec": {"secrets": {"api_key": {"secret": "canary", "key": "token"}}},
+        }));
+        let key = RowKey::Challenge(Slug::parse(slug).unwrap());
+        let revision = Revision {
+            digest: "c0ffee".to_owned(),
+            commit: None,
+        };
+        let token = FenceToken::new(0);
+        let written = self
+            .database
+            .write_row(token, &key, &row, &revision, Timestamp::now());
+        written.await.unwrap();
+    }
+
+    fn tell(
+        &self,
+        aa: Result<Vec<(&'static str, f64)>, Failure>,
+        bb: Result<Vec<(&'static str, f64)>, Failure>,
+    ) {
+        *self.told.0.lock().unwrap() = vec![("aa", aa), ("bb", bb)];
+    }
+
+    async fn start(&self) -> Process {
+        let (told, terms) = watch::channel(Some(self.terms.clone()));
+        let parts = Parts {
+            database: self.database.clone(),
+            chain: Arc::new(FileChain::new(self.directory.path().join("metagraph.json"))),
+            collector: self.told.clone(),
+            shelf: Arc::new(Shelf::default()),
+            key: Some(key()),
+            terms,
+            interval: Duration::from_secs(360),
+            clock: Timestamp::now,
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let views = Views::new(
+            parts.shelf.clone(),
+            parts.database.clone(),
+            parts.key.clone(),
+            Timestamp::now,
+        );
+        let (stop, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
+        tasks.spawn(async move { axum::serve(listener, routes(views)).await.unwrap() });
+        Process {
+            parts,
+            base,
+            client: reqwest::Client::new(),
+            stop,
+            tasks,
+            _told: told,
+        }
+    }
+}
+
+impl Process {
+    /// Makes one vector; returns its UIDs.
+    async fn epoch(&self, world: &World) -> Result<Vec<u64>, EpochError> {
+        let mut registered = Registered::new(LIMITS);
+        let snapshot = self.parts.epoch(&world.terms, &mut registered).await?;
+        let document: Value = serde_json::from_str(&snapshot.document).unwrap();
+        let uids = document["uids"].as_array().unwrap();
+        Ok(uids.iter().filter_map(Value::as_u64).collect())
+    }
+
+    /// Looks after the shelf as a process that serves does.
+    fn look(&mut self) {
+        let parts = self.parts.clone();
+        self.tasks.spawn(parts.serve(self.stop.clone()));
+    }
+
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let request = self.client.get(format!("{}{path}", self.base));
+        let add = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        headers.iter().fold(request, add).send().await.unwrap()
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        self.get(path, &[]).await.json().await.unwrap()
+    }
+
+    async fn refused(&self, path: &str) -> (StatusCode, String) {
+        let answer = self.get(path, &[]).await;
+        let code = answer.status();
+        let body: Value = answer.json().await.unwrap();
+        (code, body["detail"].as_str().unwrap().to_owned())
+    }
+
+    async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
+        for _ in 0..2000 {
+            if holds(self).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{what} did not come about");
+    }
+}
+
+#[tokio::test]
+async fn a_vector_is_made_kept_signed_and_served() {
+    let world = World::new().await;
+    let process = world.start().await;
+    let none = process.refused("/v1/weights/latest").await;
+    assert_eq!(
+        none,
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Master weight service unavailable".to_owned()
+        )
+    );
+
+    world.tell(
+        Ok(vec![("hk1", 1.0), ("missing", 3.0)]),
+        Ok(vec![("hk2", 2.0), ("bad", f64::NAN)]),
+    );
+    assert_eq!(process.epoch(&world).await.unwrap(), [1, 2]);
+    let answer = process.get("/v1/weights/latest", &[]).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "application/json");
+    let signature = Signature {
+        signer: header("x-platform-weights-signer"),
+        text: header("x-platform-weights-signature"),
+    };
+    assert_eq!(signature.signer, key().address());
+    let body = answer.bytes().await.unwrap();
+    assert!(signature.is_of(&body));
+    let document: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(document["weights"], json!([1.0 / 7.0, 6.0 / 7.0]));
+    assert_eq!(document["hotkey_weights"], json!({"hk1": 0.1, "hk2": 0.6}));
+    assert_eq!(
+        document["source_challenges"][1],
+        json!({
+            "slug": "bb", "emission_percent": 60.0, "weights": {"hk2": 2.0}, "ok": true, "error": null,
+        })
+    );
+    let kept = world
+        .database
+        .newest_weights(42, None)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.document.as_bytes(), body);
+    assert_eq!(
+        (kept.summary.revision.as_str(), kept.summary.metagraph_block),
+        ("c0ffee", Some(7))
+    );
+}
+
+#[tokio::test]
+async fn bytes_are_sent_once_and_in_the_form_that_is_asked_for() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    process.epoch(&world).await.unwrap();
+    let plain = process.get("/v1/weights/latest", &[]).await;
+    let tag = plain.headers()["etag"].to_str().unwrap().to_owned();
+    let body = plain.bytes().await.unwrap();
+    let again = process
+        .get("/v1/weights/latest", &[("if-none-match", &tag)])
+        .await;
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(again.headers()["etag"], tag.as_str());
+    assert!(again.bytes().await.unwrap().is_empty());
+
+    let packed = process
+        .get("/v1/weights/latest", &[("accept-encoding", "gzip")])
+        .await;
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert_ne!(packed.headers()["etag"], tag.as_str());
+    let packed = packed.bytes().await.unwrap();
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..])
+        .read_to_end(&mut unpacked)
+        .unwrap();
+    assert_eq!(unpacked, body);
+
+    let brief = process.get("/v1/weights/latest?detail=0", &[]).await;
+    let signature = brief.headers()["x-platform-weights-signature"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let brief = brief.bytes().await.unwrap();
+    let signature = Signature {
+        signer: key().address(),
+        text: signature,
+    };
+    assert!(signature.is_of(&brief), "each form is signed by itself");
+    let brief: Value = serde_json::from_slice(&brief).unwrap();
+    assert_eq!(brief["source_challenges"][0].get("weights"), None);
+    assert_eq!(brief["weights"], json!([1.0]));
+}
+
+#[tokio::test]
+async fn an_outage_makes_no_vector_and_the_last_one_stays() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![("hk2", 1.0)]));
+    process.epoch(&world).await.unwrap();
+    let good = process.json("/v1/weights/latest").await;
+    let unchanged = async |why: Outage| {
+        let ended = process.epoch(&world).await;
+        assert!(
+            matches!(ended, Err(EpochError::Outage(outage)) if outage == why),
+            "{ended:?}"
+        );
+        assert_eq!(process.json("/v1/weights/latest").await, good);
+    };
+    world.tell(Err(Failure::Timeout), Err(Failure::Http(500)));
+    unchanged(Outage::Challenges).await;
+    world.tell(Ok(vec![("gone", 1.0)]), Err(Failure::Http(500)));
+    unchanged(Outage::Challenges).await;
+    world.register(&[]);
+    unchanged(Outage::Metagraph).await;
+    std::fs::remove_file(world.directory.path().join("metagraph.json")).unwrap();
+    unchanged(Outage::Metagraph).await;
+
+    // One that answers is enough, whatever became of the other.
+    world.register(&["owner", "hk1"]);
+    world.tell(Ok(vec![("hk1", 1.0)]), Err(Failure::Http(500)));
+    assert_eq!(process.epoch(&world).await.unwrap(), [1]);
+    let document = process.json("/v1/weights/latest").await;
+    assert_eq!(
+        document["source_challenges"][1],
+        json!({
+            "slug": "bb", "emission_percent": 60.0, "weights": {}, "ok": false, "error": "http 500",
+        })
+    );
+    // That nobody earned anything is burnt where every challenge says so.
+    world.tell(Ok(vec![("gone", 1.0)]), Ok(vec![]));
+    assert_eq!(process.epoch(&world).await.unwrap(), [0]);
+}
+
+#[tokio::test]
+async fn an_outage_from_the_start_is_told_as_such() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.tell(Err(Failure::Timeout), Err(Failure::Timeout));
+    let stop = CancellationToken::new();
+    let computing = process
+        .parts
+        .clone()
+        .compute(Registered::new(LIMITS), stop.clone());
+    let asking = async {
+        process
+            .until("an outage", async |process| {
+                process.get("/v1/weights/latest", &[]).await.status() == 502
+            })
+            .await;
+        stop.cancel();
+        process.refused("/v1/weights/latest").await
+    };
+    let ((), refused) = tokio::join!(computing, asking);
+    assert_eq!(
+        refused,
+        (
+            StatusCode::BAD_GATEWAY,
+            "no challenge provided weights".to_owned()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_restart_and_a_second_process_serve_the_same_bytes() {
+    let world = World::new().await;
+    let first = world.start().await;
+    let mut second = world.start().await;
+    second.look();
+    world.tell(Ok(vec![("hk1", 0.1)]), Ok(vec![("hk2", 0.7)]));
+    first.epoch(&world).await.unwrap();
+    let body = first
+        .get("/v1/weights/latest", &[])
+        .await
+        .bytes()
+        .await
+        .unwrap();
+    drop(first);
+    let mut third = world.start().await;
+    third.look();
+    for process in [&second, &third] {
+        process
+            .until("the vector", async |process| {
+                process.get("/v1/weights/latest", &[]).await.status() == 200
+            })
+            .await;
+        let served = process.get("/v1/weights/latest", &[]).await;
+        assert!(
+            served
+                .headers()
+                .contains_key("x-platform-weights-signature")
+        );
+        assert_eq!(served.bytes().await.unwrap(), body);
+    }
+}
+
+#[tokio::test]
+async fn vectors_of_the_past_are_listed_and_served_as_they_were() {
+    let world = World::new().await;
+    let mut process = world.start().await;
+    let mut bodies = Vec::new();
+    for score in [1.0, 2.0, 3.0] {
+        world.tell(Ok(vec![("hk1", score)]), Ok(vec![]));
+        process.epoch(&world).await.unwrap();
+        bodies.push(
+            process
+                .get("/v1/weights/latest", &[])
+                .await
+                .bytes()
+                .await
+                .unwrap(),
+        );
+    }
+    process.look();
+    process
+        .until("the history", async |process| {
+            let history = process.json("/v1/weights/history").await;
+            history["items"].as_array().unwrap().len() == 3
+        })
+        .await;
+    let history = process.json("/v1/weights/history?limit=2").await;
+    let times: Vec<&str> = history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|item| item["computed_at"].as_str())
+        .collect();
+    assert_eq!(times.len(), 2);
+    let older = process
+        .json(&format!("/v1/weights/history?before={}", times[1]))
+        .await;
+    let first = older["items"][0]["computed_at"].as_str().unwrap();
+    for (time, body) in [
+        (first, &bodies[0]),
+        (times[1], &bodies[1]),
+        (times[0], &bodies[2]),
+    ] {
+        let served = process.get(&format!("/v1/weights/{time}"), &[]).await;
+        assert_eq!(served.bytes().await.unwrap(), body);
+    }
+    for unknown in ["2030-01-01T12:00:00Z", "yesterday", "%00"] {
+        let refused = process.refused(&format!("/v1/weights/{unknown}")).await;
+        assert_eq!(
+            refused,
+            (StatusCode::NOT_FOUND, "Weights not found".to_owned())
+        );
+    }
+    let bad = process.get("/v1/weights/history?limit=canary", &[]).await;
+    assert_eq!(bad.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(!bad.text().await.unwrap().contains("canary"));
+}
+
+#[tokio::test]
+async fn the_registry_is_served_and_follows_its_rows() {
+    let world = World::new().await;
+    let mut process = world.start().await;
+    let none = process.refused("/v1/registry").await;
+    assert_eq!(none.0, StatusCode::SERVICE_UNAVAILABLE);
+    process.look();
+    process
+        .until("the registry", async |process| {
+            process.get("/v1/registry", &[]).await.status() == 200
+        })
+        .await;
+    let answer = process.get("/v1/registry", &[]).await;
+    let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+    let text = answer.text().await.unwrap();
+    assert!(!text.contains("canary"), "{text}");
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let slugs: Vec<_> = document["challenges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| &c["slug"])
+        .collect();
+    assert_eq!(slugs, ["aa", "bb", "cc"]);
+    let again = process
+        .get("/v1/registry", &[("if-none-match", &tag)])
+        .await;
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    let ready = process.get("/ready", &[]).await;
+    assert_eq!(ready.status(), StatusCode::OK);
+    let ready: Value = ready.json().await.unwrap();
+    assert_eq!(ready["checks"]["weights_signed"], true);
+    assert_eq!(process.refused("/v1/else").await.0, StatusCode::NOT_FOUND);
+    let posted = process
+        .client
+        .post(format!("{}/v1/registry", process.base))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (posted.status(), posted.headers()["allow"].to_str().unwrap()),
+        (StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD")
+    );
+}
