@@ -258,10 +258,13 @@ async fn keep_turns(
             clock: now,
         });
         let (stop_it, pulse) = (stop.child_token(), held.pulse());
+        // It keeps what the last looks find; unless another leads, who keeps what it finds itself.
+        let (closing, deposed) = (CancellationToken::new(), CancellationToken::new());
         let lost = async {
             tokio::select! {
                 lost = pulse.lost() => {
                     tracing::warn!(why = %lost, "no longer the leader");
+                    deposed.cancel();
                     stop_it.cancel();
                 }
                 () = stop_it.cancelled() => {}
@@ -279,8 +282,7 @@ async fn keep_turns(
             context.settings.controller.rollout_deadline,
             now,
         );
-        // It keeps what the last looks find.
-        let closing = CancellationToken::new();
+        let keeping = deposed.run_until_cancelled(ledger.keep(closing.clone()));
         let computing = async {
             if let Some(public) = public {
                 public.compute(stop_it.clone()).await;
@@ -288,7 +290,7 @@ async fn keep_turns(
         };
         tokio::join!(
             lost,
-            telling::tell_while(tell, ledger.keep(closing.clone())),
+            telling::tell_while(tell, keeping),
             computing,
             async {
                 controller.run(stop_it.clone()).await;
