@@ -10,6 +10,8 @@
     reason = "a bench speaks to whoever runs it"
 )]
 
+#[path = "rows/aggregate.rs"]
+mod aggregate;
 #[path = "rows/audit.rs"]
 mod audit;
 #[path = "rows/change.rs"]
@@ -46,7 +48,7 @@ use world::World;
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// The rows that this program measures. Numbers are stable, so those of rows that need what is not built
 /// yet are left out.
-const ROWS: [u8; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 11, 15];
+const ROWS: [u8; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 15];
 
 fn main() -> Result<()> {
     let rows = rows_asked_for()?;
@@ -100,6 +102,7 @@ async fn measure_in(world: &mut World, rows: &BTreeSet<u8>, report: &mut Report)
             8 => keeping::memory(world, report).await,
             15 => keeping::start(world, report).await,
             7 => planning::measure(world, report).await,
+            10 => aggregate::measure(report),
             _ => collect::measure(report).await,
         };
         if let Err(error) = measured {

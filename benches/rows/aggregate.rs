@@ -33,9 +33,18 @@ pub fn measure(report: &mut Report) -> Result<()> {
         let total = |parse: Duration, compute: Duration| millis(parse + compute);
         let name = format!("aggregate {challenges} × {hotkeys}");
         let whole = Reading::new(10, &name, challenges, (total(parsed, computed), "ms"));
-        report.add(whole.against("earlier system", total(parse, compute)).goal(Goal::RatioAtMost(MOST)));
+        report.add(
+            whole
+                .against("earlier system", total(parse, compute))
+                .goal(Goal::RatioAtMost(MOST)),
+        );
         for (part, ours, theirs) in [("parse", parsed, parse), ("compute", computed, compute)] {
-            let reading = Reading::new(10, format!("{name}, {part}"), challenges, (millis(ours), "ms"));
+            let reading = Reading::new(
+                10,
+                format!("{name}, {part}"),
+                challenges,
+                (millis(ours), "ms"),
+            );
             report.add(reading.against("earlier system", millis(theirs)));
         }
     }
@@ -44,10 +53,18 @@ pub fn measure(report: &mut Report) -> Result<()> {
 
 /// An address as the chain has them: all begin alike, and follow no order.
 fn hotkey(number: usize) -> String {
-    let mut state = u64::try_from(number).unwrap_or_default().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut state = u64::try_from(number)
+        .unwrap_or_default()
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        | 1;
     let letters = (0..47).map(|_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"[(state >> 33) as usize % 58])
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        char::from(
+            b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+                [(state >> 33) as usize % 58],
+        )
     });
     std::iter::once('5').chain(letters).collect()
 }
@@ -65,7 +82,12 @@ fn body(challenge: usize, hotkeys: usize) -> Vec<u8> {
         format!("\"{}\":{score}", hotkey(key))
     });
     let entries: Vec<String> = entries.collect();
-    format!("{{\"challenge_slug\":\"{}\",\"weights\":{{{}}}}}", slug(challenge), entries.join(",")).into_bytes()
+    format!(
+        "{{\"challenge_slug\":\"{}\",\"weights\":{{{}}}}}",
+        slug(challenge),
+        entries.join(",")
+    )
+    .into_bytes()
 }
 
 fn ours(registered: &[String], bodies: &[Vec<u8>]) -> Result<(Duration, Duration)> {
@@ -87,9 +109,14 @@ fn ours(registered: &[String], bodies: &[Vec<u8>]) -> Result<(Duration, Duration
         let (vector, _) = aggregate(&answers, &metagraph, Rules::default());
         computing.push(parsed.elapsed());
         parsing.push(parsed - began);
-        ensure!(vector.uids.len() == NEURONS - 1, "a vector of everybody but the owner");
+        ensure!(
+            vector.uids.len() == NEURONS - 1,
+            "a vector of everybody but the owner"
+        );
     }
-    let middle = |times: Vec<Duration>| Duration::from_secs_f64(median(times.iter().map(Duration::as_secs_f64).collect()));
+    let middle = |times: Vec<Duration>| {
+        Duration::from_secs_f64(median(times.iter().map(Duration::as_secs_f64).collect()))
+    };
     Ok((middle(parsing), middle(computing)))
 }
 
@@ -99,19 +126,31 @@ fn earlier(registered: &[String], bodies: &[Vec<u8>]) -> Result<(Duration, Durat
     let names = scratch.path().join("hotkeys.json");
     std::fs::write(&names, serde_json::to_vec(registered)?)?;
     let mut command = Command::new("python3");
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rows/aggregate.py")).arg(names);
+    command
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rows/aggregate.py"))
+        .arg(names);
     for (number, body) in bodies.iter().enumerate() {
         let path = scratch.path().join(slug(number));
         std::fs::write(&path, body)?;
         command.arg(path);
     }
     let ended = command.output().context("run python3")?;
-    ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    ensure!(
+        ended.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
     let text = String::from_utf8(ended.stdout)?;
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    let numbers: Vec<f64> = text
+        .split_whitespace()
+        .filter_map(|number| number.parse().ok())
+        .collect();
     let [parse, compute, count] = numbers[..] else {
         anyhow::bail!("python3 wrote {text:?}");
     };
     ensure!(count as usize == NEURONS - 1, "a vector of {count}");
-    Ok((Duration::from_secs_f64(parse), Duration::from_secs_f64(compute)))
+    Ok((
+        Duration::from_secs_f64(parse),
+        Duration::from_secs_f64(compute),
+    ))
 }

@@ -13,18 +13,22 @@ use super::session::now;
 use super::{CliError, Context};
 use crate::admin::registry::Network;
 use crate::edge::chain::{Chain, ChainError, FileChain, NoChain};
+use crate::edge::challenge::{HttpChallenges, Limits, Place};
+use crate::edge::cluster::ClusterRead;
 use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
 use crate::model::Secret;
 use crate::model::metagraph::Metagraph;
 use crate::reconcile::controller::follow::{Declared, Followed};
 use crate::settings::MasterSettings;
-use crate::weights::epoch::{NoCollector, Parts, Terms};
+use crate::weights::collect::{Patience, Subject, collect};
+use crate::weights::epoch::{Asked, Collector, Parts, Terms};
 use crate::weights::registered::Registered;
 use crate::weights::routes::{Views, routes};
 use crate::weights::shelf::Shelf;
 use crate::weights::signature::SigningKey;
-use crate::weights::{Rules, Subnet};
+use crate::weights::tokens::Tokens;
+use crate::weights::{Answer, Rules, Subnet};
 
 /// The largest key file; a key has 66 characters.
 const MAX_KEY: u64 = 1024;
@@ -45,7 +49,7 @@ impl Public {
     pub(super) fn new(
         context: &Context,
         production: bool,
-        database: Arc<dyn Database>,
+        (cluster, database): (Arc<dyn ClusterRead>, Arc<dyn Database>),
         followed: watch::Receiver<Followed>,
     ) -> Result<Self, CliError> {
         let settings = &context.settings;
@@ -63,7 +67,7 @@ impl Public {
         let parts = Parts {
             database,
             chain: Arc::new(DeclaredChain(followed.clone())),
-            collector: Arc::new(NoCollector),
+            collector: Arc::new(Asking::new(&settings.master, cluster, followed.clone())),
             shelf: Arc::new(Shelf::default()),
             key,
             terms: told,
@@ -178,6 +182,61 @@ impl Chain for DeclaredChain {
 
     fn is_free(&self) -> bool {
         self.file().is_some()
+    }
+}
+
+/// The declared challenges, asked with their tokens.
+struct Asking {
+    client: HttpChallenges,
+    patience: Patience,
+    tokens: Tokens,
+    followed: watch::Receiver<Followed>,
+}
+
+impl Asking {
+    fn new(
+        settings: &MasterSettings,
+        cluster: Arc<dyn ClusterRead>,
+        followed: watch::Receiver<Followed>,
+    ) -> Self {
+        Self {
+            client: HttpChallenges::new(Limits {
+                attempt: settings.challenge_timeout,
+                body: settings.challenge_max_response,
+            }),
+            patience: Patience {
+                attempts: settings.challenge_retries,
+                attempt: settings.challenge_timeout,
+            },
+            tokens: Tokens::new(cluster),
+            followed,
+        }
+    }
+}
+
+#[async_trait]
+impl Collector for Asking {
+    async fn collect(&self, asked: Vec<Asked>) -> Vec<Answer> {
+        let good = self.followed.borrow().good.clone();
+        let namespace = good.map(|good| good.platform.namespace.clone());
+        let tokens = self.tokens.read(&namespace.unwrap_or_default()).await;
+        let subject = |asked: Asked| Subject {
+            token: tokens.get(&asked.slug).cloned(),
+            emission: asked.emission,
+            place: Place {
+                slug: asked.slug,
+                base: asked.base,
+            },
+        };
+        let subjects = asked.into_iter().map(subject).collect();
+        let collected = collect(&self.client, subjects, self.patience).await;
+        for one in &collected {
+            if let Err(failure) = &one.answer.outcome {
+                let (slug, attempts) = (&one.answer.slug, one.attempts);
+                tracing::warn!(%slug, %failure, attempts, "a challenge gave no scores");
+            }
+        }
+        collected.into_iter().map(|one| one.answer).collect()
     }
 }
 

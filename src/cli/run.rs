@@ -202,7 +202,8 @@ async fn control(
         database.close().await;
         return kept;
     };
-    let public = Public::new(context, production, database.clone(), followed.clone())?;
+    let edges = (home.cluster.clone() as _, database.clone());
+    let public = Public::new(context, production, edges, followed.clone())?;
     let turns = async {
         let kept = keep_turns(context, &home, &database, &followed, (stop, Some(&public))).await;
         stop.cancel();

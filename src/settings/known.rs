@@ -200,6 +200,24 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "its port",
     },
     Known {
+        path: "master.challenge_max_response_bytes",
+        default: Some("16777216"),
+        shown: Shown::AsItIs,
+        purpose: "the largest answer of a challenge, 1024 to 268435456",
+    },
+    Known {
+        path: "master.challenge_retries",
+        default: Some("3"),
+        shown: Shown::AsItIs,
+        purpose: "how often a challenge is asked for its scores in one epoch, at most",
+    },
+    Known {
+        path: "master.challenge_timeout_seconds",
+        default: Some("10"),
+        shown: Shown::AsItIs,
+        purpose: "how long one attempt may take, 1 to 60",
+    },
+    Known {
         path: "master.epoch_interval_seconds",
         default: Some("360"),
         shown: Shown::AsItIs,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::{SettingsError, Values};
@@ -11,6 +12,8 @@ use crate::weights::registered::Limits;
 
 /// A vector is good for 720 seconds: a longer epoch would leave none in between.
 const EPOCH_SECONDS: RangeInclusive<u64> = 5..=720;
+/// All attempts together have to end well within an epoch.
+const ATTEMPT_SECONDS: RangeInclusive<u64> = 1..=60;
 /// What a metagraph may be kept for: the chain's own epochs are about an hour.
 const METAGRAPH_SECONDS: RangeInclusive<u64> = 1..=86_400;
 
@@ -21,6 +24,12 @@ pub struct MasterSettings {
     pub listen: SocketAddr,
     /// The time from one vector to the next.
     pub epoch: Duration,
+    /// How long one attempt to ask a challenge may take.
+    pub challenge_timeout: Duration,
+    /// How often a challenge is asked in one epoch, at most.
+    pub challenge_retries: u32,
+    /// The largest answer of a challenge, in bytes.
+    pub challenge_max_response: usize,
     /// How long a metagraph holds.
     pub metagraph: Limits,
     /// Where a share goes that nobody registered has earned.
@@ -43,6 +52,23 @@ impl MasterSettings {
                 EPOCH_SECONDS,
                 "a number of seconds from 5 to 720",
             )?,
+            challenge_timeout: seconds(
+                "master.challenge_timeout_seconds",
+                ATTEMPT_SECONDS,
+                "a number of seconds from 1 to 60",
+            )?,
+            challenge_retries: number(
+                values,
+                "master.challenge_retries",
+                0..=10,
+                "a number from 0 to 10",
+            )?,
+            challenge_max_response: number(
+                values,
+                "master.challenge_max_response_bytes",
+                1024..=(256 << 20),
+                "a number of bytes from 1024 to 268435456",
+            )?,
             metagraph: Limits {
                 life: metagraph("master.metagraph_cache_ttl_seconds")?,
                 stale: metagraph("master.metagraph_max_stale_seconds")?,
@@ -53,6 +79,17 @@ impl MasterSettings {
                 .map(PathBuf::from),
         })
     }
+}
+
+fn number<T: FromStr + PartialOrd>(
+    values: &Values,
+    path: &str,
+    range: RangeInclusive<T>,
+    expected: &'static str,
+) -> Result<T, SettingsError> {
+    let text = values.text(path)?.unwrap_or_default();
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| values.refuse(path, expected))
 }
 
 fn host(values: &Values) -> Result<IpAddr, SettingsError> {

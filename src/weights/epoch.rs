@@ -28,6 +28,9 @@ use crate::model::{Emission, Row, RowKey, Slug};
 /// How often a process looks for what another has made.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// The pause after an epoch that made no vector: an outage is mostly short, and a vector holds only two epochs.
+const RETRY: Duration = Duration::from_secs(30);
+
 /// The longest that rows are taken for unchanged because no pass was recorded.
 const ROWS_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
@@ -63,22 +66,6 @@ pub struct Asked {
 pub trait Collector: Send + Sync {
     /// Asks all of them and returns an answer for each, within a time that is bounded however they behave.
     async fn collect(&self, asked: Vec<Asked>) -> Vec<Answer>;
-}
-
-/// Nobody asks: each challenge counts as one that does not answer.
-#[derive(Clone, Copy, Debug)]
-pub struct NoCollector;
-
-#[async_trait]
-impl Collector for NoCollector {
-    async fn collect(&self, asked: Vec<Asked>) -> Vec<Answer> {
-        let failed = |asked: Asked| Answer {
-            slug: asked.slug,
-            emission: asked.emission,
-            outcome: Err(super::Failure::Unreachable),
-        };
-        asked.into_iter().map(failed).collect()
-    }
 }
 
 /// What the loop works with.
@@ -117,6 +104,9 @@ pub enum EpochError {
     /// A newer vector was kept meanwhile.
     #[error("another process has kept a newer vector")]
     Overtaken,
+    /// No pass has been recorded yet, so that there are no challenges means nothing.
+    #[error("nothing has been applied yet")]
+    NotApplied,
     /// What came in is no ground for a vector.
     #[error("{0}")]
     Outage(Outage),
@@ -139,8 +129,13 @@ impl Parts {
                 () = stop.cancelled() => return,
                 ended = epoch => ended,
             };
+            let pause = match &ended {
+                Ok(_) => self.interval,
+                Err(EpochError::NotApplied) => LOOK.min(self.interval),
+                Err(_) => RETRY.min(self.interval),
+            };
             self.tell(ended, &registered);
-            let next = tokio::time::sleep_until(began + self.interval);
+            let next = tokio::time::sleep_until(began + pause);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = next => {}
@@ -195,6 +190,15 @@ impl Parts {
         let metagraph =
             judge_metagraph(registered.known(computed_at)).map_err(EpochError::Outage)?;
         let rows = self.database.rows().await.map_err(EpochError::Database)?;
+        if rows.is_empty()
+            && self
+                .last_pass()
+                .await
+                .map_err(EpochError::Database)?
+                .is_none()
+        {
+            return Err(EpochError::NotApplied);
+        }
         let answers = self.collector.collect(active(&rows)).await;
         let (terms, metagraph) = (terms.clone(), metagraph.clone());
         // A large vector takes a while, and the process serves meanwhile.
@@ -231,7 +235,7 @@ impl Parts {
             Ok(Some(snapshot)) => {
                 tracing::info!(computed_at = %snapshot.summary.computed_at, "weights published");
             }
-            Ok(None) => {}
+            Ok(None) | Err(EpochError::NotApplied) => {}
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "no new weights; the last ones are served until they expire");
@@ -265,8 +269,7 @@ impl Parts {
     /// Makes the registry document anew where a pass was recorded since, for only passes change rows.
     async fn look_at_rows(&self, terms: &Terms, seen: &mut Seen) -> Result<(), DatabaseError> {
         let now = (self.clock)();
-        let passes = self.database.passes(1, None).await?;
-        let newest = passes.first().map(|pass| pass.id);
+        let newest = self.last_pass().await?;
         let is_recent = seen
             .rows_at
             .is_some_and(|read_at| now.duration_since(read_at) < ROWS_FOR);
@@ -287,6 +290,12 @@ impl Parts {
             ..seen.clone()
         };
         Ok(())
+    }
+
+    /// Returns the number of the newest pass.
+    async fn last_pass(&self) -> Result<Option<i64>, DatabaseError> {
+        let passes = self.database.passes(1, None).await?;
+        Ok(passes.first().map(|pass| pass.id))
     }
 
     async fn put(&self, snapshot: &Snapshot) -> Result<(), EpochError> {

@@ -82,6 +82,7 @@ impl Drop for Running {
 fn run(world: &World) -> Running {
     let log = File::create(world.path("run.log")).unwrap();
     let mut command = world.command(&["run", "-v"]);
+    command.env("PLATFORM_MASTER__ADMIN_PORT", "0");
     command
         .env("PLATFORM_CONTROLLER__LISTEN", "127.0.0.1:0")
         .stdout(log.try_clone().unwrap())

@@ -2,6 +2,8 @@
 
 mod collect;
 mod example;
+mod offline;
+mod running;
 mod served;
 mod tokens;
 

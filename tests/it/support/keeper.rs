@@ -78,12 +78,21 @@ impl Keeper {
         log
     }
 
+    /// Returns where it serves weights and the registry, once it does.
+    pub fn door(&self) -> Option<String> {
+        let log = self.log();
+        let (_, rest) = log.split_once("weights and registry on ")?;
+        rest.split_whitespace().next().map(str::to_owned)
+    }
+
     /// Asks one of its routes; status 0 is no answer.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let asked = self
-            .client
-            .get(format!("http://{}{path}", self.address))
-            .timeout(Duration::from_secs(5));
+        self.get_at(&format!("http://{}{path}", self.address)).await
+    }
+
+    /// Asks an address; status 0 is no answer.
+    pub async fn get_at(&self, address: &str) -> (u16, String) {
+        let asked = self.client.get(address).timeout(Duration::from_secs(5));
         match asked.send().await {
             Ok(answer) => {
                 let code = answer.status().as_u16();

@@ -1,0 +1,112 @@
+//! `platform run` from the declaration to the vector: a real API server, a challenge that it declares, a chain that
+//! a file stands for.
+
+use serde_json::{Value, json};
+
+use crate::support::challenge::Running;
+use crate::support::keeper::Keeper;
+use crate::support::world::World;
+
+const MINER: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+/// Returns a body of the public door, with its status; `Null` where there is none.
+async fn ask(keeper: &Keeper, path: &str) -> (u16, Value) {
+    let Some(door) = keeper.door() else {
+        return (0, Value::Null);
+    };
+    let (code, text) = keeper.get_at(&format!("{door}{path}")).await;
+    (code, serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// Does some work for the miner.
+async fn work(challenge: &Running) {
+    for number in 0..8 {
+        let sent = reqwest::Client::new()
+            .post(format!("{}/work", challenge.base))
+            .json(&json!({"hotkey": MINER, "number": number}))
+            .send();
+        assert!(sent.await.unwrap().status().is_success());
+    }
+}
+
+fn declare(world: &World, challenges: &[(&str, &str)]) {
+    let file = world.path("metagraph.json");
+    let network = format!(
+        "network: {{netuid: 42, metagraph_file: \"{}\"}}\n",
+        file.display()
+    );
+    world.declare(&(network + &world.yaml(challenges)));
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_declared_challenge_decides_the_vector_and_one_that_is_away_does_not() {
+    let mut world = World::new().await;
+    world.set("PLATFORM_MASTER__EPOCH_INTERVAL_SECONDS", "5");
+    world.set("PLATFORM_MASTER__CHALLENGE_TIMEOUT_SECONDS", "1");
+    world.set("PLATFORM_MASTER__CHALLENGE_RETRIES", "1");
+    let token = world.path("token");
+    let one = Running::start("one", Some(token.display().to_string())).await;
+    work(&one).await;
+    let metagraph = json!({"hotkeys": ["owner", "someone", MINER], "block": 7});
+    std::fs::write(world.path("metagraph.json"), metagraph.to_string()).unwrap();
+    let here = format!("database: sqlite\ninternal_base_url: {}", one.base);
+    let away = "database: sqlite\ninternal_base_url: http://127.0.0.1:9";
+    declare(&world, &[("one", &here), ("two", away)]);
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(2).await;
+    // Without a token the challenge answers nobody: an outage, and never a burn.
+    keeper
+        .until("an outage", async |keeper| {
+            ask(keeper, "/v1/weights/latest").await
+                == (502, json!({"detail": "no challenge provided weights"}))
+        })
+        .await;
+    let tokens = world.secret("challenge-one-secrets").await;
+    std::fs::write(&token, &tokens["challenge_token"]).unwrap();
+    keeper
+        .until("a vector", async |keeper| {
+            ask(keeper, "/v1/weights/latest").await.0 == 200
+        })
+        .await;
+    let (_, weights) = ask(&keeper, "/v1/weights/latest").await;
+    assert_eq!(
+        (&weights["netuid"], &weights["uids"]),
+        (&json!(42), &json!([2]))
+    );
+    let sources = &weights["source_challenges"];
+    assert_eq!(
+        (&sources[0]["ok"], &sources[1]["ok"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(sources[1]["error"], "connection failed");
+    let (_, registry) = ask(&keeper, "/v1/registry").await;
+    assert_eq!(registry["challenges"][0]["internal_base_url"], one.base);
+    let shown = world
+        .run(&["weights", "show", "--netuid", "42", "--explain"])
+        .await
+        .expect(0);
+    assert!(
+        shown.stdout.contains("takes no part: connection failed"),
+        "{shown}"
+    );
+    let log = keeper.log();
+    assert!(
+        !log.contains(&tokens["challenge_token"]),
+        "a token was logged"
+    );
+
+    // A restart serves what was made before.
+    let (ended, _, _) = keeper.terminate().await;
+    assert_eq!(ended, Some(0));
+    drop(one);
+    std::fs::remove_file(world.path("keeper.log")).unwrap();
+    let mut again = Keeper::start(&world, &[]);
+    again
+        .until("the vector", async |keeper| {
+            ask(keeper, "/v1/weights/latest").await.0 == 200
+        })
+        .await;
+    let (_, served) = ask(&again, "/v1/weights/latest").await;
+    assert_eq!(served["uids"], json!([2]));
+}
