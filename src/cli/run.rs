@@ -213,10 +213,13 @@ async fn control(
             clock: now,
         });
         let (stop_it, pulse) = (stop.child_token(), held.pulse());
+        // It keeps what the last looks find; unless another leads, who keeps what it finds itself.
+        let (closing, deposed) = (CancellationToken::new(), CancellationToken::new());
         let lost = async {
             tokio::select! {
                 lost = pulse.lost() => {
                     tracing::warn!(why = %lost, "no longer the leader");
+                    deposed.cancel();
                     stop_it.cancel();
                 }
                 () = stop_it.cancelled() => {}
@@ -234,17 +237,12 @@ async fn control(
             context.settings.controller.rollout_deadline,
             now,
         );
-        // It keeps what the last looks find.
-        let closing = CancellationToken::new();
-        tokio::join!(
-            lost,
-            telling::tell_while(tell, ledger.keep(closing.clone())),
-            async {
-                controller.run(stop_it.clone()).await;
-                stop_it.cancel();
-                closing.cancel();
-            }
-        );
+        let keeping = deposed.run_until_cancelled(ledger.keep(closing.clone()));
+        tokio::join!(lost, telling::tell_while(tell, keeping), async {
+            controller.run(stop_it.clone()).await;
+            stop_it.cancel();
+            closing.cancel();
+        });
         held.release().await;
     }
     database.close().await;

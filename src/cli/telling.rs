@@ -58,10 +58,13 @@ pub(super) fn begin(
 }
 
 /// Tells for as long as something is kept, and then what is left, for a moment.
-pub(super) async fn tell_while(telling: BoxFuture<'static, ()>, keeping: impl Future<Output = ()>) {
+pub(super) async fn tell_while<T>(
+    telling: BoxFuture<'static, ()>,
+    keeping: impl Future<Output = T>,
+) {
     let mut telling = telling.fuse();
     tokio::select! {
-        () = keeping => {}
+        _ = keeping => {}
         // It ends with its queues, which the other side holds.
         () = &mut telling => return,
     }

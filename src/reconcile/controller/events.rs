@@ -193,12 +193,19 @@ impl EventTeller {
                 uid: None,
             },
         };
-        let note = match (&notice.about, &regarding.uid) {
-            (Subject::Challenge { slug, object: None }, _) => format!("{slug}: {}", notice.note),
-            _ => notice.note.clone(),
+        let (namespace, note) = match &notice.about {
+            Subject::Challenge { slug, object: None } => {
+                (&self.namespace, format!("{slug}: {}", notice.note))
+            }
+            // An event stands where the object does.
+            Subject::Challenge {
+                object: Some((key, _)),
+                ..
+            } => (&key.namespace, notice.note.clone()),
+            Subject::Platform => (&self.namespace, notice.note.clone()),
         };
         EventRecord {
-            namespace: self.namespace.clone(),
+            namespace: namespace.clone(),
             name: format!(
                 "{}.{:x}{:02x}",
                 regarding.name,

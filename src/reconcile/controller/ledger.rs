@@ -270,3 +270,85 @@ async fn sleep_until(wake: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::agenda::Ended;
+    use super::super::board::Done;
+    use super::super::look::Looked;
+    use super::super::tellers::Channel;
+    use super::*;
+    use crate::edge::database::open_and_migrate;
+    use crate::model::{Key, RowKey, Secret};
+    use crate::reconcile::status::{ChallengeStatus, Condition, Reason, Word};
+
+    fn slug() -> Slug {
+        Slug::parse("demo").unwrap()
+    }
+
+    fn look(condition: Condition, why: Vec<Reason>, ended: Ended) -> Looked {
+        let status = ChallengeStatus {
+            declared: None,
+            share: String::new(),
+            image: String::new(),
+            wanted: 1,
+            there: 1,
+            condition,
+            left: why.len(),
+            why,
+            workload: None,
+        };
+        Looked {
+            slug: slug(),
+            ended,
+            status: Some(status),
+            is_frozen: false,
+            hindrance: None,
+            wants_survey: false,
+            done: Done::default(),
+        }
+    }
+
+    fn clock() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_was_put_right_at_once_is_told_and_no_condition() {
+        let url = Secret::new("sqlite::memory:".to_owned());
+        let database = open_and_migrate(&url).await.unwrap();
+        let board = Arc::new(Board::default());
+        let mut tellers = Tellers::new(board.clone());
+        let mut notices = tellers.add(Channel::Events);
+        let deadline = Duration::from_secs(600);
+        let ledger = Ledger::new(board.clone(), database.clone(), tellers, deadline, clock);
+        let stop = CancellationToken::new();
+        let work = async {
+            let ready = || look(Condition::Ready, Vec::new(), Ended::AtRest);
+            board.take_look(ready(), None, false, clock());
+            tokio::time::sleep(SETTLE * 2).await;
+            let before = database.conditions().await.unwrap();
+            assert!(before[&slug()].holds(ConditionType::Ready));
+            let why = vec![Reason::new(Word::Applying, "1 to apply")];
+            let wrote = Ended::Wrote(vec![Key::Row(RowKey::Challenge(slug()))]);
+            let blow = look(Condition::Progressing, why, wrote);
+            board.take_look(blow, None, false, clock());
+            board.take_look(ready(), None, false, clock());
+            tokio::time::sleep(SETTLE * 2).await;
+            assert_eq!(database.conditions().await.unwrap(), before);
+            // What is found last is kept before the end.
+            let why = vec![Reason::new(Word::Refused, "no")];
+            let held = look(Condition::Held, why, Ended::Waits);
+            board.take_look(held, None, false, clock());
+            stop.cancel();
+        };
+        tokio::join!(ledger.keep(stop.clone()), work);
+        let kept = database.conditions().await.unwrap();
+        assert!(kept[&slug()].holds(ConditionType::Held));
+        let mut told = Vec::new();
+        while let Some(notice) = notices.recv().await {
+            told.push(notice.reason);
+        }
+        assert_eq!(told, ["Ready", "DriftCorrected", "Held"]);
+    }
+}
