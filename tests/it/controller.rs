@@ -38,7 +38,7 @@ async fn a_first_run_brings_the_example_about_and_ends_when_told_to() {
             let ready = keeper
                 .metric("platform_challenges{condition=\"ready\"}")
                 .await;
-            ready == Some(2.0)
+            ready == Some(2.0) && keeper.has_tokens(2).await
         })
         .await;
     assert_eq!(keeper.get("/health").await.0, 200);

@@ -33,17 +33,6 @@ async fn rests(challenges: usize) {
             told.is_some_and(|told| told >= challenges as f64)
         })
         .await;
-    // The Secret with all tokens comes after the last of them.
-    let all: std::collections::BTreeSet<String> = slugs.iter().cloned().collect();
-    keeper
-        .until("all tokens in one Secret", async |_| {
-            let tokens = world.secret("platform-challenge-tokens").await;
-            tokens
-                .into_keys()
-                .collect::<std::collections::BTreeSet<_>>()
-                == all
-        })
-        .await;
     // What controllers of the cluster still report comes to an end.
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.proxy.take_seen();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::cluster::Admin;
 use super::world::{CANARY, World};
 
 /// The longest that anything is waited for.
@@ -17,6 +18,9 @@ pub struct Keeper {
     address: String,
     log: std::path::PathBuf,
     client: reqwest::Client,
+    admin: Admin,
+    /// The Secret with the tokens of all challenges, which comes after the last of them.
+    tokens: String,
 }
 
 impl Drop for Keeper {
@@ -62,6 +66,8 @@ impl Keeper {
             address,
             log,
             client: reqwest::Client::new(),
+            admin: world.admin.clone(),
+            tokens: world.api("secrets", "platform-challenge-tokens"),
         }
     }
 
@@ -135,7 +141,7 @@ impl Keeper {
         );
     }
 
-    /// Waits until so many challenges are ready and none is anything else.
+    /// Waits until so many challenges are ready and none is anything else, and what is made of all of them is there.
     pub async fn until_ready(&mut self, challenges: usize) -> Duration {
         let what = format!("{challenges} ready challenges");
         self.until(&what, async |keeper| {
@@ -150,9 +156,19 @@ impl Keeper {
                 "\"ready\"" => *count == challenges,
                 _ => *count == 0,
             };
-            !counts.is_empty() && counts.iter().all(is_due) && keeper.ready().await.0 == 200
+            !counts.is_empty()
+                && counts.iter().all(is_due)
+                && keeper.ready().await.0 == 200
+                && keeper.has_tokens(challenges).await
         })
         .await
+    }
+
+    /// Tells whether the Secret with all tokens has so many.
+    pub async fn has_tokens(&self, challenges: usize) -> bool {
+        let all = self.admin.get(&self.tokens).await;
+        let data = all.as_ref().and_then(|all| all["data"].as_object());
+        data.map_or(0, serde_json::Map::len) == challenges
     }
 
     /// Returns its resident memory in KiB.
