@@ -9,9 +9,10 @@ mod programs;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
+    api::Api,
     assets::Assets,
     daemon::Daemon,
     interrupt::Interrupt,
@@ -89,6 +90,17 @@ impl ControlPlane {
         &self.kubeconfig
     }
 
+    /// Returns a client of the first cluster, as its admin.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the files that tell how to reach it cannot be read.
+    pub fn api(&self) -> Result<Api> {
+        let cluster = self.clusters.first().context("there is no cluster")?;
+        let access = cluster.access()?;
+        Api::new(&access.server, &access.authority, &access.token)
+    }
+
     /// Returns what happened to programs that have ended by themselves.
     pub fn find_endings(&mut self) -> Vec<String> {
         let daemons = self.clusters.iter_mut().flat_map(Cluster::daemons);
@@ -118,7 +130,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::Api;
 
     const LIMIT: Duration = Duration::from_secs(60);
 

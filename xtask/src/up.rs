@@ -1,4 +1,7 @@
-//! `cargo xtask up`: a local control plane with the example applied to it, to look at.
+//! `cargo xtask up`: a local control plane with the example applied to it, and its challenges as local processes
+//! whose scores become weights, to look at.
+
+mod demonstration;
 
 use std::{
     fs,
@@ -11,6 +14,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use self::demonstration::Demonstration;
 use crate::{
     binary, command,
     control_plane::Shape,
@@ -26,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A file beside the copy of the example.
 const DATABASE_URL: &str = "sqlite:platform.db";
 
-/// Starts a control plane, applies the example to it, and stays up until Ctrl-C.
+/// Starts a control plane, applies the example to it, runs its challenges, and stays up until Ctrl-C.
 ///
 /// Everything is in a scratch folder and goes with this command.
 #[derive(Args)]
@@ -93,7 +97,8 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
     for step in &TOUR {
         place.run_step(step, &platform, interrupt)?;
     }
-    print(place.render_directions(&platform));
+    let demonstration = Demonstration::start(&place, &world, &platform, interrupt)?;
+    print(place.render_directions(&platform, &demonstration.weights, &demonstration.challenges));
     while !arguments.exit && interrupt.check().is_ok() {
         thread::sleep(LOOK_EVERY);
     }
@@ -121,13 +126,8 @@ impl Place {
     fn run_step(&self, step: &Step, platform: &Path, interrupt: &Interrupt) -> Result<()> {
         let line = format!("platform {}", step.arguments.join(" "));
         print(format!("\n# {}\n$ {line}", step.about));
-        let mut command = Command::new(platform);
-        command
-            .args(step.arguments)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("PLATFORM_DATABASE_URL", DATABASE_URL)
-            .env_remove("PLATFORM_SOURCE")
-            .current_dir(&self.folder);
+        let mut command = self.platform(platform);
+        command.args(step.arguments);
         let code = command::run(&mut command, interrupt)?;
         interrupt.check()?;
         ensure!(
@@ -138,10 +138,34 @@ impl Place {
         Ok(())
     }
 
-    fn render_directions(&self, platform: &Path) -> String {
+    /// Returns a command that runs `platform` here.
+    fn platform(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("PLATFORM_DATABASE_URL", DATABASE_URL)
+            .env_remove("PLATFORM_SOURCE")
+            .current_dir(&self.folder);
+        command
+    }
+
+    fn render_directions(
+        &self,
+        platform: &Path,
+        weights: &str,
+        challenges: &[(&str, String)],
+    ) -> String {
+        let challenges: Vec<String> = challenges
+            .iter()
+            .map(|(slug, address)| format!("  curl {address}/leaderboard    ({slug})"))
+            .collect();
         format!(
             "
-The control plane is up, with the example applied. In another terminal:
+The control plane is up, with the example applied. Its challenges run on this machine, and `platform run` follows
+the git repository below and asks them for their scores. In another terminal:
+
+  curl {weights}
+{challenges}
 
   cd {folder}
   export KUBECONFIG={kubeconfig}
@@ -152,11 +176,12 @@ and then, for example:
 
   platform set emissions.prism 35      (edits platform.yaml, comments kept)
   platform diff                        (what that means)
-  platform apply                       (asks, and does it)
+  git commit -am 'prism gets more'     (`platform run` makes it so within seconds)
   platform history                     (what was done so far)
   kubectl get pods --all-namespaces    (if you have kubectl)
 
 Ctrl-C here ends it and leaves nothing behind.",
+            challenges = challenges.join("\n"),
             folder = self.folder.display(),
             kubeconfig = self.kubeconfig.display(),
             database = DATABASE_URL,
@@ -175,8 +200,14 @@ mod tests {
             folder: "/scratch/up".into(),
             kubeconfig: "/scratch/kubeconfig".into(),
         };
-        let text = place.render_directions(Path::new("/target/debug/platform"));
+        let text = place.render_directions(
+            Path::new("/target/debug/platform"),
+            "http://127.0.0.1:1/v1/weights/latest",
+            &[("prism", "http://127.0.0.1:2".to_owned())],
+        );
         for line in [
+            "  curl http://127.0.0.1:1/v1/weights/latest\n",
+            "  curl http://127.0.0.1:2/leaderboard    (prism)\n",
             "  cd /scratch/up\n",
             "  export KUBECONFIG=/scratch/kubeconfig\n",
             "  export PLATFORM_DATABASE_URL=sqlite:platform.db\n",
