@@ -277,6 +277,7 @@ mod tests {
     use super::super::board::Done;
     use super::super::look::Looked;
     use super::super::tellers::Channel;
+    use super::super::trials::Sight;
     use super::*;
     use crate::edge::database::open_and_migrate;
     use crate::model::{Key, RowKey, Secret};
@@ -304,7 +305,9 @@ mod tests {
             status: Some(status),
             is_frozen: false,
             hindrance: None,
+            sight: Sight::Settled,
             wants_survey: false,
+            has_new_tokens: false,
             done: Done::default(),
         }
     }

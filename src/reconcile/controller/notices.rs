@@ -18,6 +18,8 @@ use crate::reconcile::status::conditions::FIGHT;
 /// Keys that one note names; the rest is counted.
 const MAX_NAMED: usize = 5;
 
+/// The word for an image that is not tried again, while an earlier one runs.
+const ROLLED_BACK: &str = "RolledBack";
 /// The word for a revision that everything is as declared by.
 pub const CONVERGED: &str = "Converged";
 
@@ -86,6 +88,7 @@ fn told(
         (Type::Ready, Truth::False) if new.reason == "Stopped" && was_so => ("Stopped", Progress),
         // That a new one begins needs no telling.
         (Type::Progressing, Truth::True) if old.is_some() => ("Progressing", Progress),
+        (Type::Held, Truth::True) if new.reason == ROLLED_BACK => (ROLLED_BACK, Failure),
         (Type::Held, Truth::True) => ("Held", Failure),
         (Type::Held, Truth::False) if was_so => ("Released", Success),
         (Type::Drifted, Truth::True) if new.reason == FIGHT => (FIGHT, Drift),
@@ -237,12 +240,12 @@ mod tests {
         let bad = conditions(&[
             (Ready, Truth::Unknown, "NotRead"),
             (Progressing, Truth::True, "NotReady"),
-            (Held, Truth::True, "Refused"),
+            (Held, Truth::True, ROLLED_BACK),
             (Drifted, Truth::True, FIGHT),
             (Stalled, Truth::True, "BackOff"),
         ]);
         let told = words(Some(&first), &bad);
-        assert_eq!(told, ["NotRead", "Held", "Fight", "Stalled"]);
+        assert_eq!(told, ["NotRead", ROLLED_BACK, "Fight", "Stalled"]);
         let good = conditions(&[
             (Ready, Truth::True, "AsDeclared"),
             (Progressing, Truth::False, "AtRest"),
