@@ -289,16 +289,11 @@ async fn keep_turns(
                 public.compute(stop_it.clone()).await;
             }
         };
-        tokio::join!(
-            lost,
-            telling::tell_while(tell, keeping),
-            computing,
-            async {
-                controller.run(stop_it.clone()).await;
-                stop_it.cancel();
-                closing.cancel();
-            }
-        );
+        tokio::join!(lost, telling::tell_while(tell, keeping), computing, async {
+            controller.run(stop_it.clone()).await;
+            stop_it.cancel();
+            closing.cancel();
+        });
         held.release().await;
     }
     Ok(())
