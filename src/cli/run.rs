@@ -275,7 +275,7 @@ async fn keep_turns(
             cluster: cluster.name().to_owned(),
             namespace: namespace.clone(),
         };
-        let (tellers, tell) = telling::begin(context, cluster.clone(), &board, &place)?;
+        let (tellers, tell) = telling::begin(context, cluster.clone(), board, &place)?;
         let ledger = Ledger::new(
             board.clone(),
             database.clone(),

@@ -213,7 +213,7 @@ mod tests {
         let [one, other] = answers.clone();
         assert_eq!(digest(&[other.clone(), one.clone()], &metagraph), first);
         let changes = [
-            digest(&[one.clone()], &metagraph),
+            digest(std::slice::from_ref(&one), &metagraph),
             digest(
                 &[one.clone(), answer("bb", Err(Failure::Transport))],
                 &metagraph,

@@ -68,9 +68,10 @@ impl Wide {
         let halves = |number: u128| (number >> 64, number & u128::from(u64::MAX));
         let ((a, b), (c, d)) = (halves(self.mantissa), halves(other.mantissa));
         // The upper 128 of 256 bits; what the lower halves alone come to only carries.
-        let middle =
-            (a * d & u128::from(u64::MAX)) + (b * c & u128::from(u64::MAX)) + (b * d >> 64);
-        let upper = a * c + (a * d >> 64) + (b * c >> 64) + (middle >> 64);
+        let low = |number: u128| number & u128::from(u64::MAX);
+        let high = |number: u128| number >> 64;
+        let middle = low(a * d) + low(b * c) + high(b * d);
+        let upper = a * c + high(a * d) + high(b * c) + high(middle);
         Self::normal(upper, self.exponent + other.exponent + 128)
     }
 

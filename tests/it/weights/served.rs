@@ -30,9 +30,12 @@ const LIMITS: Limits = Limits {
     stale: Duration::from_secs(3600),
 };
 
+/// What a challenge answers.
+type Outcome = Result<Vec<(&'static str, f64)>, Failure>;
+
 /// Challenges that answer what the test says.
 #[derive(Default)]
-struct Told(Mutex<Vec<(&'static str, Result<Vec<(&'static str, f64)>, Failure>)>>);
+struct Told(Mutex<Vec<(&'static str, Outcome)>>);
 
 #[async_trait]
 impl Collector for Told {
@@ -132,11 +135,7 @@ impl World {
         written.await.unwrap();
     }
 
-    fn tell(
-        &self,
-        aa: Result<Vec<(&'static str, f64)>, Failure>,
-        bb: Result<Vec<(&'static str, f64)>, Failure>,
-    ) {
+    fn tell(&self, aa: Outcome, bb: Outcome) {
         *self.told.0.lock().unwrap() = vec![("aa", aa), ("bb", bb)];
     }
 

@@ -8,10 +8,13 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
+/// Hotkeys by number, with scores.
+type Pairs = Vec<(usize, f64)>;
+
 /// What is fed in: challenges, who is registered in order of UID, the rules.
 #[derive(Clone, Debug)]
 struct Input {
-    challenges: Vec<(u32, Option<Vec<(usize, f64)>>)>,
+    challenges: Vec<(u32, Option<Pairs>)>,
     registered: Vec<usize>,
     rules: Rules,
 }
@@ -81,7 +84,7 @@ impl Input {
         let numbered = self.challenges.iter().enumerate();
         numbered
             .map(|(number, (emission, scores))| {
-                let named = |scores: &Vec<(usize, f64)>| {
+                let named = |scores: &Pairs| {
                     scores
                         .iter()
                         .map(|(h, score)| (hotkey(*h), *score))
