@@ -8,11 +8,13 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::Failure;
-use super::collect::AT_ONCE;
 use crate::edge::challenge::{Challenges, Place};
 use crate::model::Slug;
 use crate::spec::Platform;
 use crate::spec::platform::{Challenge, Status};
+
+/// Challenges that are asked side by side.
+const AT_ONCE: usize = 32;
 
 /// What a challenge must say of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +137,7 @@ impl Expected {
     }
 }
 
-/// Asks each challenge how it is and what it is, once, [`AT_ONCE`] side by side.
+/// Asks each challenge how it is and what it is, once, some side by side.
 pub async fn ask(client: &dyn Challenges, challenges: &[Expected]) -> Vec<Found> {
     let asked: Vec<BoxFuture<'_, Found>> = challenges
         .iter()

@@ -228,7 +228,7 @@ async fn what_a_hostile_challenge_does_costs_its_own_scores_only() {
     ] {
         assert_eq!(failure(&collected, slug), expected, "{slug}");
     }
-    assert!(collected["honest"].took < Duration::from_secs(1));
+    assert!(collected["honest"].took < collected["drips"].took);
     assert_eq!(
         (collected["honest"].attempts, collected["broken"].attempts),
         (1, 3)
