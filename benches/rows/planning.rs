@@ -121,11 +121,11 @@ impl Sample {
     /// Returns the Secret with the tokens of all challenges; here they all have the same.
     fn all_tokens(&self, n: usize) -> Result<Value> {
         let secrets = self.text.get(&Kind::Secret).into_iter().flatten();
-        let token = secrets.filter_map(|text| {
+        let mut tokens = secrets.filter_map(|text| {
             let secret: Value = serde_json::from_str(text).ok()?;
             Some(secret["data"]["challenge_token"].as_str()?.to_owned())
         });
-        let token = token.last().context("the sample has no token")?;
+        let token = tokens.next_back().context("the sample has no token")?;
         let data: BTreeMap<String, &str> = (0..n)
             .map(|number| (slug(number), token.as_str()))
             .collect();

@@ -52,6 +52,7 @@ impl Running {
             .env("HOME", folder)
             .env("KUBECONFIG", &world.kubeconfig)
             .env("PLATFORM_CONTROLLER__LISTEN", &address)
+            .env("PLATFORM_MASTER__ADMIN_PORT", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);

@@ -43,7 +43,7 @@ async fn a_first_run_brings_the_example_about_and_ends_when_told_to() {
         })
         .await;
     assert_eq!(keeper.get("/health").await.0, 200);
-    world.run(&["diff"]).await.expect(0);
+    keeper.until_settled(&world).await;
     let history = world.run(&["history", "-o", "json"]).await.expect(0);
     assert!(history.stdout.contains("(controller)"), "{history}");
     let (code, took, log) = keeper.terminate().await;
@@ -54,7 +54,14 @@ async fn a_first_run_brings_the_example_about_and_ends_when_told_to() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| {
-            !["kubeconfig", "platform.yaml", "platform.db", "keeper.log"].contains(&name.as_str())
+            let expected = [
+                "kubeconfig",
+                "platform.yaml",
+                "platform.db",
+                "platform.db.weights-key",
+                "keeper.log",
+            ];
+            !expected.contains(&name.as_str())
         })
         .collect();
     assert!(left.is_empty(), "left behind: {left:?}");

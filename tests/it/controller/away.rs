@@ -107,7 +107,7 @@ async fn a_server_that_fails_is_outlived() {
         "{memory} to {} KiB",
         keeper.memory()
     );
-    world.run(&["diff"]).await.expect(0);
+    keeper.until_settled(&world).await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
 
@@ -130,7 +130,7 @@ async fn a_locked_database_file_is_outlived() {
     sqlx::query("COMMIT").execute(&mut other).await.unwrap();
     until_undone(&world, &mut keeper, "the file locked").await;
     assert_eq!(password(&world).await, before);
-    world.run(&["diff"]).await.expect(0);
+    keeper.until_settled(&world).await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
 
@@ -196,7 +196,7 @@ async fn a_full_disk_under_the_database_is_outlived() {
     until_undone(&world, &mut keeper, "the disk full").await;
     assert_eq!(password(&world).await, before);
     world.run(&["history", "verify"]).await.expect(0);
-    world.run(&["diff"]).await.expect(0);
+    keeper.until_settled(&world).await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
 
@@ -245,6 +245,6 @@ async fn a_database_server_that_is_away_is_outlived() {
     relay.start_again().await;
     until_undone(&world, &mut keeper, "the database away").await;
     before.check_kept(&Possessions::of(&world).await, "none", &"the database away");
-    world.run(&["diff"]).await.expect(0);
+    keeper.until_settled(&world).await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }

@@ -311,7 +311,7 @@ async fn what_others_change_is_put_back_and_what_is_theirs_stays() {
     }
     println!("{} KiB", keeper.memory());
     measured.check();
-    world.run(&["diff"]).await.expect(0);
+    keeper.until_settled(&world).await;
     let (code, _, log) = keeper.terminate().await;
     assert_eq!(code, Some(0), "{log}");
 }

@@ -143,7 +143,7 @@ async fn what_a_guard_holds_waits_for_a_person_and_the_revision_before_is_kept()
     // What the removed one left behind is told of.
     until_metric(&mut keeper, "platform_challenge_ready{slug=\"one\"}", 1.0).await;
     assert!(world.get("statefulsets", "challenge-two").await.is_none());
-    world.run(&["diff"]).await.expect(0);
+    keeper.until_settled(&world).await;
     check_kept(&world, &mut keeper, "challenge-one").await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }

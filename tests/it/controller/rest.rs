@@ -34,9 +34,15 @@ async fn rests(challenges: usize) {
         })
         .await;
     // What controllers of the cluster still report comes to an end.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut looks = None;
+    keeper
+        .until("no more looks", async |keeper| {
+            let before = std::mem::replace(&mut looks, keeper.metric("platform_looks_total").await);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            before == looks
+        })
+        .await;
     world.proxy.take_seen();
-    let looks = keeper.metric("platform_looks_total").await;
     // The same bytes are no revision, and a comment is one with nothing to do.
     world.declare(&yaml);
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -171,6 +171,14 @@ impl Keeper {
         data.map_or(0, serde_json::Map::len) == challenges
     }
 
+    /// Waits until `platform diff` finds nothing to do: what is derived from several challenges follows them.
+    pub async fn until_settled(&mut self, world: &World) {
+        self.until("a world with nothing to do", async |_| {
+            world.run(&["diff"]).await.code == 0
+        })
+        .await;
+    }
+
     /// Returns its resident memory in KiB.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
