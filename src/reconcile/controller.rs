@@ -278,7 +278,11 @@ impl Controller {
         }
         if let Err(why) = self.looker.begin_revision(&surveyed, is_new).await {
             tracing::warn!(%why, "the revision is not begun yet");
-            self.survey_due = again(SURVEY_AGAIN);
+            self.survey_due = again(match is_new {
+                true => SURVEY_AGAIN,
+                // Somebody wrote meanwhile, often this process itself; nothing is weighed anew.
+                false => TOKENS_TOGETHER,
+            });
             return;
         }
         self.turn_due = again(LINGER);

@@ -228,7 +228,8 @@ impl Measured {
         let (count, p50, p99, longest) = (self.times.len(), at(50), at(99), at(100));
         println!("{count} changes undone: p50 {p50:.0?}, p99 {p99:.0?}, longest {longest:.0?}");
         println!("changes that took so many requests: {:?}", self.requests);
-        assert!(longest < Duration::from_secs(5), "{longest:?}");
+        // What is derived from several challenges may wait for another's turn to end.
+        assert!(longest < Duration::from_secs(10), "{longest:?}");
         // A plan is made again when a turn to write ended meanwhile, and a write when controllers of the cluster
         // changed the object meanwhile; both are rare.
         let of = |verb: &str| {
@@ -305,6 +306,9 @@ async fn what_others_change_is_put_back_and_what_is_theirs_stays() {
         let took = disturb(&world, (resource, name), &mut dice, &told).await;
         keeper.until_ready(names.len()).await;
         if let Some(took) = took {
+            if took > Duration::from_secs(1) {
+                println!("{told}: {resource} {name} took {took:.1?}");
+            }
             measured.times.push(took);
             measured.count(world.proxy.take_seen(), (resource, name));
         }
