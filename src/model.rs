@@ -12,7 +12,6 @@ pub mod fence;
 pub mod image;
 pub mod item;
 pub mod key;
-pub mod manifest;
 pub mod metagraph;
 pub mod names;
 pub mod notice;

@@ -65,6 +65,15 @@ enum Node {
 }
 
 impl Node {
+    /// Tells whether a member with this value is sent at all: null and `[]` are not.
+    fn is_sent(self) -> bool {
+        match self {
+            Self::Null => false,
+            Self::List(span) => span.len() > 0,
+            _ => true,
+        }
+    }
+
     fn whole(number: i64) -> Self {
         u64::try_from(number).map_or(Self::Signed(number), Self::Unsigned)
     }
@@ -195,6 +204,12 @@ impl<'a> View<'a> {
             }
             _ => false,
         }
+    }
+
+    /// Tells whether a member with this value is sent at all: null and `[]` are not.
+    #[must_use]
+    pub fn is_sent(self) -> bool {
+        self.node.is_sent()
     }
 
     /// Tells whether this is neither a list nor an object, nor null.

@@ -2,19 +2,22 @@
 
 use serde::de::value::Error;
 use serde::ser::{
-    Error as _, Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple,
-    SerializeTupleStruct, Serializer,
+    Error as _, Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer,
 };
 
 use super::{Builder, Document, Entry, Node, Span};
 
 impl Document {
-    /// Returns a value as it is sent: without members that are null or `[]`, wherever they stand, as
-    /// [`prune`](crate::model::manifest::prune) drops them.
+    /// Returns a value as it is sent: without members that are null or `[]`, wherever they stand. `{}` stays,
+    /// because it means something (`emptyDir: {}`, `podSelector: {}`).
+    ///
+    /// Both are hazards when sent: the server stores `data: {key: null}` of a Secret as `""` and then writes
+    /// at every apply, and an empty atomic list raises `generation` at every apply. Elements of lists are
+    /// kept as they are, since dropping one would move the others.
     ///
     /// # Panics
-    /// Where a map has other keys than texts, or an enum a variant with several members: no type of
-    /// Kubernetes has.
+    /// Where a map has other keys than texts, an enum a variant with several members, or a list is a tuple: no
+    /// type of Kubernetes has.
     #[must_use]
     pub fn of(value: impl Serialize) -> Self {
         let mut builder = Builder::with_room();
@@ -54,13 +57,10 @@ impl Within<'_> {
     }
 
     fn add_member(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        match value.serialize(Put(self.builder))? {
-            Node::Null => {}
-            Node::List(Span { start, end }) if start == end => {}
-            node => {
-                let name = self.name;
-                self.builder.open.push(Entry { name, node });
-            }
+        let node = value.serialize(Put(self.builder))?;
+        if node.is_sent() {
+            let name = self.name;
+            self.builder.open.push(Entry { name, node });
         }
         Ok(())
     }
@@ -86,8 +86,8 @@ impl<'b> Serializer for Put<'b> {
     type Ok = Node;
     type Error = Error;
     type SerializeSeq = Within<'b>;
-    type SerializeTuple = Within<'b>;
-    type SerializeTupleStruct = Within<'b>;
+    type SerializeTuple = Impossible<Node, Error>;
+    type SerializeTupleStruct = Impossible<Node, Error>;
     type SerializeTupleVariant = Impossible<Node, Error>;
     type SerializeMap = Within<'b>;
     type SerializeStruct = Within<'b>;
@@ -200,12 +200,16 @@ impl<'b> Serializer for Put<'b> {
         Ok(self.within())
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Within<'b>, Error> {
-        Ok(self.within())
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Error> {
+        Err(Error::custom("a tuple is in no type of Kubernetes"))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Within<'b>, Error> {
-        Ok(self.within())
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleStruct, Error> {
+        Err(Error::custom(name))
     }
 
     fn serialize_tuple_variant(
@@ -242,32 +246,6 @@ impl SerializeSeq for Within<'_> {
     type Error = Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), Error> {
-        self.add_item(item)
-    }
-
-    fn end(self) -> Result<Node, Error> {
-        self.end_list()
-    }
-}
-
-impl SerializeTuple for Within<'_> {
-    type Ok = Node;
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), Error> {
-        self.add_item(item)
-    }
-
-    fn end(self) -> Result<Node, Error> {
-        self.end_list()
-    }
-}
-
-impl SerializeTupleStruct for Within<'_> {
-    type Ok = Node;
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), Error> {
         self.add_item(item)
     }
 
@@ -326,7 +304,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::manifest::prune;
 
     #[test]
     fn an_object_is_written_as_it_is_sent() {
@@ -357,17 +334,37 @@ mod tests {
             }),
             ..StatefulSet::default()
         };
-        for value in [
-            json!(set),
-            json!(port),
-            json!({"b": {"a": null, "0": [[], null]}}),
-        ] {
-            let mut sent = value.clone();
-            prune(&mut sent);
-            assert_eq!(Document::of(&value).to_value(), sent);
-        }
+        let sent = json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {},
+            "spec": {"selector": {}, "template": {"spec": {
+                "containers": [{"args": [""], "name": "a\"b"}],
+                "nodeSelector": {}, "overhead": {"cpu": "1"},
+            }}},
+        });
+        assert_eq!(Document::of(&set).to_value(), sent);
+        let sent = json!({"port": -1, "targetPort": "http"});
+        assert_eq!(Document::of(&port).to_value(), sent);
         let typed: Value = Document::of(&set).to_value();
         assert_eq!(typed, Document::of(json!(set)).to_value());
         assert_eq!(Document::of(&port), Document::of(json!(port)));
+    }
+
+    #[test]
+    fn null_and_empty_lists_go_and_empty_objects_stay() {
+        let want = json!({
+            "spec": { "ingress": [], "egress": [{ "to": [], "ports": null }], "podSelector": {}, "a": { "b": null } },
+            "data": { "key": null, "empty": "" },
+            "args": ["", null, 0],
+            "b": {"a": null, "0": [[], null]},
+        });
+        let sent = json!({
+            "spec": { "egress": [{}], "podSelector": {}, "a": {} },
+            "data": { "empty": "" },
+            "args": ["", null, 0],
+            "b": {"0": [[], null]},
+        });
+        for value in [want, sent.clone()] {
+            assert_eq!(Document::of(value).to_value(), sent);
+        }
     }
 }

@@ -76,8 +76,8 @@ pub enum Comparison {
 /// Compares the object we would apply with the object as listed, as far as `manager` owns it.
 ///
 /// `want` carries `apiVersion` and `kind`; `live` carries `metadata.managedFields`, and may lack both as
-/// items of a list response do. Null and `[]` members of the want are ignored, as [`crate::model::manifest::prune`] drops them
-/// before sending. Never fails: records of an unknown form are differences.
+/// items of a list response do. Null and `[]` members of the want are ignored, as
+/// [`Document::of`](crate::model::document::Document::of) drops them before sending. Never fails: records of an unknown form are differences.
 pub fn compare(want: &Value, live: &Value, manager: &str) -> Comparison {
     if is_terminating(live) {
         return Comparison::Terminating;

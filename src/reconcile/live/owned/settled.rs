@@ -115,7 +115,7 @@ impl Walk {
         let mut owned = owned.filter(|(name, _)| *name != ".");
         let mut next = there.next();
         let is_compared =
-            |(name, value): &(&str, View<'_>)| is_sent(*value) && place.is_recorded(name);
+            |(name, value): &(&str, View<'_>)| value.is_sent() && place.is_recorded(name);
         loop {
             match (wanted.find(is_compared), owned.next()) {
                 (None, None) => return true,
@@ -272,11 +272,6 @@ fn is_same_object(want: View<'_>, live: View<'_>, depth: usize) -> bool {
     })
 }
 
-/// As [`manifest::is_sent`](crate::model::manifest::is_sent).
-fn is_sent(value: View<'_>) -> bool {
-    !value.is_null() && value.items().is_none_or(|items| items.len() > 0)
-}
-
 fn is_empty(live: View<'_>) -> bool {
     live.is_null() || is_empty_container(live)
 }
@@ -290,7 +285,7 @@ fn is_empty_container(live: View<'_>) -> bool {
 /// one value; one that is not wanted must not be there.
 fn has_no_strangers(want: View<'_>, live: View<'_>) -> bool {
     let is_closed = |want: View<'_>, live: View<'_>, name: &str| {
-        want.member(name).is_some_and(is_sent) || live.member(name).is_none_or(is_empty)
+        want.member(name).is_some_and(View::is_sent) || live.member(name).is_none_or(is_empty)
     };
     match text(want, "kind") {
         "StatefulSet" | "Deployment" => {

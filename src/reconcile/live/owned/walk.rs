@@ -14,7 +14,6 @@ use super::{
     record::{self, Shape},
     same::{self, Units},
 };
-use crate::model::manifest::is_sent;
 
 /// Objects of the API are about thirty levels deep. Deeper records are not followed.
 const MAX_DEPTH: usize = 64;
@@ -163,6 +162,12 @@ impl<'a> Walk<'a> {
     fn record(&mut self, kind: Kind, pair: Pair<'_>, units: Units) {
         self.recorder.record(&self.path, kind, pair, units);
     }
+}
+
+/// Tells whether a member is sent at all: null and `[]` are not, see
+/// [`Document::of`](crate::model::document::Document::of).
+fn is_sent(value: &Value) -> bool {
+    !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
 }
 
 fn present(value: Option<&Value>) -> Option<&Value> {
