@@ -4,7 +4,8 @@
 use futures::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 
-use super::write::{TRIES, Writer, look, repeat};
+use super::retry::{RACES, yield_to_others};
+use super::write::{Writer, look, repeat};
 use super::{ApplyError, Outcome};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::model::{Copied, Derived, Item, Key, ObjectKey, Secret, Slug, token};
@@ -115,7 +116,7 @@ async fn change(
     seen: &Sighting,
     values: &Secret<Values>,
 ) -> Result<(), ApplyError> {
-    for _ in 0..TRIES {
+    for lost in 0..RACES {
         let object = look(cluster, key).await?.ok_or_else(moved)?;
         let found = reduce(key.kind, &object);
         if found.uid != seen.uid || ownership(&object).as_ref() != Some(&derived.ownership) {
@@ -127,7 +128,7 @@ async fn change(
         let operations = Secret::new([operation]);
         match repeat(|| cluster.patch_json(key, operations.expose(), &found.version)).await {
             Ok(_) => return Ok(()),
-            Err(ClusterError::Conflict(_)) => {}
+            Err(ClusterError::Conflict(_)) => yield_to_others(lost).await,
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
     }

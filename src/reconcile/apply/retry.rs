@@ -9,6 +9,15 @@ pub const TRIES: u32 = 5;
 /// The longest pause that a server may ask for; more would hold up the whole pass.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// Tries in all of a change that carries the version it was decided on, while nothing but that version moves.
+pub const RACES: u32 = 8;
+
+/// Waits after the `lost`th such change met another version: controllers that report on an object do so several
+/// times in a row.
+pub async fn yield_to_others(lost: u32) {
+    tokio::time::sleep(Duration::from_millis(4) * 2u32.saturating_pow(lost.min(RACES))).await;
+}
+
 /// Returns how long to wait before trying again after the `tried`th failure, or `None` when it is final.
 pub fn pause(error: &ClusterError, tried: u32) -> Option<Duration> {
     let back_off = Duration::from_millis(200) * 2u32.saturating_pow(tried.min(6));

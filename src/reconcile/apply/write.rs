@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::fenced::Fenced;
-use super::{ApplyError, Outcome, Writers, generate, retry};
+use super::retry::{self, RACES, yield_to_others};
+use super::{ApplyError, Outcome, Writers, generate};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::model::{
     FIELD_MANAGER, Generated, Item, Key, ObjectKey, Revision, Row, RowKey, Slug, names,
@@ -18,8 +19,6 @@ use crate::reconcile::live::reduce::{ownership, reduce, takes_claims_along};
 use crate::reconcile::live::{Contents, Observed, Repair, Sighting, Why};
 use crate::reconcile::plan::{Action, Step};
 
-/// Times that a write for one version follows an object whose status moved on.
-pub(super) const TRIES: u32 = 4;
 /// A version that no object has: an apply for it makes an object, and changes none that is there.
 const NO_VERSION: &str = "1";
 
@@ -258,11 +257,11 @@ async fn update(
 ) -> Result<(), ApplyError> {
     let mut new = manifest.clone();
     new["metadata"]["uid"] = seen.uid.as_str().into();
-    for _ in 0..TRIES {
+    for lost in 0..RACES {
         new["metadata"]["resourceVersion"] = seen.version.as_str().into();
         match repeat(|| cluster.apply(key, &new, true)).await {
             Ok(_) => return Ok(()),
-            Err(ClusterError::Conflict(_)) => {}
+            Err(ClusterError::Conflict(_)) => yield_to_others(lost).await,
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
         let object = look(cluster, key).await?;
@@ -291,7 +290,7 @@ async fn put_right(
     repair: &Repair,
 ) -> Result<Sighting, ApplyError> {
     let mut version = repair.version.clone();
-    for _ in 0..TRIES {
+    for lost in 0..RACES {
         let sent = repeat(|| cluster.patch_json(key, &repair.operations, &version)).await;
         match sent {
             Ok(object) => {
@@ -300,7 +299,7 @@ async fn put_right(
                 seen.standing = Some(standing(&object));
                 return Ok(seen.sighting());
             }
-            Err(ClusterError::Conflict(_)) => {}
+            Err(ClusterError::Conflict(_)) => yield_to_others(lost).await,
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
         match look(cluster, key).await? {
@@ -328,14 +327,14 @@ async fn drop_record(
 ) -> Result<Value, ApplyError> {
     let stands = standing(&patched);
     let mut object = patched;
-    for _ in 0..TRIES {
+    for lost in 0..RACES {
         let Some(records) = without_updates(&object, FIELD_MANAGER) else {
             return Ok(object);
         };
         let operation = json!({"op": "add", "path": "/metadata/managedFields", "value": records});
         let version = reduce(key.kind, &object).version;
         match cluster.patch_json(key, &[operation], &version).await {
-            Err(ClusterError::Conflict(_)) => {}
+            Err(ClusterError::Conflict(_)) => yield_to_others(lost).await,
             Ok(object) => return Ok(object),
             Err(error) => {
                 tracing::warn!(%key, %error, "the record of a repair stays");
@@ -415,10 +414,10 @@ async fn delete(
     version: &str,
 ) -> Result<(), ApplyError> {
     let mut version = version.to_owned();
-    for _ in 0..TRIES {
+    for lost in 0..RACES {
         match repeat(|| cluster.delete(key, uid, &version)).await {
             Ok(()) | Err(ClusterError::NotFound) => return Ok(()),
-            Err(ClusterError::Conflict(_)) => {}
+            Err(ClusterError::Conflict(_)) => yield_to_others(lost).await,
             Err(error) => return Err(ApplyError::Cluster(error)),
         }
         let Some(object) = look(cluster, key).await? else {

@@ -15,6 +15,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How often a challenge that waits is looked at without an event: an event may have been missed.
 const RECHECK: Duration = Duration::from_secs(60);
+/// How soon a challenge is looked at again of which something could not be kept.
+const KEEP_AGAIN: Duration = Duration::from_secs(5);
 /// Times that one key may be written before it is at rest again. More is a fight with another writer, or an
 /// admission policy that rewrites what is applied.
 const MAX_WRITES: u32 = 6;
@@ -52,6 +54,8 @@ pub enum Ended {
     Wrote(Vec<Key>),
     /// It waits for something that will be told, or for a person.
     Waits,
+    /// Everything is as it should be, and what was found out could not be kept yet.
+    Unkept,
     /// Something failed or could not be read.
     Failed,
 }
@@ -100,6 +104,7 @@ impl Agenda {
             Ended::AtRest => None,
             Ended::Wrote(_) => Some(now + pause),
             Ended::Waits => Some(now + RECHECK),
+            Ended::Unkept => Some(now + KEEP_AGAIN),
             Ended::Failed => Some(now + pause),
         };
         // What happened during the look stays on the agenda.
@@ -143,7 +148,7 @@ impl Entry {
     fn count(&mut self, ended: &Ended, now: Instant) {
         self.failures = match ended {
             Ended::Failed => self.failures.saturating_add(1),
-            Ended::AtRest | Ended::Wrote(_) | Ended::Waits => 0,
+            Ended::AtRest | Ended::Wrote(_) | Ended::Waits | Ended::Unkept => 0,
         };
         let is_recent =
             |writes: &Writes| now.duration_since(writes.last) <= AT_REST + writes.pause();
@@ -278,8 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_looked_at_now_and_then() {
+    fn what_waits_is_looked_at_now_and_then_and_what_is_not_kept_sooner() {
         let (mut agenda, now) = (Agenda::default(), Instant::now());
+        agenda.end(&slug(), Ended::Unkept, now);
+        assert_eq!(agenda.next(), Some(after(now, KEEP_AGAIN)));
+        assert_eq!(agenda.take(after(now, KEEP_AGAIN)).len(), 1);
         agenda.end(&slug(), Ended::Waits, now);
         assert_eq!(agenda.next(), Some(after(now, RECHECK)));
     }

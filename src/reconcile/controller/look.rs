@@ -333,7 +333,7 @@ impl Looker {
         let ended = match (&worked.why, planned.live.blindness()) {
             _ if worked.is_overtaken => Ended::Wrote(Vec::new()),
             (None, None) => match ended(&planned, &worked.outcomes, status.as_ref()) {
-                Ended::AtRest if kept == Kept::Later => Ended::Waits,
+                Ended::AtRest if kept == Kept::Later => Ended::Unkept,
                 ended => ended,
             },
             _ => Ended::Failed,

@@ -33,12 +33,12 @@ async fn rests(challenges: usize) {
             told.is_some_and(|told| told >= challenges as f64)
         })
         .await;
-    // What controllers of the cluster still report comes to an end.
+    // What controllers of the cluster still report comes to an end, and so does what is kept of new images.
     let mut looks = None;
     keeper
         .until("no more looks", async |keeper| {
             let before = std::mem::replace(&mut looks, keeper.metric("platform_looks_total").await);
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::sleep(Duration::from_secs(6)).await;
             before == looks
         })
         .await;
