@@ -395,7 +395,7 @@ impl Controller {
         } else if let Some(pause) = pause {
             tracing::warn!(slug = %looked.slug, seconds = pause.as_secs(), why = looked.status.as_ref().map_or("", |status| status.why.first().map_or("", |why| why.text.as_str())), "not done; tried again later");
         }
-        let asked = self.asks.end_look(&looked.slug);
+        let asked = self.asks.end_look(&looked.slug, looked.went_by.as_ref());
         let found = looked.status.as_ref();
         let found = found.map_or("not known", |status| status.condition.as_str());
         self.end_acts(asked, format!("looked at; {found}"));

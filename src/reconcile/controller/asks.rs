@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::look::WentBy;
 use crate::model::Slug;
 use crate::model::act::{ActKind, ActRecord, Suspensions};
 use crate::model::rollout::FailedImage;
@@ -50,12 +51,10 @@ pub(super) struct Due {
 }
 
 impl Asks {
-    /// Takes what the first survey found to hold, which everything after it goes by.
+    /// Takes what a survey found to hold: whoever has work by that is looked at already.
     pub(super) fn inform(&mut self, suspended: &Suspensions, given_up: GivenUp) {
-        if !self.is_informed {
-            (self.suspended, self.given_up) = (suspended.clone(), given_up);
-            self.is_informed = true;
-        }
+        (self.suspended, self.given_up) = (suspended.clone(), given_up);
+        self.is_informed = true;
     }
 
     /// Takes what the database said and returns what follows from it.
@@ -108,8 +107,15 @@ impl Asks {
         }
     }
 
-    /// Tells that a look ended, and returns the acts that end with it.
-    pub(super) fn end_look(&mut self, slug: &Slug) -> BTreeSet<i64> {
+    /// Tells that a look ended, and returns the acts that end with it. What it went by may be newer than the last
+    /// answer and gone by the next, and would then be no change between the two.
+    pub(super) fn end_look(&mut self, slug: &Slug, went_by: Option<&WentBy>) -> BTreeSet<i64> {
+        if let Some(went_by) = went_by.filter(|_| self.is_informed) {
+            set(&mut self.suspended, slug, went_by.suspension.as_ref());
+            if let Some(given_up) = &went_by.given_up {
+                set(&mut self.given_up, slug, given_up.as_ref());
+            }
+        }
         self.looking.remove(slug).unwrap_or_default()
     }
 
@@ -123,6 +129,13 @@ impl Asks {
     pub(super) fn end_survey(&mut self) -> BTreeSet<i64> {
         std::mem::take(&mut self.surveying)
     }
+}
+
+fn set<T: Clone>(known: &mut BTreeMap<Slug, T>, slug: &Slug, value: Option<&T>) {
+    match value {
+        Some(value) => known.insert(slug.clone(), value.clone()),
+        None => known.remove(slug),
+    };
 }
 
 /// Returns the challenges of which something else holds than before.
@@ -157,15 +170,16 @@ mod tests {
         }
     }
 
-    fn asked(suspended: &[&str], acts: Vec<ActRecord>) -> Asked {
-        let suspension = Suspension {
+    fn suspension() -> Suspension {
+        Suspension {
             why: "why".to_owned(),
             actor: "ada".to_owned(),
             since: jiff::Timestamp::UNIX_EPOCH,
-        };
-        let suspended = suspended
-            .iter()
-            .map(|name| (slug(name), suspension.clone()));
+        }
+    }
+
+    fn asked(suspended: &[&str], acts: Vec<ActRecord>) -> Asked {
+        let suspended = suspended.iter().map(|name| (slug(name), suspension()));
         Asked {
             suspended: suspended.collect(),
             given_up: GivenUp::new(),
@@ -202,6 +216,19 @@ mod tests {
     }
 
     #[test]
+    fn who_is_resumed_before_the_next_answer_is_looked_at_if_a_look_found_it_suspended() {
+        let mut asks = informed();
+        let went_by = WentBy {
+            suspension: Some(suspension()),
+            given_up: None,
+        };
+        asks.end_look(&slug("demo"), Some(&went_by));
+        let due = asks.take(asked(&[], Vec::new()));
+        assert_eq!(due.looks, BTreeSet::from([slug("demo")]));
+        assert_eq!(asks.take(asked(&[], Vec::new())), Due::default());
+    }
+
+    #[test]
     fn a_challenge_whose_image_is_tried_again_is_looked_at() {
         let mut asks = informed();
         let failed = FailedImage {
@@ -226,10 +253,14 @@ mod tests {
         let acts = || vec![act(7, ActKind::Reconcile, Some("demo"))];
         let due = asks.take(asked(&[], acts()));
         assert_eq!(due.looks, BTreeSet::from([slug("demo")]));
-        assert_eq!(asks.end_look(&slug("demo")), BTreeSet::new(), "before it");
+        assert_eq!(
+            asks.end_look(&slug("demo"), None),
+            BTreeSet::new(),
+            "before it"
+        );
         asks.begin_looks(&BTreeSet::from([slug("demo")]));
         assert_eq!(asks.take(asked(&[], acts())), Due::default());
-        assert_eq!(asks.end_look(&slug("demo")), BTreeSet::from([7]));
+        assert_eq!(asks.end_look(&slug("demo"), None), BTreeSet::from([7]));
         let due = asks.take(asked(&[], acts()));
         assert_eq!(due.looks.len(), 1, "its end was not kept");
     }

@@ -306,6 +306,7 @@ mod tests {
             is_frozen: false,
             hindrance: None,
             sight: Sight::Settled,
+            went_by: None,
             wants_survey: false,
             has_new_tokens: false,
             done: Done::default(),

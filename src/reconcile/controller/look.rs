@@ -20,6 +20,8 @@ use super::follow::Declared;
 use super::trials::{Overdue, Sight};
 use super::turns::Turns;
 use crate::edge::database::{Database, DatabaseError};
+use crate::model::act::Suspension;
+use crate::model::rollout::FailedImage;
 use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
 use crate::reconcile::lease::turn::{Fence, TurnError};
@@ -66,12 +68,22 @@ pub struct Looked {
     pub hindrance: Option<Why>,
     /// What was seen of its image.
     pub sight: Sight,
+    /// What it went by of what people ask for, where that could be read.
+    pub(super) went_by: Option<WentBy>,
     /// Whether it would delete what no guard has weighed yet: a survey comes first.
     pub wants_survey: bool,
     /// Whether its tokens are other ones than before: a survey sees to what is made of all tokens.
     pub has_new_tokens: bool,
     /// What was done.
     pub done: Done,
+}
+
+/// What decided a look beside the declaration.
+pub(super) struct WentBy {
+    /// Whether and why it was suspended.
+    pub(super) suspension: Option<Suspension>,
+    /// The image that was not tried; unknown where nothing is wanted of it.
+    pub(super) given_up: Option<Option<FailedImage>>,
 }
 
 /// The token that the database showed when a guard was last found to hold a newer revision.
@@ -340,6 +352,7 @@ impl Looker {
         };
         let looked = Looked {
             sight: sight_of(&planned, &slug),
+            went_by: WentBy::of(&planned, &slug),
             slug,
             ended,
             status,
@@ -456,6 +469,19 @@ impl Looker {
         if let Err(error) = self.database.record_pass(token, &record).await {
             tracing::warn!(%error, "a pass was carried out and not recorded");
         }
+    }
+}
+
+impl WentBy {
+    fn of(planned: &Planned, slug: &Slug) -> Option<Self> {
+        let Planned { desired, live, .. } = planned;
+        live.rows_unknown.is_none().then(|| Self {
+            suspension: desired.suspended.get(slug).cloned(),
+            given_up: desired
+                .rollouts
+                .get(slug)
+                .map(|rolled| rolled.known.failed.clone()),
+        })
     }
 }
 
