@@ -174,6 +174,9 @@ async fn what_somebody_changed_held_or_suspended_is_a_condition() {
         .run(&["suspend", "taken", "--why", "ada looks"])
         .await
         .expect(0);
+    // An event has it looked at before it is asked who is suspended.
+    let edit = json!({"metadata": {"labels": {"touched": "yes"}}});
+    world.edit("secrets", "challenge-taken-secrets", edit).await;
     until_told(&world, "taken", ("Suspended", "True"), "ada looks").await;
     world.delete("services", "challenge-taken").await;
     world.run(&["resume", "taken"]).await.expect(0);
