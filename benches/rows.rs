@@ -44,6 +44,10 @@ use anyhow::{Context, Result, ensure};
 use report::Report;
 use world::World;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Numbers of challenges at which growth is measured.
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// The rows that this program measures. Numbers are stable, so those of rows that need what is not built

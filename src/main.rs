@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use platform::cli::{self, Exit};
 use platform::settings::Environment;
 
+/// Gives back what a survey needed; `.cargo/config.toml` says how soon.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     cli::report_panics();
     // Fails only when a provider is installed already, which then serves as well.

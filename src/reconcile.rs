@@ -15,6 +15,7 @@ pub mod desired;
 pub mod edit;
 pub mod lease;
 pub mod live;
+mod parallel;
 pub mod plan;
 pub mod record;
 pub mod render;

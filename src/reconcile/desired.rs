@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::resolved::Resolved;
 use self::rollout::Rolled;
-use super::resolve::Facts;
+use super::{parallel, resolve::Facts};
 use crate::model::act::Suspensions;
 use crate::model::rollout::{Rollout, Rollouts};
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, RowKey, Scope, Slug, names};
@@ -125,30 +125,30 @@ pub fn build_desired_of(
         suspended,
         rollouts,
     } = standing;
-    let mut desired = Desired::default();
+    let is_due = |slug: &Slug| scope.contains(slug) && !suspended.contains_key(slug);
+    let declared = platform.challenges.iter();
+    let due: Vec<_> = declared.filter(|(slug, _)| is_due(slug)).collect();
+    let parts = parallel::in_runs(&due, |run| {
+        let mut part = Desired::default();
+        for &(slug, challenge) in run {
+            let known = rollouts.get(slug).cloned().unwrap_or_default();
+            part.add_due(challenge, (platform, facts), known);
+        }
+        part
+    });
+    let parts = parts.into_iter();
+    let mut desired = parts.reduce(Desired::and).unwrap_or_default();
+    desired.declared = platform.challenges.keys().cloned().collect();
     let in_scope = suspended.iter().filter(|(slug, _)| scope.contains(slug));
-    desired
-        .suspended
-        .extend(in_scope.map(|(slug, why)| (slug.clone(), why.clone())));
+    desired.suspended = in_scope
+        .map(|(slug, why)| (slug.clone(), why.clone()))
+        .collect();
     if *scope == Scope::All {
         desired.add_namespace(&ClusterName::Local, &platform.namespace);
         for (id, target) in &platform.targets {
             desired.add_row(RowKey::Target(id.clone()), registry::target_row(target));
         }
         desired.add_tokens(platform);
-    }
-    for (slug, challenge) in &platform.challenges {
-        desired.declared.insert(slug.clone());
-        if !scope.contains(slug) || suspended.contains_key(slug) {
-            continue;
-        }
-        if challenge.drift == Drift::Report {
-            desired.report_only.insert(slug.clone());
-        }
-        let known = rollouts.get(slug).cloned().unwrap_or_default();
-        if let Err(why) = desired.add_declared(challenge, (platform, facts), known) {
-            desired.withheld.insert(slug.clone(), why);
-        }
     }
     desired
 }
@@ -170,6 +170,26 @@ impl Desired {
         let key = Key::Object(tokens::key(platform));
         self.items
             .insert(key, wanted(Item::Derived(tokens), presence));
+    }
+
+    /// Puts what is wanted of other challenges to this.
+    fn and(mut self, mut other: Self) -> Self {
+        self.items.append(&mut other.items);
+        self.claims.append(&mut other.claims);
+        self.withheld.append(&mut other.withheld);
+        self.report_only.append(&mut other.report_only);
+        self.rollouts.append(&mut other.rollouts);
+        self
+    }
+
+    fn add_due(&mut self, challenge: &Challenge, declared: (&Platform, &Facts), known: Rollout) {
+        let slug = &challenge.slug;
+        if challenge.drift == Drift::Report {
+            self.report_only.insert(slug.clone());
+        }
+        if let Err(why) = self.add_declared(challenge, declared, known) {
+            self.withheld.insert(slug.clone(), why);
+        }
     }
 
     /// Adds a challenge as it is declared or, where its image was given up, with the one before it.

@@ -28,6 +28,11 @@ const COMPILER: Need = Need {
     why: "the linker, and the C parts of SQLite and ring",
     is_there: || find_program("cc").is_some(),
 };
+const MAKE: Need = Need {
+    package: "make",
+    why: "builds the memory allocator",
+    is_there: || find_program("make").is_some(),
+};
 const C_LIBRARY: Need = Need {
     package: "libc6-dev",
     why: "the C parts of SQLite and ring",
@@ -80,7 +85,7 @@ const POSTGRES: Need = Need {
 ///
 /// See [`ensure_all`].
 pub fn ensure_basics() -> Result<()> {
-    ensure_all(&[SETPRIV, COMPILER, C_LIBRARY, OPENSSL, PKG_CONFIG])
+    ensure_all(&[SETPRIV, COMPILER, MAKE, C_LIBRARY, OPENSSL, PKG_CONFIG])
 }
 
 /// Installs what tests start besides.

@@ -18,6 +18,7 @@ use crate::model::{
     ClusterName, FIELD_MANAGER, Item, Key, Kind, Object, ObjectKey, Ownership, Recipe, Scope,
 };
 use crate::reconcile::desired::{Desired, Presence};
+use crate::reconcile::parallel;
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
 const CONCURRENT_QUESTIONS: usize = 16;
@@ -176,8 +177,16 @@ async fn list_kind(
                 return listed;
             }
         };
-        for object in &page.items {
-            see_listed(place, kind, object, desired, &mut listed);
+        let parts = parallel::in_runs(&page.items, |run| {
+            let mut part = Listed::default();
+            for object in run {
+                see_listed(place, kind, object, desired, &mut part);
+            }
+            part
+        });
+        for part in parts {
+            listed.seen.extend(part.seen);
+            listed.questions.extend(part.questions);
         }
         token = page.next;
         if token.is_none() {

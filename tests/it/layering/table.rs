@@ -165,6 +165,7 @@ pub const PARTS: &[Part] = &[
     ),
     // The steps of a pass, in their order.
     pure("reconcile::edit", &["spec"], &["strsim"]),
+    doing("reconcile::parallel", &[], &[]),
     pure(
         "reconcile::verify",
         &["model"],
@@ -189,12 +190,17 @@ pub const PARTS: &[Part] = &[
     pure("reconcile::resolve::placement", &["model", "spec"], &[]),
     pure(
         "reconcile::desired",
-        &["model", "spec", "reconcile::resolve"],
+        &["model", "spec", "reconcile::parallel", "reconcile::resolve"],
         &["k8s_openapi", "url", "sha2", "hex"],
     ),
     doing(
         "reconcile::live",
-        &["model", "edge::cluster", "reconcile::desired"],
+        &[
+            "model",
+            "edge::cluster",
+            "reconcile::desired",
+            "reconcile::parallel",
+        ],
         &["async_trait", "futures", "tokio", "tracing"],
     ),
     pure("reconcile::live::owned", &["model"], &["sha2"]),
@@ -451,5 +457,9 @@ pub const PARTS: &[Part] = &[
             "tracing_subscriber",
         ],
     ),
-    doing("main", &["settings", "cli"], &["rustls"]),
+    doing(
+        "main",
+        &["settings", "cli"],
+        &["rustls", "tikv_jemallocator"],
+    ),
 ];
