@@ -1,8 +1,12 @@
 //! Vectors over real HTTP, from a real database: made, signed, sent once, kept over a restart, and not replaced
 //! by an outage.
 
+use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::io::Read as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,7 +26,7 @@ use platform::weights::{Answer, Failure, Rules, Subnet};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 const LIMITS: Limits = Limits {
@@ -33,14 +37,29 @@ const LIMITS: Limits = Limits {
 /// What a challenge answers.
 type Outcome = Result<Vec<(&'static str, f64)>, Failure>;
 
-/// Challenges that answer what the test says.
-#[derive(Default)]
-struct Told(Mutex<Vec<(&'static str, Outcome)>>);
+/// Challenges that answer what the test says, as long as it has the gate open.
+struct Told {
+    outcomes: Mutex<Vec<(&'static str, Outcome)>>,
+    rounds: AtomicUsize,
+    gate: Semaphore,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            outcomes: Mutex::default(),
+            rounds: AtomicUsize::new(0),
+            gate: Semaphore::new(1),
+        }
+    }
+}
 
 #[async_trait]
 impl Collector for Told {
     async fn collect(&self, asked: Vec<Asked>) -> Vec<Answer> {
-        let told = self.0.lock().unwrap();
+        self.rounds.fetch_add(1, Ordering::SeqCst);
+        drop(self.gate.acquire().await.unwrap());
+        let told = self.outcomes.lock().unwrap();
         let answer = |asked: Asked| {
             let found = told.iter().find(|(slug, _)| *slug == asked.slug.as_str());
             let (_, outcome) = found.cloned().unwrap_or(("", Err(Failure::Timeout)));
@@ -136,7 +155,7 @@ impl World {
     }
 
     fn tell(&self, aa: Outcome, bb: Outcome) {
-        *self.told.0.lock().unwrap() = vec![("aa", aa), ("bb", bb)];
+        *self.told.outcomes.lock().unwrap() = vec![("aa", aa), ("bb", bb)];
     }
 
     async fn start(&self) -> Process {
@@ -351,6 +370,114 @@ async fn an_outage_makes_no_vector_and_the_last_one_stays() {
     // That nobody earned anything is burnt where every challenge says so.
     world.tell(Ok(vec![("gone", 1.0)]), Ok(vec![]));
     assert_eq!(process.epoch(&world).await.unwrap(), [0]);
+}
+
+#[tokio::test]
+async fn readers_get_the_vector_that_is_there_and_begin_no_round() {
+    let world = World::new().await;
+    let process = world.start().await;
+    let all_read = async || {
+        let readers = (0..200).map(|_| process.get("/v1/weights/latest", &[]));
+        let answers = futures::future::join_all(readers).await;
+        let codes: BTreeSet<StatusCode> = answers.iter().map(Response::status).collect();
+        let bodies = answers.into_iter().map(Response::bytes);
+        let bodies = futures::future::try_join_all(bodies).await.unwrap();
+        (codes, bodies.into_iter().collect::<BTreeSet<_>>())
+    };
+    let rounds = || world.told.rounds.load(Ordering::SeqCst);
+    let (codes, _) = all_read().await;
+    assert_eq!(codes, BTreeSet::from([StatusCode::SERVICE_UNAVAILABLE]));
+    assert_eq!(rounds(), 0);
+
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    process.epoch(&world).await.unwrap();
+    let first = process.get("/v1/weights/latest", &[]).await.bytes().await;
+    let shut = world.told.gate.acquire().await.unwrap();
+    world.tell(Ok(vec![("hk2", 1.0)]), Ok(vec![]));
+    let reading = async {
+        process.until("a round", async |_| rounds() == 2).await;
+        let read = all_read().await;
+        drop(shut);
+        read
+    };
+    let (made, (codes, bodies)) = tokio::join!(process.epoch(&world), reading);
+    assert_eq!(made.unwrap(), [2]);
+    assert_eq!(codes, BTreeSet::from([StatusCode::OK]));
+    assert_eq!(bodies, BTreeSet::from([first.unwrap()]));
+    assert_eq!(rounds(), 2);
+    assert_eq!(process.json("/v1/weights/latest").await["uids"], json!([2]));
+}
+
+/// Goes on with a task for so many steps; `None` where it would go on.
+async fn after_steps<F: Future>(steps: usize, task: F) -> Option<F::Output> {
+    let mut task = std::pin::pin!(task);
+    for _ in 0..steps {
+        let step = poll_fn(|context| Poll::Ready(task.as_mut().poll(context)));
+        if let Poll::Ready(done) = step.await {
+            return Some(done);
+        }
+        // What it waits for happens elsewhere.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    None
+}
+
+#[tokio::test]
+async fn whoever_dies_at_any_step_of_publishing_leaves_the_vector_before_or_the_whole_new_one() {
+    let world = World::new().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    let first = world.start().await;
+    first.epoch(&world).await.unwrap();
+    let mut newest = first.json("/v1/weights/latest").await["computed_at"].clone();
+    let (mut steps, mut deaths) = (1, 0);
+    loop {
+        let process = world.start().await;
+        let ended = after_steps(steps, process.epoch(&world)).await;
+        drop(process);
+        let mut next = world.start().await;
+        next.look();
+        next.until("a vector", async |next| {
+            next.get("/v1/weights/latest", &[]).await.status() == 200
+        })
+        .await;
+        let answer = next.get("/v1/weights/latest", &[]).await;
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        let signature = Signature {
+            signer: header("x-platform-weights-signer"),
+            text: header("x-platform-weights-signature"),
+        };
+        let body = answer.bytes().await.unwrap();
+        assert!(signature.is_of(&body), "torn after {steps} steps");
+        let document: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document["uids"], json!([1]), "after {steps} steps");
+        let at = document["computed_at"].clone();
+        assert!(at.as_str() >= newest.as_str(), "older after {steps} steps");
+        newest = at;
+        if let Some(ended) = ended {
+            ended.unwrap();
+            break;
+        }
+        (steps, deaths) = (steps + 1, deaths + 1);
+        assert!(steps < 1000, "it does not end");
+    }
+    assert!(deaths >= 3, "it was stopped {deaths} times only");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_replaces_no_newer_vector() {
+    fn an_hour_ago() -> Timestamp {
+        Timestamp::now() - Duration::from_secs(3600)
+    }
+    let world = World::new().await;
+    let mut process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    process.epoch(&world).await.unwrap();
+    let good = process.json("/v1/weights/latest").await;
+    process.parts.clock = an_hour_ago;
+    world.tell(Ok(vec![("hk2", 1.0)]), Ok(vec![]));
+    let ended = process.epoch(&world).await;
+    assert!(matches!(ended, Err(EpochError::Overtaken)), "{ended:?}");
+    assert_eq!(process.json("/v1/weights/latest").await, good);
 }
 
 #[tokio::test]
