@@ -32,6 +32,8 @@ mod raw;
 mod report;
 #[path = "rows/running.rs"]
 mod running;
+#[path = "rows/serve.rs"]
+mod serve;
 #[path = "rows/watched.rs"]
 mod watched;
 #[path = "rows/world.rs"]
@@ -52,7 +54,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// The rows that this program measures. Numbers are stable, so those of rows that need what is not built
 /// yet are left out.
-const ROWS: [u8; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 15];
+const ROWS: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15];
 
 fn main() -> Result<()> {
     let rows = rows_asked_for()?;
@@ -106,6 +108,7 @@ async fn measure_in(world: &mut World, rows: &BTreeSet<u8>, report: &mut Report)
             8 => keeping::memory(world, report).await,
             15 => keeping::start(world, report).await,
             7 => planning::measure(world, report).await,
+            9 => serve::measure(report).await,
             10 => aggregate::measure(report),
             _ => collect::measure(report).await,
         };

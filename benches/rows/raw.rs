@@ -52,21 +52,21 @@ pub struct Lister {
 }
 
 impl Lister {
-    /// Connects as the kubeconfig says.
-    pub async fn connect(kubeconfig: &str) -> Result<Self> {
+    /// Connects, lists everything of these kinds in a namespace, the kinds side by side, and returns how long that
+    /// took and how many requests it needed.
+    pub async fn list(
+        kubeconfig: &str,
+        kinds: &[Kind],
+        namespace: &str,
+    ) -> Result<(Duration, usize)> {
+        let began = Instant::now();
         let file = kube::config::Kubeconfig::read_from(kubeconfig)?;
         let options = kube::config::KubeConfigOptions::default();
         let config = kube::Config::from_custom_kubeconfig(file, &options).await?;
-        Ok(Self {
+        let lister = Self {
             client: kube::Client::try_from(config)?,
-        })
-    }
-
-    /// Lists everything of these kinds in a namespace, the kinds side by side, and returns how long that
-    /// took and how many requests it needed.
-    pub async fn list(&self, kinds: &[Kind], namespace: &str) -> Result<(Duration, usize)> {
-        let began = Instant::now();
-        let lists = kinds.iter().map(|kind| self.list_kind(*kind, namespace));
+        };
+        let lists = kinds.iter().map(|kind| lister.list_kind(*kind, namespace));
         let pages = futures::future::try_join_all(lists).await?;
         Ok((began.elapsed(), pages.iter().sum()))
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::dice::{Dice, number};
 use crate::support::keeper::Keeper;
 use crate::support::proxy::Seen;
-use crate::support::world::{World, is_soak};
+use crate::support::world::{WRITTEN, World, drop_what_controllers_add, is_soak};
 
 /// Challenges that between them have every kind of object.
 const EVERY_KIND: [(&str, &str); 3] = [
@@ -29,15 +29,7 @@ const SOMEBODY: &str = "somebody";
 /// Everything that is ours, by collection and name.
 async fn everything(world: &World) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    for resource in [
-        "secrets",
-        "services",
-        "statefulsets",
-        "deployments",
-        "networkpolicies",
-        "horizontalpodautoscalers",
-        "persistentvolumeclaims",
-    ] {
+    for resource in WRITTEN {
         let names = world.names(resource).await.into_iter();
         // A claim of a StatefulSet is its controller's, and a database without its password is left alone.
         found.extend(
@@ -127,21 +119,8 @@ fn drift(resource: &str, name: &str, dice: &mut Dice) -> Drift {
 /// Returns an object without what the server and controllers keep about it.
 fn content(object: &Value) -> Value {
     let mut object = object.clone();
-    object.as_object_mut().unwrap().remove("status");
-    let metadata = object["metadata"].as_object_mut().unwrap();
-    for name in [
-        "managedFields",
-        "resourceVersion",
-        "generation",
-        "uid",
-        "creationTimestamp",
-    ] {
-        metadata.remove(name);
-    }
-    if let Some(annotations) = metadata
-        .get_mut("annotations")
-        .and_then(Value::as_object_mut)
-    {
+    drop_what_controllers_add(&mut object);
+    if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
         annotations.retain(|name, _| !name.contains("kubernetes.io/"));
     }
     if let Some(spec) = object["spec"].as_object_mut() {

@@ -89,6 +89,32 @@ impl std::fmt::Display for Ran {
     }
 }
 
+/// What a pass may write, by collection.
+pub const WRITTEN: [&str; 7] = [
+    "secrets",
+    "services",
+    "statefulsets",
+    "deployments",
+    "networkpolicies",
+    "horizontalpodautoscalers",
+    "persistentvolumeclaims",
+];
+
+/// Leaves of an object what somebody declared.
+pub fn drop_what_controllers_add(object: &mut Value) {
+    object.as_object_mut().unwrap().remove("status");
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    for name in [
+        "managedFields",
+        "resourceVersion",
+        "generation",
+        "uid",
+        "creationTimestamp",
+    ] {
+        metadata.remove(name);
+    }
+}
+
 impl World {
     /// Makes a world of its own.
     pub async fn new() -> Self {
@@ -315,32 +341,13 @@ impl World {
     /// Returns everything a pass may write, by kind and name, without what controllers add.
     pub async fn snapshot(&self) -> std::collections::BTreeMap<String, Value> {
         let mut found = std::collections::BTreeMap::new();
-        let kinds = [
-            "secrets",
-            "services",
-            "statefulsets",
-            "deployments",
-            "networkpolicies",
-            "horizontalpodautoscalers",
-            "persistentvolumeclaims",
-        ];
-        for resource in kinds {
+        for resource in WRITTEN {
             for mut object in self.admin.items(&self.api(resource, "")).await {
                 let name = object["metadata"]["name"]
                     .as_str()
                     .unwrap_or_default()
                     .to_owned();
-                object.as_object_mut().unwrap().remove("status");
-                let metadata = object["metadata"].as_object_mut().unwrap();
-                for volatile in [
-                    "managedFields",
-                    "resourceVersion",
-                    "generation",
-                    "uid",
-                    "creationTimestamp",
-                ] {
-                    metadata.remove(volatile);
-                }
+                drop_what_controllers_add(&mut object);
                 found.insert(format!("{resource}/{name}"), object);
             }
         }
