@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::world::variable;
+
+/// An answer is sent before its line is written.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// The log from one moment on.
 pub struct Audit {
@@ -15,11 +19,12 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Begins to count now; `None` where the cluster keeps no log.
+    /// Begins to count once what was sent before is written; `None` where the cluster keeps no log.
     pub fn begin() -> Result<Option<Self>> {
         let Some(path) = variable("PLATFORM_TEST_AUDIT") else {
             return Ok(None);
         };
+        std::thread::sleep(SETTLE);
         let mut file = File::open(path).context("open the audit log")?;
         file.seek(SeekFrom::End(0))?;
         Ok(Some(Self {
@@ -31,6 +36,7 @@ impl Audit {
     /// nodes have names that begin with `system:`. Watches, and the leases that say who writes, are not
     /// counted.
     pub fn requests(self, namespace: &str) -> Result<BTreeMap<String, usize>> {
+        std::thread::sleep(SETTLE);
         let mut requests: BTreeMap<String, usize> = BTreeMap::new();
         for line in self.log.lines() {
             let event: Value = serde_json::from_str(&line?).context("read the audit log")?;

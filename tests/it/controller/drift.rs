@@ -120,7 +120,9 @@ fn drift(resource: &str, name: &str, dice: &mut Dice) -> Drift {
 fn content(object: &Value) -> Value {
     let mut object = object.clone();
     drop_what_controllers_add(&mut object);
-    if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+    // By index a member that is missing would be made.
+    let annotations = object.pointer_mut("/metadata/annotations");
+    if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
         annotations.retain(|name, _| !name.contains("kubernetes.io/"));
     }
     if let Some(spec) = object["spec"].as_object_mut() {
