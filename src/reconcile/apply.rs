@@ -10,7 +10,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use futures::stream;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -25,9 +25,6 @@ use super::plan::{Plan, Step};
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::{ClusterName, Key, Kind, ObjectKey, Slug};
-
-/// Challenges under way at once; each has few steps that may run side by side.
-const CONCURRENT_CHALLENGES: usize = 64;
 
 /// The connections that a pass writes through.
 pub struct Writers {
@@ -135,11 +132,12 @@ pub async fn apply(
         common.into_iter().partition(|step| step.wave >= AFTER_ALL);
     let mut outcomes = run_group(&writer, &common, None, progress).await;
     let missing = missing_namespace(&outcomes);
-    let challenges: Vec<_> = groups
+    // All begin at once and their writes queue for a permit in turn: what starts no pod is written for all before the
+    // cluster's own controllers are busy with the pods of the first.
+    let mut running: FuturesUnordered<_> = groups
         .values()
         .map(|steps| run_group(&writer, steps, missing.as_ref(), progress).boxed())
         .collect();
-    let mut running = stream::iter(challenges).buffer_unordered(CONCURRENT_CHALLENGES);
     while let Some(group) = running.next().await {
         outcomes.extend(group);
     }
