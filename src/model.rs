@@ -9,6 +9,7 @@ pub mod document;
 pub mod emission;
 pub mod failure;
 pub mod fence;
+pub mod health;
 pub mod image;
 pub mod item;
 pub mod key;

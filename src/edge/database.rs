@@ -10,6 +10,7 @@ mod acts;
 mod chain;
 mod conditions;
 mod error;
+mod health;
 mod location;
 mod migrations;
 mod passes;
@@ -32,6 +33,7 @@ use jiff::Timestamp;
 
 pub use conditions::ConditionRows;
 pub use error::DatabaseError;
+pub use health::HealthRows;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use passes::MAX_KEYS;
 pub use snapshots::WeightSnapshots;
@@ -46,7 +48,7 @@ use store::{Engine, Store};
 
 /// What a process asks of the registry database. Every call is one transaction with a time limit.
 #[async_trait]
-pub trait Database: ConditionRows + WeightSnapshots {
+pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
     /// Returns every registry row, as of one moment.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod act_cases;
 mod chain_cases;
 mod condition_cases;
 mod fence_cases;
+mod health_cases;
 mod only_postgres;
 mod only_sqlite;
 mod pass_cases;
@@ -36,6 +37,7 @@ use act_cases::*;
 use chain_cases::*;
 use condition_cases::*;
 use fence_cases::*;
+use health_cases::*;
 use pass_cases::*;
 use rollout_cases::*;
 use row_cases::*;
@@ -108,6 +110,9 @@ on_both!(
     conditions_read_back_as_written_and_the_newest_holds,
     conditions_of_a_thousand_challenges_are_one_write,
     a_condition_that_cannot_be_named_is_no_answer,
+    how_a_challenge_was_found_reads_back_and_the_newest_holds,
+    how_a_thousand_challenges_were_found_is_one_row_each,
+    a_fitness_that_cannot_be_named_is_no_answer,
     what_came_of_images_is_kept_and_what_failed_is_tried_again_when_resumed,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,

@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::acts::ActStatements;
 use super::conditions;
 use super::error::{translate, translate_migration};
+use super::health;
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::rollouts::RolloutStatements;
@@ -18,7 +19,7 @@ use super::snapshots;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 8] = [
+const MIGRATIONS: [Source; 9] = [
     (
         1,
         "registry",
@@ -54,6 +55,11 @@ const MIGRATIONS: [Source; 8] = [
         8,
         "rollouts",
         include_str!("migrations/postgres/0008_rollouts.sql"),
+    ),
+    (
+        9,
+        "health",
+        include_str!("migrations/postgres/0009_health.sql"),
     ),
 ];
 
@@ -426,6 +432,7 @@ static STATEMENTS: Statements = Statements {
                 select slug from rollouts order by updated_at desc, slug offset $1::text::bigint)",
         retry: "update rollouts set failed = null where slug = $1::text::jsonb ->> 'slug'",
     },
+    health: health::POSTGRES,
     snapshots: snapshots::POSTGRES,
     get_digests: r#"
         select json_build_array(image, digest, revision,

@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::acts::ActStatements;
 use super::conditions;
 use super::error::{is_busy, translate, translate_migration};
+use super::health;
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
 use super::rollouts::RolloutStatements;
@@ -23,7 +24,7 @@ use super::snapshots;
 use super::store::{Access, Call, Engine, RowStatements, Statements};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 8] = [
+const MIGRATIONS: [Source; 9] = [
     (
         1,
         "registry",
@@ -51,6 +52,11 @@ const MIGRATIONS: [Source; 8] = [
         8,
         "rollouts",
         include_str!("migrations/sqlite/0008_rollouts.sql"),
+    ),
+    (
+        9,
+        "health",
+        include_str!("migrations/sqlite/0009_health.sql"),
     ),
 ];
 
@@ -448,6 +454,7 @@ static STATEMENTS: Statements = Statements {
                 limit -1 offset cast(?1 as integer))",
         retry: "update rollouts set failed = null where slug = ?1 ->> 'slug'",
     },
+    health: health::SQLITE,
     snapshots: snapshots::SQLITE,
     get_digests: "
         select json_array(image, digest, revision, resolved_at)

@@ -16,6 +16,7 @@ use super::acts::{self, ActStatements};
 use super::chain::{End, GENESIS, Record, Walk};
 use super::conditions::ConditionStatements;
 use super::error::translate;
+use super::health::HealthStatements;
 use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{fitted, head_document, keys_document, stamp};
 use super::rollouts::RolloutStatements;
@@ -144,6 +145,7 @@ pub(super) struct Statements {
     pub(super) advance_chain: &'static str,
     pub(super) acts: ActStatements,
     pub(super) conditions: ConditionStatements,
+    pub(super) health: HealthStatements,
     pub(super) rollouts: RolloutStatements,
     pub(super) snapshots: SnapshotStatements,
     pub(super) get_digests: &'static str,
@@ -707,6 +709,7 @@ impl Statements {
             advance_chain,
             acts,
             conditions,
+            health,
             rollouts,
             snapshots,
             get_digests,
@@ -780,6 +783,7 @@ impl Statements {
             .chain(of_rollouts)
             .copied();
         let kept = conditions.all().into_iter().chain(snapshots.all());
+        let kept = kept.chain(health.all());
         of_tables.chain(others).chain(kept).collect()
     }
 }

@@ -13,7 +13,7 @@ pub(super) async fn several_that_start_at_once_migrate_once(world: World) {
     let status = world.open().await.status().await.unwrap();
     assert_eq!(status.pending, []);
     let versions: Vec<i64> = status.applied.iter().map(|m| m.version).collect();
-    assert_eq!(versions, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(versions, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert!(status.server_version.contains('.'), "{status:?}");
 }
 
@@ -39,7 +39,8 @@ pub(super) async fn opening_for_reading_migrates_nothing_and_takes_no_write(worl
                 "acts",
                 "conditions",
                 "weights",
-                "rollouts"
+                "rollouts",
+                "health"
             ]
         )
     );
@@ -120,6 +121,7 @@ pub(super) async fn a_schema_that_lacks_the_newest_migration_is_brought_up_to_da
         "drop table challenge_conditions",
         "drop table challenge_progress",
         "drop table rollouts",
+        "drop table challenge_health",
         "drop table weight_snapshots",
         "delete from _sqlx_migrations where version >= 2",
     ] {
@@ -128,7 +130,7 @@ pub(super) async fn a_schema_that_lacks_the_newest_migration_is_brought_up_to_da
     let Opened::NotMigrated(status) = open(&world.url).await.unwrap() else {
         panic!("one migration is missing");
     };
-    assert_eq!((status.applied.len(), status.pending.len()), (1, 7));
+    assert_eq!((status.applied.len(), status.pending.len()), (1, 8));
     let database = world.open().await;
     assert_eq!(database.rows().await.unwrap(), rows(), "no row is lost");
     database.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
@@ -137,7 +139,7 @@ pub(super) async fn a_schema_that_lacks_the_newest_migration_is_brought_up_to_da
 pub(super) async fn every_statement_prepares(world: World) {
     drop(world.open().await);
     let statements = world.engine().await.statements().all();
-    assert_eq!(statements.len(), 55);
+    assert_eq!(statements.len(), 58);
     for sql in statements {
         world
             .prepare(sql)
