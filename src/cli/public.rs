@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rand::TryRngCore as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::session::now;
@@ -23,6 +24,7 @@ use crate::reconcile::controller::follow::{Declared, Followed};
 use crate::settings::MasterSettings;
 use crate::weights::collect::{Patience, Subject, collect};
 use crate::weights::epoch::{Asked, Collector, Parts, Terms};
+use crate::weights::health::rounds::Rounds;
 use crate::weights::registered::Registered;
 use crate::weights::routes::{Views, routes};
 use crate::weights::shelf::Shelf;
@@ -33,12 +35,18 @@ use crate::weights::{Answer, Rules, Subnet};
 /// The largest key file; a key has 66 characters.
 const MAX_KEY: u64 = 1024;
 
+/// The longest that one question for health or version takes: both are a few names, and a challenge that is slower
+/// than that fails the probes of its own pod.
+const HEALTH_ATTEMPT: Duration = Duration::from_secs(5);
+
 /// Weights and registry, as far as one process makes and serves them.
 pub(super) struct Public {
     parts: Parts,
     settings: MasterSettings,
     followed: watch::Receiver<Followed>,
     terms: watch::Sender<Option<Terms>>,
+    /// Told when there are new terms.
+    hint: Arc<Notify>,
 }
 
 impl Public {
@@ -79,6 +87,7 @@ impl Public {
             settings: settings.master.clone(),
             followed,
             terms,
+            hint: Arc::default(),
         })
     }
 
@@ -112,10 +121,31 @@ impl Public {
         })
     }
 
-    /// Makes one vector after the other until told to stop.
+    /// Makes one vector after the other until told to stop, and asks meanwhile how the challenges are.
     pub(super) async fn compute(&self, stop: CancellationToken) {
         let registered = Registered::new(self.settings.metagraph);
-        self.parts.clone().compute(registered, stop).await;
+        let asking = async {
+            if let Some(rounds) = self.rounds() {
+                rounds.keep(stop.clone()).await;
+            }
+        };
+        let computing = self.parts.clone().compute(registered, stop.clone());
+        tokio::join!(computing, asking);
+    }
+
+    /// Returns who asks how the challenges are, if anybody does.
+    fn rounds(&self) -> Option<Rounds> {
+        let limits = Limits {
+            attempt: self.settings.challenge_timeout.min(HEALTH_ATTEMPT),
+            ..Limits::default()
+        };
+        Some(Rounds {
+            database: self.parts.database.clone(),
+            challenges: Arc::new(HttpChallenges::new(limits)),
+            hint: self.hint.clone(),
+            interval: self.settings.health?,
+            clock: self.parts.clock,
+        })
     }
 
     /// Passes on what each declaration says about weights.
@@ -124,13 +154,16 @@ impl Public {
         loop {
             let good = followed.borrow_and_update().good.clone();
             let terms = good.map(|declared| self.terms_of(&declared));
-            self.terms.send_if_modified(|told| {
+            let is_new = self.terms.send_if_modified(|told| {
                 let is_new = *told != terms;
                 if is_new {
                     *told = terms;
                 }
                 is_new
             });
+            if is_new {
+                self.hint.notify_one();
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = followed.changed() => if changed.is_err() {

@@ -12,11 +12,13 @@ use super::session::{Session, now};
 use super::{CliError, Context, Exit, Form, SourceArg};
 use crate::edge::database::revision_id;
 use crate::model::condition::{AllConditions, ConditionType, Truth};
+use crate::model::health::{AllHealth, Fitness, Known};
 use crate::model::pass::PassSummary;
 use crate::model::{Scope, Slug};
 use crate::reconcile::render::{mask, reason, shared_reasons};
 use crate::reconcile::status::conditions::{Found, conditions, telling};
 use crate::reconcile::status::document::{self, Document, ShownRevision};
+use crate::reconcile::status::health::{NOT_ASKED, NOT_READ, OUTDATED, shown};
 use crate::reconcile::status::{self, ChallengeStatus};
 use crate::reconcile::{Planned, Registry};
 use crate::spec::platform::Status as Declared;
@@ -41,17 +43,26 @@ Examples:
 pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let session = Session::open(context, &[]).await?;
     let planned = session.plan().await;
-    let (last_pass, kept) = match &session.edges.registry {
+    let (last_pass, kept, health) = match &session.edges.registry {
         Registry::Ready(database) => (
             database.passes(1, None).await.unwrap_or_default().pop(),
             // Without them it is not known since when; what is so is found out all the same.
             database.conditions().await.unwrap_or_default(),
+            database.health().await.ok(),
         ),
-        Registry::Absent | Registry::Unknown(_) => (None, AllConditions::new()),
+        Registry::Absent => (None, AllConditions::new(), Some(AllHealth::new())),
+        Registry::Unknown(_) => (None, AllConditions::new(), None),
     };
     session.close().await;
     let planned = planned?;
+    let now = now();
     let challenges = status::challenges(&session.declaration.platform, &planned, &Scope::All);
+    let judged = |(slug, status): (Slug, ChallengeStatus)| {
+        let found = health.as_ref().and_then(|health| health.get(&slug));
+        let status = status.judged(found, now);
+        (slug, status)
+    };
+    let challenges: BTreeMap<Slug, ChallengeStatus> = challenges.into_iter().map(judged).collect();
     let deadline = context.settings.controller.rollout_deadline;
     let screen = Screen {
         session: &session,
@@ -59,8 +70,9 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
         conditions: find_conditions(&challenges, &kept, &planned, deadline),
         kept,
         challenges,
+        health,
         last_pass,
-        now: now(),
+        now,
     };
     match args.output {
         Form::Text => context.terminal.print(&screen.text())?,
@@ -99,6 +111,8 @@ struct Screen<'a> {
     challenges: BTreeMap<Slug, ChallengeStatus>,
     conditions: AllConditions,
     kept: AllConditions,
+    /// How challenges were found when they were asked; nothing where that could not be read.
+    health: Option<AllHealth>,
     last_pass: Option<PassSummary>,
     now: Timestamp,
 }
@@ -112,6 +126,11 @@ impl Screen<'_> {
     fn document(&self) -> Document {
         let header = &self.session.header;
         let last_pass = self.last_pass.as_ref();
+        let health = self.challenges.keys().filter_map(|slug| {
+            let known = self.known_of(slug)?;
+            Some((slug.clone(), shown(known, self.health.is_some())))
+        });
+        let health = health.collect();
         Document {
             version: 1,
             source: header.source.clone(),
@@ -120,7 +139,12 @@ impl Screen<'_> {
             database: header.database.clone(),
             converged: self.is_converged(),
             last_pass: last_pass.and_then(|pass| serde_json::to_value(pass).ok()),
-            challenges: document::challenges(&self.challenges, &self.conditions, &self.kept),
+            challenges: document::challenges(
+                &self.challenges,
+                &self.conditions,
+                &self.kept,
+                &health,
+            ),
             unknown: self.unknown(),
         }
     }
@@ -152,6 +176,7 @@ impl Screen<'_> {
             None => "last    no pass yet\n".to_owned(),
         };
         text += &self.table();
+        text += &self.unknown_health();
         for line in shared_reasons(&self.planned.plan) {
             text += &format!("\n{line}\n");
         }
@@ -204,11 +229,47 @@ impl Screen<'_> {
                     status.why.len() - MAX_REASONS
                 );
             }
-            for line in self.troubles(slug) {
+            let troubles = self.troubles(slug);
+            for line in troubles.into_iter().chain(self.unfitness(slug)) {
                 text += &format!("{:width$}    {line}\n", "");
             }
         }
         text
+    }
+
+    /// Returns what is known of a challenge's health; nothing of one that nobody asks.
+    fn known_of(&self, slug: &Slug) -> Option<Known<'_>> {
+        let found = self.health.as_ref().and_then(|health| health.get(slug));
+        self.challenges.get(slug)?.health(found, self.now)
+    }
+
+    /// Returns since when a challenge is not fit, and when that was found last.
+    fn unfitness(&self, slug: &Slug) -> Option<String> {
+        let Known::Found(health) = self.known_of(slug)? else {
+            return None;
+        };
+        let word = health.fitness.as_str().replace('_', " ");
+        let (since, asked) = (ago(health.since, self.now), ago(health.asked_at, self.now));
+        (health.fitness != Fitness::Fit).then(|| format!("{word} since {since}, asked {asked} ago"))
+    }
+
+    /// Returns one line for each reason why it is not known of some how they are.
+    fn unknown_health(&self) -> String {
+        let mut unknown: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for slug in self.challenges.keys() {
+            let why = match self.known_of(slug) {
+                Some(Known::NotAsked) if self.health.is_some() => NOT_ASKED,
+                Some(Known::NotAsked) => NOT_READ,
+                Some(Known::Outdated(_)) => OUTDATED,
+                Some(Known::Found(_)) | None => continue,
+            };
+            unknown.entry(why).or_default().push(slug.as_str());
+        }
+        let line = |(why, slugs): (&str, Vec<&str>)| match slugs.as_slice() {
+            [one] => format!("\nhealth of {one} unknown: {why}\n"),
+            many => format!("\nhealth of {} challenges unknown: {why}\n", many.len()),
+        };
+        unknown.into_iter().map(line).collect()
     }
 
     /// Returns for how long a condition is known to have its status.

@@ -3,6 +3,7 @@
 
 pub mod conditions;
 pub mod document;
+pub mod health;
 pub mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,9 @@ pub struct ChallengeStatus {
     pub share: String,
     /// The image that is wanted.
     pub image: String,
+    /// The version that is declared; nothing of what left the declaration.
+    #[serde(skip)]
+    pub version: String,
     /// How many keys are wanted.
     pub wanted: usize,
     /// How many of them are as they should be.
@@ -174,10 +178,8 @@ struct Part<'a> {
 
 impl Part<'_> {
     fn status(&self, platform: &Platform, planned: &Planned, slug: &Slug) -> ChallengeStatus {
-        let declared = platform
-            .challenges
-            .get(slug)
-            .map(|challenge| challenge.status);
+        let challenge = platform.challenges.get(slug);
+        let declared = challenge.map(|challenge| challenge.status);
         let held = self.held.iter().filter_map(|held| held.key());
         let undone: BTreeSet<&Key> = self.steps.iter().copied().chain(held).collect();
         let is_there = |key: &&&Key| !undone.contains(**key) && exists(planned, key);
@@ -195,6 +197,7 @@ impl Part<'_> {
             declared,
             share: platform.share(slug).to_string(),
             image: image(planned, slug),
+            version: challenge.map_or_else(String::new, |challenge| challenge.version.clone()),
             wanted: self.wanted.len(),
             there: self.wanted.iter().filter(is_there).count(),
             left: self.left(planned),

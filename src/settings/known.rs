@@ -224,6 +224,12 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "the time from one weight vector to the next; 5 to 720",
     },
     Known {
+        path: "master.health_interval_seconds",
+        default: Some("60"),
+        shown: Shown::AsItIs,
+        purpose: "how often challenges are asked for their health and version, 5 to 3600; 0: never",
+    },
+    Known {
         path: "master.metagraph_cache_ttl_seconds",
         default: Some("300"),
         shown: Shown::AsItIs,

@@ -14,6 +14,8 @@ use crate::weights::registered::Limits;
 const EPOCH_SECONDS: RangeInclusive<u64> = 5..=720;
 /// All attempts together have to end well within an epoch.
 const ATTEMPT_SECONDS: RangeInclusive<u64> = 1..=60;
+/// Whoever looks is to learn within minutes that a challenge is away.
+const HEALTH_SECONDS: RangeInclusive<u64> = 5..=3600;
 /// What a metagraph may be kept for: the chain's own epochs are about an hour.
 const METAGRAPH_SECONDS: RangeInclusive<u64> = 1..=86_400;
 
@@ -30,6 +32,8 @@ pub struct MasterSettings {
     pub challenge_retries: u32,
     /// The largest answer of a challenge, in bytes.
     pub challenge_max_response: usize,
+    /// The time from one round of questions for health and version to the next; none where nobody asks.
+    pub health: Option<Duration>,
     /// How long a metagraph holds.
     pub metagraph: Limits,
     /// Where a share goes that nobody registered has earned.
@@ -69,6 +73,7 @@ impl MasterSettings {
                 1024..=(256 << 20),
                 "a number of bytes from 1024 to 268435456",
             )?,
+            health: health(values)?,
             metagraph: Limits {
                 life: metagraph("master.metagraph_cache_ttl_seconds")?,
                 stale: metagraph("master.metagraph_max_stale_seconds")?,
@@ -90,6 +95,15 @@ fn number<T: FromStr + PartialOrd>(
     let text = values.text(path)?.unwrap_or_default();
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| values.refuse(path, expected))
+}
+
+fn health(values: &Values) -> Result<Option<Duration>, SettingsError> {
+    let path = "master.health_interval_seconds";
+    let expected = "a number of seconds from 5 to 3600, or 0";
+    match values.text(path)?.as_deref().map(str::trim) {
+        Some("0") => Ok(None),
+        _ => values.seconds_in(path, HEALTH_SECONDS, expected).map(Some),
+    }
 }
 
 fn host(values: &Values) -> Result<IpAddr, SettingsError> {

@@ -1,17 +1,20 @@
-//! Whether a challenge is fit to be asked: what its health and its version have to say. Nothing that it answers is
-//! quoted.
+//! Whether a challenge is fit: what its health and its version have to say. Nothing that it answers is quoted.
+
+pub mod rounds;
+
+use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::Failure;
 use crate::edge::challenge::{Challenges, Place};
-use crate::model::Slug;
-use crate::spec::Platform;
-use crate::spec::platform::{Challenge, Status};
+use crate::model::health::Fitness;
+use crate::model::{Row, RowKey, Slug};
 
 /// Challenges that are asked side by side.
 const AT_ONCE: usize = 32;
@@ -23,7 +26,7 @@ pub struct Expected {
     pub place: Place,
     /// The declared version of its interface.
     pub api_version: String,
-    /// Its declared version.
+    /// Its declared version; empty where none is declared, which any version is as good as.
     pub version: String,
     /// What it must be able to do.
     pub capabilities: Vec<String>,
@@ -36,9 +39,11 @@ pub struct Found {
     pub slug: Slug,
     /// What is wrong with it, if anything is.
     pub fitness: Result<(), Unfit>,
+    /// When it had answered, or was waited for no more.
+    pub asked_at: Timestamp,
 }
 
-/// Why a challenge is not fit to be asked.
+/// Why a challenge is not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unfit {
     /// It did not say how it is.
@@ -73,25 +78,50 @@ pub enum Unfit {
     OtherVersion(String),
 }
 
-impl Expected {
-    /// Returns what each active challenge of a declaration must say.
+impl Unfit {
+    /// Returns it in one word.
     #[must_use]
-    pub fn all(platform: &Platform) -> Vec<Self> {
-        let challenges = platform.challenges.values();
-        let active = challenges.filter(|challenge| challenge.status == Status::Active);
-        active.map(Self::of).collect()
+    pub fn fitness(&self) -> Fitness {
+        match self {
+            Self::NoHealth(_) | Self::NoVersion(_) => Fitness::NoAnswer,
+            Self::HealthForm | Self::Unwell | Self::OtherSlug => Fitness::Unwell,
+            Self::VersionForm
+            | Self::OtherApi(_)
+            | Self::CapabilitiesForm
+            | Self::Lacks(_)
+            | Self::OtherVersion(_) => Fitness::Mismatched,
+        }
+    }
+}
+
+impl Expected {
+    /// Returns what each active challenge of the registry must say. One that runs on a target is reached through
+    /// that target alone, so nobody can say here how it is.
+    #[must_use]
+    pub fn active(rows: &BTreeMap<RowKey, Row>) -> Vec<Self> {
+        let expected = rows.iter().filter_map(|(key, row)| match key {
+            RowKey::Challenge(slug) if row.0["status"] == "active" => {
+                let is_away = rows.contains_key(&RowKey::Assignment(slug.clone()));
+                (!is_away).then(|| Self::of(slug, row)).flatten()
+            }
+            _ => None,
+        });
+        expected.collect()
     }
 
-    fn of(challenge: &Challenge) -> Self {
-        Self {
+    fn of(slug: &Slug, row: &Row) -> Option<Self> {
+        let text = |name: &str| row.0[name].as_str().map(str::to_owned);
+        let capabilities = row.0["spec"]["required_capabilities"].as_array();
+        let capabilities = capabilities.into_iter().flatten().filter_map(Value::as_str);
+        Some(Self {
             place: Place {
-                slug: challenge.slug.clone(),
-                base: challenge.internal_base_url.clone(),
+                slug: slug.clone(),
+                base: text("internal_base_url")?,
             },
-            api_version: challenge.api_version.clone(),
-            version: challenge.version.clone(),
-            capabilities: challenge.required_capabilities.clone(),
-        }
+            api_version: text("api_version")?,
+            version: text("version")?,
+            capabilities: capabilities.map(str::to_owned).collect(),
+        })
     }
 
     /// Judges what it answered to `/health`.
@@ -129,7 +159,7 @@ impl Expected {
             }
         }
         match member(&said, "challenge_version") {
-            Some(version) if version != self.version.as_str() => {
+            Some(version) if !self.version.is_empty() && version != self.version.as_str() => {
                 Err(Unfit::OtherVersion(self.version.clone()))
             }
             _ => Ok(()),
@@ -138,10 +168,14 @@ impl Expected {
 }
 
 /// Asks each challenge how it is and what it is, once, some side by side.
-pub async fn ask(client: &dyn Challenges, challenges: &[Expected]) -> Vec<Found> {
+pub async fn ask(
+    client: &dyn Challenges,
+    challenges: &[&Expected],
+    clock: fn() -> Timestamp,
+) -> Vec<Found> {
     let asked: Vec<BoxFuture<'_, Found>> = challenges
         .iter()
-        .map(|expected| -> BoxFuture<'_, Found> { Box::pin(ask_one(client, expected)) })
+        .map(|expected| -> BoxFuture<'_, Found> { Box::pin(ask_one(client, expected, clock)) })
         .collect();
     let mut found: Vec<Found> = stream::iter(asked)
         .buffer_unordered(AT_ONCE)
@@ -151,7 +185,7 @@ pub async fn ask(client: &dyn Challenges, challenges: &[Expected]) -> Vec<Found>
     found
 }
 
-async fn ask_one(client: &dyn Challenges, expected: &Expected) -> Found {
+async fn ask_one(client: &dyn Challenges, expected: &Expected, clock: fn() -> Timestamp) -> Found {
     let place = &expected.place;
     let (health, version) = futures::join!(client.get_health(place), client.get_version(place));
     let health = health.map_err(Unfit::NoHealth);
@@ -163,6 +197,7 @@ async fn ask_one(client: &dyn Challenges, expected: &Expected) -> Found {
     Found {
         slug: place.slug.clone(),
         fitness,
+        asked_at: clock(),
     }
 }
 
@@ -216,6 +251,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_active_is_expected_as_its_row_says() {
+        let row = |status: &str| {
+            Row(serde_json::json!({
+                "status": status, "version": "1.4.2", "api_version": "1.0",
+                "internal_base_url": "",
+                "spec": {"required_capabilities": ["get_weights", "proxy_routes"]},
+            }))
+        };
+        let slug = |text: &str| Slug::parse(text).unwrap();
+        let target = Row(serde_json::json!({"target": "gpu", "gpu_count": 1}));
+        let rows = BTreeMap::from([
+            (RowKey::Challenge(slug("demo")), row("active")),
+            (RowKey::Challenge(slug("stopped")), row("inactive")),
+            (RowKey::Challenge(slug("away")), row("active")),
+            (RowKey::Assignment(slug("away")), target),
+        ]);
+        assert_eq!(Expected::active(&rows), [expected()]);
+    }
+
+    #[test]
     fn version_is_the_declared_one_with_all_that_is_required() {
         for good in [
             "{}",
@@ -225,6 +280,11 @@ mod tests {
         ] {
             assert_eq!(expected().check_version(good.as_bytes()), Ok(()), "{good}");
         }
+        let any = Expected {
+            version: String::new(),
+            ..expected()
+        };
+        assert_eq!(any.check_version(br#"{"challenge_version": "9"}"#), Ok(()));
         let lacks = |name: &str| Unfit::Lacks(name.to_owned());
         for (bad, why) in [
             ("null", Unfit::VersionForm),

@@ -2,6 +2,7 @@
 
 mod collect;
 mod example;
+mod health;
 mod offline;
 mod running;
 mod served;

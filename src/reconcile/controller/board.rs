@@ -14,6 +14,7 @@ use super::notices::Matters;
 use super::tellers::{Channel, Fate};
 use crate::edge::database::revision_id;
 use crate::model::condition::{ConditionType, Truth};
+use crate::model::health::AllHealth;
 use crate::model::{Key, Revision, Scope, Slug};
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::live::Why;
@@ -61,6 +62,8 @@ pub struct Standing {
     pub surveyed_at: Option<Timestamp>,
     /// Each challenge.
     pub challenges: BTreeMap<Slug, Stands>,
+    /// How challenges were found when they were asked.
+    pub health: AllHealth,
     /// How many challenges are in each status of each condition.
     pub conditions: BTreeMap<(ConditionType, Truth), u64>,
     /// What was done since the start.
@@ -74,6 +77,8 @@ pub struct Standing {
 pub struct Stands {
     /// How it is and why.
     pub status: ChallengeStatus,
+    /// The same before it was asked how it is itself.
+    looked: ChallengeStatus,
     /// Since when its condition is that.
     pub since: Timestamp,
     /// What only who keeps it knows.
@@ -161,6 +166,30 @@ impl Board {
     /// Takes how many challenges are in each status of each condition.
     pub(super) fn take_conditions(&self, counts: BTreeMap<(ConditionType, Truth), u64>) {
         self.write().conditions = counts;
+    }
+
+    /// Takes how challenges were found when they were asked; what is too old by now says nothing any more.
+    pub(super) fn take_health(&self, health: AllHealth, now: Timestamp) {
+        let mut standing = self.write();
+        standing.health = health;
+        let Standing {
+            challenges, health, ..
+        } = &mut *standing;
+        let mut changed = BTreeSet::new();
+        for (slug, stands) in challenges {
+            let status = stands.looked.clone().judged(health.get(slug), now);
+            if status.condition != stands.status.condition {
+                stands.since = now;
+            }
+            if status != stands.status {
+                stands.status = status;
+                changed.insert(slug.clone());
+            }
+        }
+        drop(standing);
+        if !changed.is_empty() {
+            self.tell(|news| news.slugs.extend(changed));
+        }
     }
 
     fn tell(&self, add: impl FnOnce(&mut News)) {
@@ -275,9 +304,10 @@ impl Board {
 }
 
 impl Standing {
-    fn put(&mut self, slug: Slug, status: ChallengeStatus, now: Timestamp) -> &mut Stands {
+    fn put(&mut self, slug: Slug, looked: ChallengeStatus, now: Timestamp) -> &mut Stands {
         let revision = self.revision.as_ref().map_or("", revision_id).to_owned();
-        let is_settled = matches!(status.condition, Condition::Ready | Condition::Stopped);
+        let is_settled = matches!(looked.condition, Condition::Ready | Condition::Stopped);
+        let status = looked.clone().judged(self.health.get(&slug), now);
         let old = self.challenges.remove(&slug);
         let stands = match old {
             Some(old) => {
@@ -289,10 +319,12 @@ impl Standing {
                     has_settled: is_settled || (is_same && old.has_settled),
                     revision,
                     status,
+                    looked,
                 }
             }
             None => Stands {
                 status,
+                looked,
                 since: now,
                 kept: Kept::default(),
                 revision,

@@ -26,6 +26,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// The pause after the database did not answer, doubled from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often it is read how challenges were found.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long the last write may take when the process ends.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
@@ -81,8 +83,13 @@ impl Ledger {
         // What was told by the process before this one is not told again.
         self.matters.converged = converged(&read);
         self.known = read;
+        let mut look = Instant::now();
         while !stop.is_cancelled() {
-            let wake = self.wake();
+            if look <= Instant::now() {
+                self.look().await;
+                look = Instant::now() + LOOK;
+            }
+            let wake = self.wake().map_or(look, |wake| wake.min(look));
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.board.told() => {
@@ -91,7 +98,7 @@ impl Ledger {
                         () = tokio::time::sleep(SETTLE) => {}
                     }
                 }
-                () = sleep_until(wake), if wake.is_some() => {}
+                () = tokio::time::sleep_until(wake) => {}
             }
             self.settle();
             if self.retry.is_none_or(|retry| retry <= Instant::now()) {
@@ -120,6 +127,18 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// Tells the board how challenges were found. Where that cannot be read, what was found before holds for its time.
+    async fn look(&self) {
+        let health = match self.database.health().await {
+            Ok(health) => health,
+            Err(error) => {
+                tracing::debug!(%error, "how challenges are could not be read; tried again");
+                self.board.read().health
+            }
+        };
+        self.board.take_health(health, (self.clock)());
     }
 
     /// Returns when something has to be done without news: a deadline passes, or the database is tried again.
@@ -264,13 +283,6 @@ fn converged(known: &AllConditions) -> Option<Revision> {
     })
 }
 
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::agenda::Ended;
@@ -292,6 +304,7 @@ mod tests {
             declared: None,
             share: String::new(),
             image: String::new(),
+            version: String::new(),
             wanted: 1,
             there: 1,
             condition,

@@ -13,10 +13,14 @@ use prometheus_client::registry::{Registry, Unit};
 use super::board::Standing;
 use super::tellers::{Channel, Fate};
 use crate::model::condition::{ConditionType, Truth};
+use crate::model::health::{Fitness, Known};
 use crate::reconcile::status::Condition;
 
 /// The content type of [`render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Every word for how a challenge is.
+const FITNESS: [&str; 5] = ["fit", "no_answer", "unwell", "mismatched", "unknown"];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct InCondition {
@@ -45,11 +49,17 @@ struct OfChallenge {
     slug: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WithFitness {
+    fitness: &'static str,
+}
+
 /// Returns the metrics. Labels have few values: conditions, actions, and the challenges that are there.
 #[must_use]
 pub fn render(standing: &Standing, objects: usize, now: Timestamp) -> String {
     let mut registry = Registry::with_prefix("platform");
     add_challenges(&mut registry, standing);
+    add_health(&mut registry, standing, now);
     add_done(&mut registry, standing);
     add_told(&mut registry, standing);
     add_ages(&mut registry, standing, now);
@@ -118,6 +128,33 @@ fn add_challenges(registry: &mut Registry, standing: &Standing) {
         "Whether a challenge is as declared and ready",
         ready,
     );
+}
+
+/// Adds how challenges are by their own account; one of which that is not known has no value of its own.
+fn add_health(registry: &mut Registry, standing: &Standing, now: Timestamp) {
+    let fit = Family::<OfChallenge, Gauge<u64, AtomicU64>>::default();
+    let counts = Family::<WithFitness, Gauge<u64, AtomicU64>>::default();
+    for fitness in FITNESS {
+        counts.get_or_create(&WithFitness { fitness }).set(0);
+    }
+    for (slug, stands) in &standing.challenges {
+        let Some(known) = stands.status.health(standing.health.get(slug), now) else {
+            continue;
+        };
+        let fitness = known.as_str();
+        counts.get_or_create(&WithFitness { fitness }).inc();
+        if let Known::Found(health) = known {
+            let slug = slug.to_string();
+            let is_fit = health.fitness == Fitness::Fit;
+            fit.get_or_create(&OfChallenge { slug })
+                .set(u64::from(is_fit));
+        }
+    }
+    let help =
+        "Whether a challenge was found fit when it was last asked for its health and version";
+    registry.register("challenge_fit", help, fit);
+    let help = "Active challenges by how they were found when they were last asked";
+    registry.register("challenge_fitness", help, counts);
 }
 
 fn add_conditions(registry: &mut Registry, standing: &Standing) {
@@ -197,6 +234,15 @@ fn add_ages(registry: &mut Registry, standing: &Standing, now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_fitness_is_counted_and_all_words_are_there() {
+        let text = render(&Standing::default(), 0, Timestamp::UNIX_EPOCH);
+        for fitness in FITNESS {
+            let line = format!("platform_challenge_fitness{{fitness=\"{fitness}\"}} 0");
+            assert!(text.lines().any(|other| other == line), "{text}");
+        }
+    }
 
     #[test]
     fn conditions_are_counted_by_type_and_status() {

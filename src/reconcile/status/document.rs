@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ChallengeStatus;
+use super::health::ShownHealth;
 use crate::model::condition::{ChallengeCondition, ConditionType, Conditions};
 use crate::model::{Revision, Slug};
 use crate::reconcile::render::mask;
@@ -73,6 +74,8 @@ pub struct ShownChallenge {
     pub why: Vec<String>,
     /// What is true of it, one of each type.
     pub conditions: Vec<ShownCondition>,
+    /// How it is by its own account; null for one that is not active.
+    pub health: Option<ShownHealth>,
 }
 
 /// One condition of a challenge.
@@ -120,12 +123,14 @@ pub fn challenges(
     statuses: &BTreeMap<Slug, ChallengeStatus>,
     now: &BTreeMap<Slug, Conditions>,
     kept: &BTreeMap<Slug, Conditions>,
+    health: &BTreeMap<Slug, ShownHealth>,
 ) -> BTreeMap<String, ShownChallenge> {
     let shown = |(slug, status): (&Slug, &ChallengeStatus)| {
         let ChallengeStatus {
             declared,
             share,
             image,
+            version: _,
             wanted,
             there,
             condition,
@@ -149,6 +154,7 @@ pub fn challenges(
             conditions: conditions
                 .map(|(of, condition)| shown_condition(*of, condition, kept))
                 .collect(),
+            health: health.get(slug).cloned(),
         };
         (slug.to_string(), shown)
     };

@@ -24,6 +24,12 @@ pub enum Word {
     Deleting,
     /// Something is there and not ready.
     NotReady,
+    /// It gave no answer to how it is or what it is.
+    NoAnswer,
+    /// It says that it is not well.
+    Unwell,
+    /// It says that it is something else than what is declared.
+    Mismatched,
     /// Something waits for something else.
     Waiting,
     /// There was something to do, and no turn to write.
@@ -54,6 +60,9 @@ impl Word {
             Self::Applying => "Applying",
             Self::Deleting => "Deleting",
             Self::NotReady => "NotReady",
+            Self::NoAnswer => "NoAnswer",
+            Self::Unwell => "Unwell",
+            Self::Mismatched => "Mismatched",
             Self::Waiting => "Waiting",
             Self::NoTurn => "NoTurn",
             Self::Suspended => "Suspended",
@@ -74,6 +83,8 @@ impl Word {
             Self::Applying | Self::Deleting | Self::NotReady | Self::Waiting | Self::NoTurn => {
                 Condition::Progressing
             }
+            // Pods that have just become ready need a moment; what stays so is stalled in the end.
+            Self::NoAnswer | Self::Unwell | Self::Mismatched => Condition::Progressing,
             Self::Suspended => Condition::Suspended,
             Self::Foreign | Self::Refused | Self::Withheld | Self::RolledBack | Self::Drifted => {
                 Condition::Held

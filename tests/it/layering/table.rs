@@ -390,8 +390,8 @@ pub const PARTS: &[Part] = &[
     ),
     doing(
         "weights::health",
-        &["model", "spec", "edge::challenge", "weights"],
-        &["futures"],
+        &["model", "edge::challenge", "edge::database", "weights"],
+        &["futures", "jiff", "rand", "tokio", "tokio_util", "tracing"],
     ),
     doing(
         "weights::tokens",
@@ -435,6 +435,7 @@ pub const PARTS: &[Part] = &[
             "weights",
             "weights::collect",
             "weights::epoch",
+            "weights::health",
             "weights::routes",
             "weights::shelf",
             "weights::tokens",

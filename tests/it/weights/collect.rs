@@ -31,9 +31,9 @@ const PATIENCE: Patience = Patience {
 
 /// Servers that end with the test.
 #[derive(Default)]
-struct Servers {
+pub(super) struct Servers {
     tasks: JoinSet<()>,
-    subjects: Vec<Subject>,
+    pub(super) subjects: Vec<Subject>,
 }
 
 impl Servers {
@@ -44,7 +44,7 @@ impl Servers {
         listener
     }
 
-    fn add(&mut self, slug: &str, base: String) {
+    pub(super) fn add(&mut self, slug: &str, base: String) {
         self.subjects.push(Subject {
             place: Place {
                 slug: Slug::parse(slug).unwrap(),
@@ -56,22 +56,27 @@ impl Servers {
     }
 
     /// A challenge that answers every question like this.
-    async fn answers(
+    pub(super) async fn answers(
         &mut self,
         slug: &str,
         answer: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static,
     ) {
-        let listener = self.listen(slug).await;
         let router = Router::new().fallback(move || {
             let answer = answer();
             async move { answer }
         });
+        self.serves(slug, router).await;
+    }
+
+    /// A challenge with these routes.
+    pub(super) async fn serves(&mut self, slug: &str, router: Router) {
+        let listener = self.listen(slug).await;
         self.tasks
             .spawn(async move { axum::serve(listener, router).await.unwrap() });
     }
 
     /// A challenge that does this with every connection, once the question is there.
-    async fn does<F: Future<Output = ()> + Send + 'static>(
+    pub(super) async fn does<F: Future<Output = ()> + Send + 'static>(
         &mut self,
         slug: &str,
         act: impl Fn(TcpStream) -> F + Send + Sync + 'static,
@@ -117,14 +122,14 @@ fn pairs(collected: &BTreeMap<String, Collected>, slug: &str) -> Vec<(String, f6
         .collect()
 }
 
-fn status(code: u16, location: &str) -> Response<Body> {
+pub(super) fn status(code: u16, location: &str) -> Response<Body> {
     let answer = Response::builder()
         .status(code)
         .header("location", location);
     answer.body(Body::from("{}")).unwrap()
 }
 
-fn packed(text: &[u8]) -> Response<Body> {
+pub(super) fn packed(text: &[u8]) -> Response<Body> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text).unwrap();
     let bytes = encoder.finish().unwrap();
@@ -132,8 +137,8 @@ fn packed(text: &[u8]) -> Response<Body> {
     answer.body(bytes.into()).unwrap()
 }
 
-async fn drip(mut stream: TcpStream) {
-    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{";
+pub(super) async fn drip(mut stream: TcpStream) {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n{";
     if stream.write_all(head).await.is_err() {
         return;
     }
@@ -142,7 +147,7 @@ async fn drip(mut stream: TcpStream) {
     }
 }
 
-async fn cut(mut stream: TcpStream) {
+pub(super) async fn cut(mut stream: TcpStream) {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"challenge_slug\"";
     drop(stream.write_all(answer).await);
 }

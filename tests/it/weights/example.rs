@@ -1,5 +1,6 @@
 //! The example challenge does what authors are told to do, asked by the client that asks every challenge.
 
+use jiff::Timestamp;
 use platform::edge::challenge::{Challenges as _, HttpChallenges, Limits, Place};
 use platform::model::failure::Failure;
 use platform::model::{Secret, Slug};
@@ -88,12 +89,12 @@ async fn it_is_found_fit_unless_it_is_another_or_away() {
         expected("old", "http://127.0.0.1:1", "1.0.0"),
     ];
     let client = HttpChallenges::new(Limits::default());
-    let found = ask_health(&client, &asked).await;
+    let found = ask_health(&client, &asked.each_ref(), Timestamp::now).await;
     let fitness: Vec<_> = found.into_iter().map(|found| found.fitness).collect();
     let away = Unfit::NoHealth(Failure::Transport);
     assert_eq!(fitness, [Ok(()), Err(away), Err(Unfit::OtherSlug)]);
     let newer = [expected("demo", &running.base, "1.1.0")];
-    let found = ask_health(&client, &newer).await;
+    let found = ask_health(&client, &newer.each_ref(), Timestamp::now).await;
     let other = Unfit::OtherVersion("1.1.0".to_owned());
     assert_eq!(found[0].fitness, Err(other));
 }

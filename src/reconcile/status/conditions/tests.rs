@@ -14,6 +14,7 @@ fn status(condition: Condition, why: &[(Word, &str)], left: usize) -> ChallengeS
         declared: Some(Status::Active),
         share: "100.00 %".to_owned(),
         image: String::new(),
+        version: String::new(),
         wanted: 8,
         there: 8,
         condition,
