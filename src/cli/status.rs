@@ -12,7 +12,7 @@ use super::session::{Session, now};
 use super::{CliError, Context, Exit, Form, SourceArg};
 use crate::edge::database::revision_id;
 use crate::model::condition::{AllConditions, ConditionType, Truth};
-use crate::model::health::{AllHealth, Fitness, Known};
+use crate::model::health::{AllHealth, Known};
 use crate::model::pass::PassSummary;
 use crate::model::{Scope, Slug};
 use crate::reconcile::render::{mask, reason, shared_reasons};
@@ -248,9 +248,12 @@ impl Screen<'_> {
         let Known::Found(health) = self.known_of(slug)? else {
             return None;
         };
+        let why = &self.challenges.get(slug)?.why;
         let word = health.fitness.as_str().replace('_', " ");
         let (since, asked) = (ago(health.since, self.now), ago(health.asked_at, self.now));
-        (health.fitness != Fitness::Fit).then(|| format!("{word} since {since}, asked {asked} ago"))
+        why.iter()
+            .any(|reason| reason.word.is_of_health())
+            .then(|| format!("{word} since {since}, asked {asked} ago"))
     }
 
     /// Returns one line for each reason why it is not known of some how they are.

@@ -2,6 +2,7 @@
 
 mod collect;
 mod example;
+mod fit;
 mod health;
 mod offline;
 mod running;

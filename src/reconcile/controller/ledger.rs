@@ -28,6 +28,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often it is read how challenges were found.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long reading it may hold up what is to be told.
+const LOOK_TAKES: Duration = Duration::from_secs(1);
 /// How long the last write may take when the process ends.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
@@ -86,7 +88,10 @@ impl Ledger {
         let mut look = Instant::now();
         while !stop.is_cancelled() {
             if look <= Instant::now() {
-                self.look().await;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = self.look() => {}
+                }
                 look = Instant::now() + LOOK;
             }
             let wake = self.wake().map_or(look, |wake| wake.min(look));
@@ -131,10 +136,11 @@ impl Ledger {
 
     /// Tells the board how challenges were found. Where that cannot be read, what was found before holds for its time.
     async fn look(&self) {
-        let health = match self.database.health().await {
-            Ok(health) => health,
-            Err(error) => {
-                tracing::debug!(%error, "how challenges are could not be read; tried again");
+        let read = tokio::time::timeout(LOOK_TAKES, self.database.health()).await;
+        let health = match read {
+            Ok(Ok(health)) => health,
+            Ok(Err(_)) | Err(_) => {
+                tracing::debug!("how challenges are could not be read; tried again");
                 self.board.read().health
             }
         };

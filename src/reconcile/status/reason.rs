@@ -93,6 +93,12 @@ impl Word {
             Self::Kept => Condition::Removed,
         }
     }
+
+    /// Tells whether it is what the challenge answered when it was asked how it is.
+    #[must_use]
+    pub fn is_of_health(self) -> bool {
+        matches!(self, Self::NoAnswer | Self::Unwell | Self::Mismatched)
+    }
 }
 
 impl Reason {
