@@ -298,8 +298,10 @@ mod tests {
     use super::super::trials::Sight;
     use super::*;
     use crate::edge::database::open_and_migrate;
+    use crate::model::health::{AllHealth, Fitness, Health};
     use crate::model::{Key, RowKey, Secret};
     use crate::reconcile::status::{ChallengeStatus, Condition, Reason, Word};
+    use crate::spec::platform::Status as Declared;
 
     fn slug() -> Slug {
         Slug::parse("demo").unwrap()
@@ -373,5 +375,89 @@ mod tests {
             told.push(notice.reason);
         }
         assert_eq!(told, ["Ready", "DriftCorrected", "Held"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_challenge_that_was_unwell_before_a_restart_is_not_told_as_ready_after_it() {
+        let url = Secret::new("sqlite::memory:".to_owned());
+        let database = open_and_migrate(&url).await.unwrap();
+        let unwell = |fitness| {
+            let health = Health {
+                fitness,
+                why: "its health is no JSON object".to_owned(),
+                since: clock(),
+                asked_at: clock(),
+                holds_until: Timestamp::MAX,
+                version: String::new(),
+            };
+            AllHealth::from([(slug(), health)])
+        };
+        let none = BTreeSet::new();
+        let found = unwell(Fitness::Unwell);
+        database.write_health(&found, &none).await.unwrap();
+        let mut words = Vec::new();
+        // The second time is after a restart, the third after it healed.
+        for fitness in [Fitness::Unwell, Fitness::Unwell, Fitness::Fit] {
+            database
+                .write_health(&unwell(fitness), &none)
+                .await
+                .unwrap();
+            let board = Arc::new(Board::default());
+            let mut tellers = Tellers::new(board.clone());
+            let mut notices = tellers.add(Channel::Events);
+            let deadline = Duration::from_secs(600);
+            let ledger = Ledger::new(board.clone(), database.clone(), tellers, deadline, clock);
+            let stop = CancellationToken::new();
+            let work = async {
+                let mut ready = look(Condition::Ready, Vec::new(), Ended::AtRest);
+                if let Some(status) = &mut ready.status {
+                    status.declared = Some(Declared::Active);
+                }
+                board.take_look(ready, None, false, clock());
+                tokio::time::sleep(SETTLE * 3).await;
+                stop.cancel();
+            };
+            tokio::join!(ledger.keep(stop.clone()), work);
+            let kept = database.conditions().await.unwrap();
+            words.push(kept[&slug()].of[&ConditionType::Ready].reason.clone());
+            let mut told = Vec::new();
+            while let Some(notice) = notices.recv().await {
+                told.push(notice.reason);
+            }
+            words.push(told.join(" "));
+        }
+        assert_eq!(words, ["Unwell", "", "Unwell", "", "AsDeclared", "Ready"]);
+    }
+
+    #[test]
+    fn an_answer_changes_how_a_challenge_stands_and_its_age_ends_that() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let board = Board::default();
+        let mut ready = look(Condition::Ready, Vec::new(), Ended::AtRest);
+        if let Some(status) = &mut ready.status {
+            status.declared = Some(Declared::Active);
+        }
+        board.take_look(ready, None, false, at(0));
+        board.take_news();
+        let health = Health {
+            fitness: Fitness::NoAnswer,
+            why: "its health could not be asked: timeout".to_owned(),
+            since: at(10),
+            asked_at: at(10),
+            holds_until: at(190),
+            version: String::new(),
+        };
+        let all = AllHealth::from([(slug(), health)]);
+        for (second, condition, since, is_news) in [
+            (10, Condition::Progressing, 10, true),
+            (20, Condition::Progressing, 10, false),
+            (190, Condition::Ready, 190, true),
+        ] {
+            board.take_health(all.clone(), at(second));
+            let stands = board.read().challenges[&slug()].clone();
+            assert_eq!(stands.status.condition, condition);
+            assert_eq!(stands.since, at(since));
+            assert_eq!(!board.take_news().slugs.is_empty(), is_news, "{second}");
+        }
     }
 }

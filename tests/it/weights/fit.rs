@@ -59,38 +59,36 @@ fn declared(base: &str) -> String {
     format!("database: sqlite\ninternal_base_url: {base}")
 }
 
-/// Serves a challenge over TLS, with a certificate of an authority that is made for it; both end up in the folder.
-fn serve_tls(folder: &Path) -> String {
+/// Makes a certificate and its key in a folder.
+fn make_certificate(folder: &Path, name: &str, arguments: &[&str]) {
+    let path = |end: &str| folder.join(format!("{name}.{end}"));
+    let common = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+    let mut openssl = Command::new("openssl");
+    openssl.args(common.split(' ')).args(arguments);
+    openssl.arg("-out").arg(path("pem"));
+    let made = openssl.arg("-keyout").arg(path("key")).output().unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{said}");
+}
+
+/// Serves a challenge over TLS, with a certificate that this authority signed; all are in the folder.
+fn serve_tls(folder: &Path, authority: &str) -> String {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     install_tls();
-    let path = |name: &str| folder.join(name).display().to_string();
-    let made = |arguments: &[&str], name: &str| {
-        let (out, key) = (path(&format!("{name}.pem")), path(&format!("{name}.key")));
-        let common = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
-        let mut openssl = Command::new("openssl");
-        openssl.args(common.split(' ')).args(arguments);
-        let made = openssl.args(["-out", &out, "-keyout", &key]).output();
-        let made = made.unwrap();
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
-    };
-    made(&["-subj", "/CN=authority"], "authority");
-    let (authority, key) = (path("authority.pem"), path("authority.key"));
-    let signed = ["-CA", &authority, "-CAkey", &key, "-subj", "/CN=challenge"];
-    let name = "subjectAltName=IP:127.0.0.1";
-    let extensions = [
-        "-addext",
-        name,
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
+    let path = |file: &str| folder.join(file).display().to_string();
+    make_certificate(folder, authority, &["-subj", "/CN=authority"]);
+    let name = format!("of-{authority}");
+    let signed = [
+        ["-subj", "/CN=challenge"],
+        ["-CA", &path(&format!("{authority}.pem"))],
+        ["-CAkey", &path(&format!("{authority}.key"))],
+        ["-addext", "subjectAltName=IP:127.0.0.1"],
+        ["-addext", "basicConstraints=critical,CA:FALSE"],
     ];
-    made(&[signed.as_slice(), &extensions].concat(), "challenge");
-    let certificate = CertificateDer::from_pem_file(path("challenge.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(path("challenge.key")).unwrap();
+    make_certificate(folder, &name, signed.as_flattened());
+    let certificate = CertificateDer::from_pem_file(path(&format!("{name}.pem"))).unwrap();
+    let key = PrivateKeyDer::from_pem_file(path(&format!("{name}.key"))).unwrap();
     let config = rustls::ServerConfig::builder().with_no_client_auth();
     let config = Arc::new(config.with_single_cert(vec![certificate], key).unwrap());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -127,122 +125,130 @@ fn fit(slug: &str) -> String {
     format!("platform_challenge_fit{{slug=\"{slug}\"}}")
 }
 
+async fn asking_world() -> World {
+    let mut world = World::new().await;
+    world.set("PLATFORM_MASTER__HEALTH_INTERVAL_SECONDS", "5");
+    world
+}
+
+/// Waits until these challenges have been found fit, or not, and so many are ready.
+async fn until_found(keeper: &mut Keeper, found: &[(&str, f64)], ready: f64) {
+    let wanted = found.iter().map(|(slug, is_fit)| (fit(slug), *is_fit));
+    let count = "platform_challenges{condition=\"ready\"}".to_owned();
+    let wanted: Vec<_> = wanted.chain([(count, ready)]).collect();
+    keeper
+        .until(&format!("{wanted:?}"), async |keeper| {
+            for (name, value) in &wanted {
+                if keeper.metric(name).await != Some(*value) {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+}
+
+/// Checks that no file of the database has the canary.
+fn check_database(world: &World) {
+    for name in ["platform.db", "platform.db-wal"] {
+        let bytes = std::fs::read(world.path(name)).unwrap_or_default();
+        let mut parts = bytes.windows(CANARY.len());
+        let is_quoted = parts.any(|part| part == CANARY.as_bytes());
+        assert!(!is_quoted, "a quotation is in {name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster"]
 async fn a_challenge_that_is_not_fit_is_not_ready_and_is_again_once_it_healed() {
-    let mut world = World::new().await;
-    world.set("PLATFORM_MASTER__HEALTH_INTERVAL_SECONDS", "5");
-    let authority = world.path("authority.pem");
-    world.set("SSL_CERT_FILE", authority.to_str().unwrap());
+    let world = asking_world().await;
     let one = Obedient::start(VERSION).await;
-    let other = format!(r#"{{"challenge_version": "{CANARY}"}}"#);
-    let two = Obedient::start(&other).await;
-    let secure = declared(&serve_tls(&world.path("")));
-    let (away, off) = (
-        declared("http://127.0.0.1:9"),
-        declared("http://127.0.0.1:9"),
-    );
-    let off = off + "\nstatus: inactive";
-    world.declare(&world.yaml(&[
-        ("one", &one.declared()),
-        ("two", &two.declared()),
-        ("secure", &secure),
-        ("away", &away),
-        ("off", &off),
-    ]));
+    world.declare(&world.yaml(&[("one", &one.declared())]));
     let mut keeper = Keeper::start(&world, &[]);
-    keeper
-        .until("everybody was asked", async |keeper| {
-            let fitness = async |slug| keeper.metric(&fit(slug)).await;
-            fitness("one").await == Some(1.0)
-                && fitness("secure").await == Some(1.0)
-                && fitness("two").await == Some(0.0)
-                && fitness("away").await == Some(0.0)
-                && keeper
-                    .metric("platform_challenges{condition=\"ready\"}")
-                    .await
-                    == Some(2.0)
-        })
-        .await;
-    assert_eq!(keeper.metric(&fit("off")).await, None);
-    let ready = shown(&world, "one").await;
-    assert_eq!(
-        (&ready["condition"], &ready["health"]["fitness"]),
-        (&"ready".into(), &"fit".into())
-    );
-    let mismatched = shown(&world, "two").await;
-    assert_eq!(
-        ready_condition(&mismatched),
-        ("False".to_owned(), "Mismatched".to_owned())
-    );
-    let away = shown(&world, "away").await;
-    assert_eq!(
-        ready_condition(&away),
-        ("False".to_owned(), "NoAnswer".to_owned())
-    );
-    assert_eq!(shown(&world, "off").await["health"], Value::Null);
+    until_found(&mut keeper, &[("one", 1.0)], 1.0).await;
+    let first = shown(&world, "one").await;
+    assert_eq!(first["condition"], "ready");
+    assert_eq!(first["health"]["fitness"], "fit");
 
     one.say(200, &format!(r#"{{"status": "{CANARY}"}}"#));
-    keeper
-        .until("it is told that one is unwell", async |_| {
-            let shown = shown(&world, "one").await;
-            let health = &shown["health"];
-            ready_condition(&shown).1 == "Unwell"
-                && health["fitness"] == "unwell"
-                && health["since"].is_string()
-                && health["remedy"] == Fitness::Unwell.remedy()
-                && shown["condition"] == "progressing"
-        })
-        .await;
-    let status = world.run(&["status"]).await.expect(0);
-    let text = &status.stdout;
-    assert!(
-        text.contains("other than `ok` and `healthy`; its own log says why"),
-        "{text}"
-    );
-    assert!(
-        text.contains("unwell since ") && text.contains("mismatched since "),
-        "{text}"
-    );
-    assert!(
-        text.contains("no answer since ") && text.contains(" asked "),
-        "{text}"
-    );
-    assert!(text.contains("Not converged"), "{text}");
+    until_found(&mut keeper, &[("one", 0.0)], 0.0).await;
+    let unwell = shown(&world, "one").await;
+    assert_eq!(unwell["condition"], "progressing");
+    assert_eq!(ready_condition(&unwell), ("False".into(), "Unwell".into()));
+    let health = &unwell["health"];
+    assert_eq!(health["fitness"], "unwell");
+    assert_eq!(health["remedy"], Fitness::Unwell.remedy());
+    assert!(health["since"].is_string() && health["asked_at"].is_string());
+    let text = world.run(&["status"]).await.expect(0).stdout;
+    for told in [
+        "other than `ok` and `healthy`; its own log says why",
+        "unwell since ",
+        ", asked ",
+        "Not converged: everything is applied",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 
     one.say(500, CANARY);
     keeper
-        .until("it is told that one gives no answer", async |_| {
+        .until("it is told that it gives no answer", async |_| {
             ready_condition(&shown(&world, "one").await).1 == "NoAnswer"
         })
         .await;
     one.say(200, "{}");
-    keeper
-        .until("it is told that one has healed", async |keeper| {
-            let shown = shown(&world, "one").await;
-            ready_condition(&shown) == ("True".to_owned(), "AsDeclared".to_owned())
-                && keeper.metric(&fit("one")).await == Some(1.0)
-                && keeper
-                    .metric("platform_challenges{condition=\"ready\"}")
-                    .await
-                    == Some(2.0)
-        })
-        .await;
-    assert!(
-        keeper.log().contains("a challenge is not fit"),
-        "{}",
-        keeper.log()
-    );
+    until_found(&mut keeper, &[("one", 1.0)], 1.0).await;
+    let healed = shown(&world, "one").await;
+    let ready = ("True".to_owned(), "AsDeclared".to_owned());
+    assert_eq!(ready_condition(&healed), ready);
+    let log = keeper.log();
+    assert!(log.contains("a challenge is not fit"), "{log}");
     let (ended, _, _) = keeper.terminate().await;
     assert_eq!(ended, Some(0));
-    for name in ["platform.db", "platform.db-wal"] {
-        let bytes = std::fs::read(world.path(name)).unwrap_or_default();
-        let is_canary = |part: &[u8]| part == CANARY.as_bytes();
-        assert!(
-            !bytes.windows(CANARY.len()).any(is_canary),
-            "a quotation is in {name}"
-        );
+    check_database(&world);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn each_challenge_is_asked_for_itself_and_over_tls_with_an_authority_that_is_trusted() {
+    let mut world = asking_world().await;
+    let trusted = world.path("trusted.pem");
+    world.set("SSL_CERT_FILE", trusted.to_str().unwrap());
+    let other = format!(r#"{{"challenge_version": "{CANARY}"}}"#);
+    let other = Obedient::start(&other).await;
+    let secure = declared(&serve_tls(&world.path(""), "trusted"));
+    let forged = declared(&serve_tls(&world.path(""), "unknown"));
+    let away = declared("http://127.0.0.1:9");
+    let off = format!("{away}\nstatus: inactive");
+    world.declare(&world.yaml(&[
+        ("other", &other.declared()),
+        ("secure", &secure),
+        ("forged", &forged),
+        ("away", &away),
+        ("off", &off),
+    ]));
+    let mut keeper = Keeper::start(&world, &[]);
+    let found = [
+        ("secure", 1.0),
+        ("other", 0.0),
+        ("forged", 0.0),
+        ("away", 0.0),
+    ];
+    until_found(&mut keeper, &found, 1.0).await;
+    assert_eq!(keeper.metric(&fit("off")).await, None);
+    for (slug, reason) in [
+        ("secure", "AsDeclared"),
+        ("other", "Mismatched"),
+        ("forged", "NoAnswer"),
+        ("away", "NoAnswer"),
+        ("off", "Stopped"),
+    ] {
+        let shown = shown(&world, slug).await;
+        assert_eq!(ready_condition(&shown).1, reason, "{slug}");
+        assert_eq!(shown["health"].is_null(), slug == "off");
     }
+    drop(keeper.log());
+    drop(keeper.terminate().await);
+    check_database(&world);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
