@@ -11,6 +11,7 @@ pub mod diff;
 pub mod error;
 mod git_worker;
 mod history;
+mod logging;
 mod progress;
 mod public;
 pub mod purge;
@@ -29,13 +30,11 @@ mod turn;
 mod weights;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime::Runtime;
-use tracing_subscriber::filter::LevelFilter;
 
 pub use bug::report_panics;
 pub use error::{CliError, Exit, Kind};
@@ -293,11 +292,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         }
     };
     let stays = matches!(cli.verb, Verb::Run(_) | Verb::Serve(_));
-    begin_logging(cli.common.verbose + u8::from(stays), settings.log_json);
+    let verbose = cli.common.verbose + u8::from(stays);
     let context = Context { settings, terminal };
     let ended = Runtime::new()
         .map_err(|error| CliError::dependency("no threads can be started").because(error))
-        .and_then(|runtime| runtime.block_on(carry_out(cli.verb, &context)));
+        .and_then(|runtime| {
+            let traces = logging::begin(verbose, &context.settings.observability, &runtime)?;
+            let ended = runtime.block_on(carry_out(cli.verb, &context));
+            if let Some(traces) = traces {
+                traces.end();
+            }
+            ended
+        });
     match ended {
         Ok(exit) => exit,
         Err(error) => {
@@ -330,27 +336,6 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
         // It ended before the settings were read.
         Verb::GitWorker => Ok(Exit::Done),
     }
-}
-
-/// Logs go to standard error: warnings, with `-v` what happens, with `-vv` in detail. Dependencies are
-/// held to warnings, because they may log what passes through them.
-fn begin_logging(verbose: u8, is_json: bool) {
-    let level = match verbose {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(LevelFilter::WARN.into())
-        .parse_lossy(format!("platform={level}"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    // Fails only when logging has begun already, which then goes on.
-    drop(match is_json && !std::io::stderr().is_terminal() {
-        true => logs.json().try_init(),
-        false => logs.try_init(),
-    });
 }
 
 fn parse_secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {

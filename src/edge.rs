@@ -8,3 +8,4 @@ pub mod files;
 pub mod git;
 pub mod hooks;
 pub mod images;
+pub mod traces;

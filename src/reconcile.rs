@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 pub use self::record::Cause;
 
@@ -130,7 +131,9 @@ pub async fn plan_with(
         scope: &request.scope,
         depth,
     };
-    let live = see_live(&desired, &look, &edges.clusters, rows).await;
+    let span = tracing::debug_span!("observe", keys = desired.items.len());
+    let live = see_live(&desired, &look, &edges.clusters, rows);
+    let live = live.instrument(span).await;
     let plan = plan_pass(request, &desired, &live, &platform.safety);
     Planned {
         desired,

@@ -26,7 +26,7 @@ use file::{Leaf, Place};
 pub use git::GitSettings;
 use known::{KNOWN, Known, Shown};
 pub use master::MasterSettings;
-pub use telling::{CommitStatusSettings, NotifySettings};
+pub use telling::{CommitStatusSettings, NotifySettings, ObservabilitySettings};
 
 /// The largest settings file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -146,8 +146,8 @@ pub struct Settings {
     pub commit_status: CommitStatusSettings,
     /// How weights are made and served.
     pub master: MasterSettings,
-    /// Whether logs are written as JSON where standard error is no terminal.
-    pub log_json: bool,
+    /// What is told of the program's own work.
+    pub observability: ObservabilitySettings,
     /// Who runs the program, for records.
     pub actor: String,
     /// Every setting as it may be shown, sorted by path.
@@ -423,7 +423,7 @@ impl Values {
             notify: NotifySettings::of(&self)?,
             commit_status: CommitStatusSettings::of(&self)?,
             master: MasterSettings::of(&self)?,
-            log_json: self.flag("observability.log_json")?,
+            observability: ObservabilitySettings::of(&self)?,
             database_url: Secret::new(self.raw("database.url")?.unwrap_or_default().to_owned()),
             actor: String::new(),
             entries: KNOWN.iter().map(|known| self.entry(known)).collect(),

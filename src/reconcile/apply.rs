@@ -14,6 +14,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 pub use self::permits::Permits;
 
@@ -112,6 +113,18 @@ pub type Progress<'a> = &'a (dyn Fn(&Step, &Outcome) + Sync);
 /// Steps of no challenge run first; then challenges run side by side, each by ascending wave; then what is made of
 /// all of them. A failure holds back what comes later in the same challenge and nothing else.
 pub async fn apply(
+    plan: &Plan,
+    writers: &Writers,
+    now: jiff::Timestamp,
+    progress: Progress<'_>,
+) -> Vec<Outcome> {
+    let span = tracing::debug_span!("apply", revision = %plan.revision, steps = plan.steps.len());
+    run_steps(plan, writers, now, progress)
+        .instrument(span)
+        .await
+}
+
+async fn run_steps(
     plan: &Plan,
     writers: &Writers,
     now: jiff::Timestamp,

@@ -17,6 +17,7 @@ use self::order::Direction;
 use super::desired::Desired;
 use super::live::{Change, Live, Repair, Sighting, Why};
 use crate::model::act::Suspensions;
+use crate::model::pass::KeyAction;
 use crate::model::{
     ClusterName, Copied, Derived, Item, Key, Kind, ObjectKey, Revision, Scope, Slug,
 };
@@ -230,6 +231,16 @@ pub enum Guard {
 }
 
 impl Action {
+    /// Returns what it does, in one word.
+    #[must_use]
+    pub fn word(&self) -> KeyAction {
+        match self {
+            Self::Create(_) => KeyAction::Create,
+            Self::Update { .. } => KeyAction::Update,
+            Self::Delete { .. } => KeyAction::Delete,
+        }
+    }
+
     fn derived_mut(&mut self) -> Option<&mut Derived> {
         match self {
             Self::Create(Item::Derived(derived))

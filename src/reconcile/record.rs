@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::apply::Outcome;
-use super::plan::{Action, Held, Plan, Step, digest::plan_digest};
+use super::plan::{Held, Plan, Step, digest::plan_digest};
 use crate::model::Key;
 use crate::model::pass::{KeyAction, KeyOutcome, KeyResult, PassCounts, PassOutcome, PassRecord};
 
@@ -60,16 +60,11 @@ fn of_step(step: &Step, outcome: Option<&Outcome>) -> KeyOutcome {
         }
         None => (KeyResult::NotReached, None),
     };
-    let action = match step.action {
-        Action::Create(_) => KeyAction::Create,
-        Action::Update { .. } => KeyAction::Update,
-        Action::Delete { .. } => KeyAction::Delete,
-    };
     let slug = step.slug.as_ref().map(ToString::to_string);
     KeyOutcome {
         key: step.key.to_string(),
         slug,
-        action,
+        action: step.action.word(),
         outcome: result,
         why,
     }

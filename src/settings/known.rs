@@ -278,6 +278,18 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "write logs as JSON where standard error is no terminal",
     },
     Known {
+        path: "observability.otel_endpoint",
+        default: None,
+        shown: Shown::AsAddress,
+        purpose: "a collector that is sent traces (OTLP/HTTP), such as http://localhost:4318",
+    },
+    Known {
+        path: "observability.otel_service_name",
+        default: Some("platform"),
+        shown: Shown::AsItIs,
+        purpose: "the name of the service in traces",
+    },
+    Known {
         path: "policy.enforce_production",
         default: Some("false"),
         shown: Shown::AsItIs,

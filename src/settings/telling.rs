@@ -1,4 +1,4 @@
-//! Who is told what happens, besides the cluster.
+//! Who is told what happens, besides the cluster, and what the program tells of its own work.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -33,6 +33,29 @@ pub struct CommitStatusSettings {
     pub token_file: Option<PathBuf>,
     /// The name under which the status is shown.
     pub context: String,
+}
+
+/// What is told of the program's own work.
+#[derive(Clone, Debug)]
+pub struct ObservabilitySettings {
+    /// Whether logs are written as JSON where standard error is no terminal.
+    pub log_json: bool,
+    /// The collector that is sent traces, if any is.
+    pub otel_endpoint: Option<String>,
+    /// The name of the service in traces.
+    pub otel_service_name: String,
+}
+
+impl ObservabilitySettings {
+    pub(super) fn of(values: &Values) -> Result<Self, SettingsError> {
+        Ok(Self {
+            log_json: values.flag("observability.log_json")?,
+            otel_endpoint: values.text("observability.otel_endpoint")?,
+            otel_service_name: values
+                .text("observability.otel_service_name")?
+                .unwrap_or_default(),
+        })
+    }
 }
 
 impl NotifySettings {

@@ -35,7 +35,9 @@ fn defaults_hold_where_nobody_says_anything() {
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.source, "./platform.yaml");
     assert_eq!(settings.kubeconfig, None);
-    assert!(settings.in_cluster && settings.log_json && !settings.enforces_production());
+    assert!(
+        settings.in_cluster && settings.observability.log_json && !settings.enforces_production()
+    );
     assert_eq!(settings.database_shown(), "sqlite:platform.db");
     assert_eq!(settings.call_limit, Duration::from_secs(20));
     assert!(settings.entries.iter().all(|e| e.origin == Origin::Default));

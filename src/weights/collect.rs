@@ -12,6 +12,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::scores::{Reply, parse_reply};
 use super::{Answer, Failure};
@@ -114,7 +115,11 @@ pub async fn collect(
         patience,
         deadline,
     };
-    let mut collected = join_all(subjects.into_iter().map(|subject| asking.ask(subject))).await;
+    let mut collected = join_all(subjects.into_iter().map(|subject| {
+        let span = tracing::debug_span!("get_weights", slug = %subject.place.slug);
+        asking.ask(subject).instrument(span)
+    }))
+    .await;
     collected.sort_by(|one, other| one.answer.slug.cmp(&other.answer.slug));
     collected
 }

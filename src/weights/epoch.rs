@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::aggregate::aggregate;
 use super::publish::{Outage, expiry, judge, judge_metagraph, snapshot};
@@ -121,7 +122,11 @@ impl Parts {
             let terms = self.terms.borrow_and_update().clone();
             let epoch = async {
                 match &terms {
-                    Some(terms) => self.epoch(terms, &mut registered).await.map(Some),
+                    Some(terms) => {
+                        let epoch = self.epoch(terms, &mut registered);
+                        let span = tracing::debug_span!("epoch");
+                        epoch.instrument(span).await.map(Some)
+                    }
                     None => Ok(None),
                 }
             };

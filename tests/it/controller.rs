@@ -14,6 +14,7 @@ mod seen;
 mod sources;
 mod storm;
 mod told;
+mod traced;
 
 use std::time::Duration;
 

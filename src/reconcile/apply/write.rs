@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tracing::{Instrument as _, field};
 
 use super::fenced::Fenced;
 use super::retry::{self, RACES, yield_to_others};
@@ -33,6 +34,22 @@ pub(super) struct Writer<'a> {
 
 impl Writer<'_> {
     pub(super) async fn run(&self, step: &Step) -> Outcome {
+        let span = tracing::debug_span!(
+            "write",
+            key = %step.key,
+            action = ?step.action.word(),
+            otel.status_code = field::Empty,
+            otel.status_description = field::Empty,
+        );
+        let outcome = self.try_to(step).instrument(span.clone()).await;
+        if let Outcome::Failed(_, error) = &outcome {
+            span.record("otel.status_code", "ERROR");
+            span.record("otel.status_description", error.told());
+        }
+        outcome
+    }
+
+    async fn try_to(&self, step: &Step) -> Outcome {
         let key = step.key.clone();
         // Told when it begins: what never did was not tried.
         let begun = AtomicBool::new(false);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use self::image::{Kept, sight_of};
 use self::sheet::Sheet;
@@ -195,8 +196,9 @@ impl Looker {
             Depth::Survey,
             &self.edges,
             known,
-        )
-        .await;
+        );
+        let span = tracing::debug_span!("survey", %revision);
+        let planned = planned.instrument(span).await;
         Surveyed {
             world: Arc::new(World {
                 declared,
@@ -273,6 +275,18 @@ impl Looker {
         told: mpsc::UnboundedSender<Looked>,
         weighed: Option<Weighed>,
     ) {
+        let revision = &world.declared.snapshot.revision;
+        let span = tracing::debug_span!("pass", %revision, challenges = due.len());
+        self.run(&world, due, told, weighed).instrument(span).await;
+    }
+
+    async fn run(
+        &self,
+        world: &World,
+        due: BTreeMap<Slug, Option<Overdue>>,
+        told: mpsc::UnboundedSender<Looked>,
+        weighed: Option<Weighed>,
+    ) {
         let began = (self.clock)();
         let since = Since {
             is_guarded: weighed.is_some(),
@@ -290,10 +304,12 @@ impl Looker {
                     rows: rows.remove(&slug).unwrap_or_else(|| Ok(BTreeMap::new())),
                     standing: standing.of(&slug),
                 };
-                self.look(&world, slug, (known, since), overdue)
+                let span = tracing::debug_span!("look", %slug);
+                self.look(world, slug, (known, since), overdue)
+                    .instrument(span)
             })
             .collect();
-        let mut sheet = Sheet::new(&world);
+        let mut sheet = Sheet::new(world);
         let mut looks = std::pin::pin!(looks);
         loop {
             match tokio::time::timeout(RECORD_WITHIN, looks.next()).await {
@@ -304,10 +320,10 @@ impl Looker {
                 }
                 Ok(None) => break,
                 // What is done is recorded; what hangs has a record of its own when it ends.
-                Err(_) => self.record_sheet(&world, &mut sheet, began).await,
+                Err(_) => self.record_sheet(world, &mut sheet, began).await,
             }
         }
-        self.record_sheet(&world, &mut sheet, began).await;
+        self.record_sheet(world, &mut sheet, began).await;
     }
 
     async fn record_sheet(&self, world: &World, sheet: &mut Sheet, began: Timestamp) {
