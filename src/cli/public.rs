@@ -47,6 +47,8 @@ pub(super) struct Public {
     terms: watch::Sender<Option<Terms>>,
     /// Told when there are new terms.
     hint: Arc<Notify>,
+    /// Whether the routes are described to everybody.
+    is_described: bool,
 }
 
 impl Public {
@@ -61,9 +63,10 @@ impl Public {
         followed: watch::Receiver<Followed>,
     ) -> Result<Self, CliError> {
         let settings = &context.settings;
+        let production = production || settings.enforces_production();
         let key = match &settings.master.signing_key_file {
             Some(path) => Some(read_key(path)?),
-            None if production || settings.enforces_production() => None,
+            None if production => None,
             None => key_beside(settings.database_url(false)?)?,
         };
         if key.is_none() {
@@ -88,6 +91,7 @@ impl Public {
             followed,
             terms,
             hint: Arc::default(),
+            is_described: !production,
         })
     }
 
@@ -107,6 +111,10 @@ impl Public {
             parts.key.clone(),
             now,
         );
+        let views = match self.is_described {
+            true => views.described(),
+            false => views,
+        };
         let serving = axum::serve(listener, routes(views))
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         let looking = parts.serve(stop.clone());

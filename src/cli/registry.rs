@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::database::open_to_read;
 use super::{CliError, Context, Exit};
@@ -37,6 +38,6 @@ pub(super) async fn run(args: &RegistryArgs, context: &Context) -> Result<Exit, 
     };
     context
         .terminal
-        .print_json(&registry::document(&network, &rows))?;
+        .print_json(&json!(registry::document(&network, &rows)))?;
     Ok(Exit::Done)
 }

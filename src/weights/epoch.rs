@@ -277,7 +277,8 @@ impl Parts {
             return Ok(());
         }
         let rows = self.database.rows().await?;
-        let document = registry::document(&terms.network, &rows).to_string();
+        let document = registry::document(&terms.network, &rows);
+        let document = serde_json::to_string(&document).expect("its keys are texts");
         let is_same = |served: &Arc<Served>| served.body == document.as_bytes();
         if !self.shelf.stock().registry.as_ref().is_some_and(is_same) {
             let served = Arc::new(Served::of(document, None));

@@ -1,6 +1,7 @@
 //! From the challenges' scores to the vector: challenges over real HTTP.
 
 mod collect;
+mod described;
 mod example;
 mod fit;
 mod health;
@@ -8,6 +9,7 @@ mod offline;
 mod running;
 mod served;
 mod tokens;
+mod world;
 
 /// The program does this when it starts.
 fn install_tls() {

@@ -61,7 +61,7 @@ pub const PARTS: &[Part] = &[
         "model",
         &[],
         &[
-            "base64", "blake2", "bs58", "sha1", "sha2", "hex", "jiff", "semver",
+            "base64", "blake2", "bs58", "sha1", "sha2", "hex", "jiff", "schemars", "semver",
         ],
     ),
     // What is declared. Sole user of a YAML parser.
@@ -357,7 +357,7 @@ pub const PARTS: &[Part] = &[
     pure(
         "weights",
         &["model"],
-        &["jiff", "sha2", "hex", "memchr", "schnorrkel"],
+        &["jiff", "sha2", "hex", "memchr", "schemars", "schnorrkel"],
     ),
     pure(
         "weights::shelf",
@@ -365,11 +365,17 @@ pub const PARTS: &[Part] = &[
         &["axum", "flate2", "hex", "jiff", "sha2"],
     ),
     // What everybody may see.
-    pure("admin", &["model"], &[]),
+    pure("admin", &["model"], &["schemars"]),
     doing(
         "weights::routes",
-        &["edge::database", "weights", "weights::shelf"],
-        &["axum", "jiff", "tokio", "tracing", "url"],
+        &[
+            "model",
+            "admin",
+            "edge::database",
+            "weights",
+            "weights::shelf",
+        ],
+        &["axum", "jiff", "schemars", "tokio", "tracing", "url"],
     ),
     doing(
         "weights::epoch",
