@@ -18,10 +18,12 @@ mod registry;
 mod run;
 mod saved;
 mod schema;
+mod serve;
 mod session;
 mod set;
 mod settings;
 mod signed;
+mod standing;
 pub mod status;
 mod telling;
 pub mod terminal;
@@ -121,10 +123,8 @@ Examples:
     #[command(after_help = run::EXAMPLES)]
     Run(run::RunArgs),
     /// Run one role of the program.
-    #[command(after_help = "\
-Examples:
-  platform serve controller https://git.example/subnet.git#main")]
-    Serve(run::ServeArgs),
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::ServeArgs),
     /// Show where each challenge stands, on one screen.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
@@ -315,7 +315,7 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
         Verb::Diff(args) => diff::run(&args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await,
         Verb::Run(_) => run::run(context, true).await,
-        Verb::Serve(_) => run::run(context, false).await,
+        Verb::Serve(args) => serve::run(&args, context).await,
         Verb::Weights(args) => weights::run(&args, context).await,
         Verb::Registry(args) => registry::run(&args, context).await,
         Verb::Status(args) => status::run(&args, context).await,

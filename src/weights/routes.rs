@@ -7,7 +7,7 @@
 mod bodies;
 mod table;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -42,44 +42,38 @@ const READS: usize = 2;
 pub struct Views {
     /// What is served.
     pub shelf: Arc<Shelf>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    behind: Arc<OnceLock<Behind>>,
+    reads: Arc<Semaphore>,
+}
+
+/// What is behind the shelf; a process serves before it knows it.
+pub struct Behind {
     /// Where vectors of the past are kept.
     pub database: Arc<dyn Database>,
     /// What those are signed with.
     pub key: Option<SigningKey>,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
-    /// What the routes are described by, where they are.
-    description: Option<Arc<Served>>,
-    reads: Arc<Semaphore>,
+    /// Whether the routes are described at `/openapi.json`.
+    pub is_described: bool,
 }
 
 impl Views {
-    /// Takes what the routes answer from.
+    /// Takes what is served. Nothing is behind it so far.
     #[must_use]
-    pub fn new(
-        shelf: Arc<Shelf>,
-        database: Arc<dyn Database>,
-        key: Option<SigningKey>,
-        clock: fn() -> Timestamp,
-    ) -> Self {
+    pub fn new(shelf: Arc<Shelf>, clock: fn() -> Timestamp) -> Self {
         Self {
             shelf,
-            database,
-            key,
             clock,
-            description: None,
+            behind: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
         }
     }
 
-    /// Has the routes described at `/openapi.json`.
-    #[must_use]
-    pub fn described(self) -> Self {
-        let description = Served::of(openapi(), None);
-        Self {
-            description: Some(Arc::new(description)),
-            ..self
-        }
+    /// Takes what is behind the shelf, once.
+    pub fn put_behind(&self, behind: Behind) {
+        // What is known does not change.
+        drop(self.behind.set(behind));
     }
 }
 
@@ -123,6 +117,7 @@ async fn latest(
             "Master weight service unavailable",
         ),
         Latest::Outage(outage) => refuse(StatusCode::BAD_GATEWAY, &outage.to_string()),
+        Latest::Expired => refuse(StatusCode::BAD_GATEWAY, "the last weights have expired"),
     }
 }
 
@@ -167,12 +162,19 @@ async fn past(
     let Some(summary) = history.iter().find(|item| item.computed_at == computed_at) else {
         return none();
     };
+    let Some(behind) = views.behind.get() else {
+        return none();
+    };
     let Ok(_permit) = views.reads.try_acquire() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
     };
-    match views.database.weights_of(summary.netuid, computed_at).await {
+    match behind
+        .database
+        .weights_of(summary.netuid, computed_at)
+        .await
+    {
         Ok(Some(snapshot)) => {
-            let key = views.key.clone();
+            let key = behind.key.clone();
             let served = move || Served::of(snapshot.document, key.as_ref());
             match tokio::task::spawn_blocking(served).await {
                 Ok(served) => send(&served, &headers),
@@ -219,9 +221,12 @@ async fn health() -> Response {
 
 /// What the routes are is in the program's repository; who runs a subnet need not tell strangers its version.
 async fn described(State(views): State<Views>, headers: HeaderMap) -> Response {
-    match &views.description {
-        Some(description) => send(description, &headers),
-        None => refuse(StatusCode::NOT_FOUND, "Not Found"),
+    static DESCRIPTION: LazyLock<Served> = LazyLock::new(|| Served::of(openapi(), None));
+    match views.behind.get() {
+        Some(Behind {
+            is_described: true, ..
+        }) => send(&DESCRIPTION, &headers),
+        _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 

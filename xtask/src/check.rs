@@ -194,10 +194,15 @@ fn check_example(interrupt: &Interrupt) -> Result<Outcome> {
 }
 
 /// Values that the chart is rendered with; the tests apply what comes out.
-const RENDERED: [&[&str]; 2] = [
+const RENDERED: [&[&str]; 3] = [
     &[],
     &[
         "controller.deployment.enabled=true",
+        "controller.deployment.source=https://git.example/subnet.git",
+    ],
+    &[
+        "admin.deployment.enabled=true",
+        "weights.deployment.enabled=true",
         "controller.deployment.source=https://git.example/subnet.git",
     ],
 ];

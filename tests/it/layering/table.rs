@@ -378,13 +378,24 @@ pub const PARTS: &[Part] = &[
         &["axum", "jiff", "schemars", "tokio", "tracing", "url"],
     ),
     doing(
-        "weights::epoch",
+        "weights::serving",
         &[
             "model",
             "admin",
+            "edge::database",
+            "weights",
+            "weights::shelf",
+        ],
+        &["jiff", "tokio", "tokio_util", "tracing"],
+    ),
+    doing(
+        "weights::epoch",
+        &[
+            "model",
             "edge::chain",
             "edge::database",
             "weights",
+            "weights::serving",
             "weights::shelf",
         ],
         &["async_trait", "jiff", "tokio", "tokio_util", "tracing"],
@@ -443,6 +454,7 @@ pub const PARTS: &[Part] = &[
             "weights::epoch",
             "weights::health",
             "weights::routes",
+            "weights::serving",
             "weights::shelf",
             "weights::tokens",
         ],

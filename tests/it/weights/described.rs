@@ -2,6 +2,7 @@
 //! are what the document says.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use platform::weights::Failure;
 use platform::weights::publish::Outage;
@@ -124,12 +125,12 @@ async fn every_route_is_described_and_every_description_is_of_a_route() {
 async fn real_answers_are_what_the_document_says() {
     let world = World::new().await;
     let mut process = world.start().await;
-    let undescribed = world.start_as(|views| views).await;
+    let unknowing = world.start_before_it_knows().await;
     let document = process.json("/openapi.json").await;
     let (latest, past) = ("/v1/weights/latest", "/v1/weights/{computed_at}");
     let (history, registry) = ("/v1/weights/history", "/v1/registry");
     let mut asking = Asking {
-        process: &undescribed,
+        process: &unknowing,
         answers: Vec::new(),
     };
     asking.ask("/openapi.json", "/openapi.json", &[]).await;
@@ -183,7 +184,7 @@ async fn real_answers_are_what_the_document_says() {
     for path in [registry, "/openapi.json"] {
         asking.ask_twice(path, path).await;
     }
-    process.parts.shelf.change(|stock| {
+    process.parts.serving.shelf.change(|stock| {
         (stock.weights, stock.outage) = (None, Some(Outage::Challenges));
     });
     asking.ask(latest, latest, &[]).await;
@@ -220,4 +221,51 @@ async fn a_body_that_is_not_as_described_is_told() {
     for mistake in ["-1", "date-time", "expires_at"] {
         assert!(told.iter().any(|told| told.contains(mistake)), "{told:?}");
     }
+}
+
+/// Some hundred made up requests, good ones and bad ones, for each route; the same ones each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs schemathesis"]
+async fn schemathesis_finds_nothing() {
+    let program = std::env::var("PLATFORM_TEST_SCHEMATHESIS").expect(
+        "PLATFORM_TEST_SCHEMATHESIS is not set: run `cargo xtask test` where schemathesis is installed",
+    );
+    let world = World::new().await;
+    let mut process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Err(Failure::Http(500)));
+    process.epoch(&world).await.unwrap();
+    process.look();
+    let has_all = async |process: &Process| {
+        process.get("/v1/registry", &[]).await.status() == 200
+            && process.get("/ready", &[]).await.status() == 200
+    };
+    process.until("all that is served", has_all).await;
+    let listed = process.json("/v1/weights/history").await;
+    let scratch = tempfile::tempdir().unwrap();
+    // A time that is there, which no program can make up.
+    let known = format!(
+        "[warnings]\nfail-on = true\n[parameters]\n\"path.computed_at\" = {}\n",
+        listed["items"][0]["computed_at"]
+    );
+    std::fs::write(scratch.path().join("schemathesis.toml"), known).unwrap();
+    let mut command = Command::new(program);
+    command
+        .args([
+            "run",
+            "--checks=all",
+            "--max-examples=200",
+            "--seed=1",
+            "--no-color",
+        ])
+        .arg("--generation-database=none")
+        .arg(format!("{}/openapi.json", process.base))
+        .current_dir(scratch.path());
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let ran = ran.await.unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}\n{errors}");
+    // It leaves out the document that it was given, and says so if it could not read one of the others.
+    let tested = format!("Tested: {}\n", PATHS.len() - 1);
+    assert!(said.contains(&tested), "{said}");
 }

@@ -256,7 +256,7 @@ async fn a_clock_that_was_set_back_replaces_no_newer_vector() {
     world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
     process.epoch(&world).await.unwrap();
     let good = process.json("/v1/weights/latest").await;
-    process.parts.clock = an_hour_ago;
+    process.parts.serving.clock = an_hour_ago;
     world.tell(Ok(vec![("hk2", 1.0)]), Ok(vec![]));
     let ended = process.epoch(&world).await;
     assert!(matches!(ended, Err(EpochError::Overtaken)), "{ended:?}");

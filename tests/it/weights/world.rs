@@ -12,9 +12,10 @@ use platform::edge::chain::FileChain;
 use platform::edge::database::{Database, open_and_migrate};
 use platform::model::revision::Revision;
 use platform::model::{Emission, FenceToken, Row, RowKey, Secret, Slug};
-use platform::weights::epoch::{Asked, Collector, EpochError, Parts, Terms};
+use platform::weights::epoch::{Asked, Collector, EpochError, Parts};
 use platform::weights::registered::{Limits, Registered};
-use platform::weights::routes::{Views, routes};
+use platform::weights::routes::{Behind, Views, routes};
+use platform::weights::serving::{Serving, Terms};
 use platform::weights::shelf::Shelf;
 use platform::weights::signature::SigningKey;
 use platform::weights::{Answer, Failure, Rules, Subnet};
@@ -78,6 +79,7 @@ pub(super) struct World {
 /// One process: it serves until it is dropped.
 pub(super) struct Process {
     pub(super) parts: Parts,
+    views: Views,
     pub(super) base: String,
     pub(super) client: reqwest::Client,
     pub(super) stop: CancellationToken,
@@ -154,35 +156,40 @@ impl World {
     }
 
     pub(super) async fn start(&self) -> Process {
-        self.start_as(Views::described).await
+        let process = self.start_before_it_knows().await;
+        process.views.put_behind(Behind {
+            database: self.database.clone(),
+            key: Some(key()),
+            is_described: true,
+        });
+        process
     }
 
-    /// Starts a process whose routes are of a certain kind.
-    pub(super) async fn start_as(&self, kind: impl FnOnce(Views) -> Views) -> Process {
+    /// Starts a process that serves and has not opened its database yet.
+    pub(super) async fn start_before_it_knows(&self) -> Process {
         let (told, terms) = watch::channel(Some(self.terms.clone()));
-        let parts = Parts {
+        let serving = Serving {
             database: self.database.clone(),
-            chain: Arc::new(FileChain::new(self.directory.path().join("metagraph.json"))),
-            collector: self.told.clone(),
             shelf: Arc::new(Shelf::default()),
             key: Some(key()),
             terms,
-            interval: Duration::from_secs(360),
             clock: Timestamp::now,
+        };
+        let parts = Parts {
+            serving,
+            chain: Arc::new(FileChain::new(self.directory.path().join("metagraph.json"))),
+            collector: self.told.clone(),
+            interval: Duration::from_secs(360),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let views = Views::new(
-            parts.shelf.clone(),
-            parts.database.clone(),
-            parts.key.clone(),
-            Timestamp::now,
-        );
-        let views = kind(views);
+        let views = Views::new(parts.serving.shelf.clone(), Timestamp::now);
+        let router = routes(views.clone());
         let (stop, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
-        tasks.spawn(async move { axum::serve(listener, routes(views)).await.unwrap() });
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Process {
             parts,
+            views,
             base,
             client: reqwest::Client::new(),
             stop,
@@ -204,8 +211,8 @@ impl Process {
 
     /// Looks after the shelf as a process that serves does.
     pub(super) fn look(&mut self) {
-        let parts = self.parts.clone();
-        self.tasks.spawn(parts.serve(self.stop.clone()));
+        let serving = self.parts.serving.clone();
+        self.tasks.spawn(serving.serve(self.stop.clone()));
     }
 
     pub(super) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
