@@ -154,9 +154,7 @@ Examples:
     #[command(after_help = weights::EXAMPLES)]
     Weights(weights::WeightsArgs),
     /// Print the registry as everybody may know it.
-    #[command(after_help = "\
-Examples:
-  platform registry print | jq '.challenges[].slug'")]
+    #[command(after_help = registry::EXAMPLES)]
     Registry(registry::RegistryArgs),
     /// Change one value of platform.yaml in place; comments and order stay.
     #[command(after_help = "\

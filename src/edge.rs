@@ -7,4 +7,6 @@ pub mod database;
 pub mod files;
 pub mod git;
 pub mod hooks;
+pub mod http;
 pub mod images;
+pub mod master;

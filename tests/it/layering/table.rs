@@ -80,17 +80,21 @@ pub const PARTS: &[Part] = &[
         ],
     ),
     // The outside: each system behind one part, which no other part of the outside knows.
+    // Two of them are asked over HTTP alike.
+    doing(
+        "edge::http",
+        &["model"],
+        &["flate2", "reqwest", "rustls", "tokio", "tracing"],
+    ),
     doing(
         "edge::challenge",
-        &["model"],
-        &[
-            "async_trait",
-            "flate2",
-            "reqwest",
-            "rustls",
-            "tokio",
-            "tracing",
-        ],
+        &["model", "edge::http"],
+        &["async_trait", "reqwest"],
+    ),
+    doing(
+        "edge::master",
+        &["model", "edge::http"],
+        &["async_trait", "reqwest"],
     ),
     doing(
         "edge::cluster",
@@ -435,6 +439,7 @@ pub const PARTS: &[Part] = &[
             "edge::git",
             "edge::hooks",
             "edge::images",
+            "edge::master",
             "reconcile",
             "reconcile::apply",
             "reconcile::controller",
