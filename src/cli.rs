@@ -163,6 +163,7 @@ Examples:
   platform set emissions.prism 35 deploy/
   platform set 'challenges.prism.env.\"dotted.name\"' text
   platform set challenges.prism.broker '{max_concurrent: 4}'
+  platform set emissions.prism 35 --commit -m 'raise prism to 35'
 
 The declaration is checked with the change before anything is written.")]
     Set(set::SetArgs),

@@ -164,6 +164,7 @@ pub const PARTS: &[Part] = &[
             "rustix",
             "sha2",
             "tokio",
+            "tracing",
             "url",
         ],
     ),
