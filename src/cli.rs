@@ -19,10 +19,12 @@ mod registry;
 mod run;
 mod saved;
 mod schema;
+mod serve;
 mod session;
 mod set;
 mod settings;
 mod signed;
+mod standing;
 pub mod status;
 mod telling;
 pub mod terminal;
@@ -100,13 +102,14 @@ Examples:
   platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it
   platform check https://HOST/subnet.git#main:deploy")]
     Check(check::CheckArgs),
-    /// Print the JSON Schema of platform.yaml, of a plan, a status or a notification.
+    /// Print the JSON Schema of platform.yaml, of a plan, a status or a notification, or the OpenAPI document.
     #[command(after_help = "\
 Examples:
   platform schema > platform.schema.json         for an editor
   platform schema --plan                         what `diff -o json` prints
   platform schema --status                       what `status -o json` prints
   platform schema --notification                 what a webhook is sent
+  platform schema --openapi                      weights and registry over HTTP
   platform schema --markdown                     every field of platform.yaml, to read")]
     Schema(schema::SchemaArgs),
     /// Show what apply would do, to the cluster and the database. Changes nothing.
@@ -119,10 +122,8 @@ Examples:
     #[command(after_help = run::EXAMPLES)]
     Run(run::RunArgs),
     /// Run one role of the program.
-    #[command(after_help = "\
-Examples:
-  platform serve controller https://git.example/subnet.git#main")]
-    Serve(run::ServeArgs),
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::ServeArgs),
     /// Show where each challenge stands, on one screen.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
@@ -152,9 +153,7 @@ Examples:
     #[command(after_help = weights::EXAMPLES)]
     Weights(weights::WeightsArgs),
     /// Print the registry as everybody may know it.
-    #[command(after_help = "\
-Examples:
-  platform registry print | jq '.challenges[].slug'")]
+    #[command(after_help = registry::EXAMPLES)]
     Registry(registry::RegistryArgs),
     /// Change one value of platform.yaml in place; comments and order stay.
     #[command(after_help = "\
@@ -163,6 +162,7 @@ Examples:
   platform set emissions.prism 35 deploy/
   platform set 'challenges.prism.env.\"dotted.name\"' text
   platform set challenges.prism.broker '{max_concurrent: 4}'
+  platform set emissions.prism 35 --commit -m 'raise prism to 35'
 
 The declaration is checked with the change before anything is written.")]
     Set(set::SetArgs),
@@ -320,7 +320,7 @@ async fn carry_out(verb: Verb, context: &Context) -> Result<Exit, CliError> {
         Verb::Diff(args) => diff::run(&args, context).await,
         Verb::Apply(args) => apply::run(&args, context).await,
         Verb::Run(_) => run::run(context, true).await,
-        Verb::Serve(_) => run::run(context, false).await,
+        Verb::Serve(args) => serve::run(&args, context).await,
         Verb::Weights(args) => weights::run(&args, context).await,
         Verb::Registry(args) => registry::run(&args, context).await,
         Verb::Status(args) => status::run(&args, context).await,

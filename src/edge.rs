@@ -7,5 +7,7 @@ pub mod database;
 pub mod files;
 pub mod git;
 pub mod hooks;
+pub mod http;
 pub mod images;
+pub mod master;
 pub mod traces;

@@ -20,6 +20,7 @@ pub mod publish;
 pub mod registered;
 pub mod routes;
 pub mod scores;
+pub mod serving;
 pub mod shelf;
 pub mod signature;
 pub mod tokens;

@@ -12,9 +12,10 @@ use platform::admin::registry::Network;
 use platform::edge::chain::FileChain;
 use platform::edge::database::open_and_migrate;
 use platform::model::{Emission, FenceToken, Revision, Row, RowKey, Secret, Slug};
-use platform::weights::epoch::{Asked, Collector, Parts, Terms};
+use platform::weights::epoch::{Asked, Collector, Parts};
 use platform::weights::registered::{Limits, Registered};
 use platform::weights::routes::{Views, routes};
+use platform::weights::serving::{Serving, Terms};
 use platform::weights::shelf::Shelf;
 use platform::weights::signature::SigningKey;
 use platform::weights::{Answer, Rules, Subnet};
@@ -46,12 +47,7 @@ pub async fn measure(report: &mut Report) -> Result<()> {
     let mut registered = Registered::new(LIMITS);
     let terms = terms();
     let made = parts.epoch(&terms, &mut registered).await?;
-    let views = Views::new(
-        parts.shelf.clone(),
-        parts.database.clone(),
-        parts.key.clone(),
-        Timestamp::now,
-    );
+    let views = Views::new(parts.serving.shelf.clone(), Timestamp::now);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let ours = format!("http://{}{PATH}", listener.local_addr()?);
     let mut server = JoinSet::new();
@@ -160,15 +156,18 @@ async fn parts(folder: &Path) -> Result<Parts> {
         json!({"hotkeys": hotkeys, "block": 7}).to_string(),
     )?;
     let (_, told) = watch::channel(None);
-    Ok(Parts {
+    let serving = Serving {
         database,
-        chain: Arc::new(FileChain::new(metagraph)),
-        collector: Arc::new(Everybody),
         shelf: Arc::new(Shelf::default()),
         key: Some(SigningKey::parse(&Secret::new("7".repeat(64)))?),
         terms: told,
-        interval: EPOCH,
         clock: Timestamp::now,
+    };
+    Ok(Parts {
+        serving,
+        chain: Arc::new(FileChain::new(metagraph)),
+        collector: Arc::new(Everybody),
+        interval: EPOCH,
     })
 }
 

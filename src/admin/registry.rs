@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 
 use crate::model::{Row, RowKey, Slug};
 
@@ -40,77 +42,159 @@ pub struct Network {
     pub master_uid: u16,
 }
 
-/// Returns the document: every challenge that is no draft, in the order of slugs.
+/// The challenges that everybody may know of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Registry {
+    /// The network's name.
+    pub network: String,
+    /// The version of this form.
+    pub api_version: String,
+    /// The master's own UID, informational.
+    pub master_uid: u16,
+    /// Every challenge that is no draft, in the order of slugs.
+    pub challenges: Vec<Listed>,
+}
+
+/// A challenge as everybody may know it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RegistryChallenge")]
+pub struct Listed {
+    /// Its name in addresses and among objects.
+    #[schemars(with = "String", length(min = 2, max = 40))]
+    pub slug: Slug,
+    /// Its name for people.
+    pub name: String,
+    /// Its image: registry, repository, tag and digest.
+    pub image: String,
+    /// The version of the challenge.
+    pub version: String,
+    /// Its relative share, a decimal; shares need not come to 100.
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
+    pub emission_percent: String,
+    /// Only what is `active` runs and is asked for scores.
+    #[schemars(extend("enum" = ["active", "inactive", "disabled"]))]
+    pub status: String,
+    /// What it is about.
+    pub description: Option<String>,
+    /// What is public of its metadata; values are null, text, true or false, or numbers.
+    pub metadata: BTreeMap<String, Plain>,
+    /// Where the platform reaches it.
+    pub internal_base_url: String,
+    /// The path that the public reaches it under.
+    pub public_proxy_base_path: String,
+    /// What it must be able to do.
+    pub required_capabilities: Vec<String>,
+    /// What it is given, by kind, in the units of the declaration: CPUs, bytes such as `4g`, counts.
+    pub resources: BTreeMap<String, String>,
+    /// Named volumes.
+    pub volumes: BTreeMap<String, String>,
+    /// Its environment; nothing secret.
+    pub env: BTreeMap<String, String>,
+    /// The names of its secrets; their values are nowhere in this document.
+    pub secrets: Vec<String>,
+}
+
+/// A value without members of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Plain {
+    /// Nothing.
+    Nothing(()),
+    /// Yes or no.
+    Flag(bool),
+    /// A number.
+    Number(Number),
+    /// A text.
+    Text(String),
+}
+
+impl Plain {
+    /// Nested values may hold anything, so none of them is public.
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(Self::Nothing(())),
+            Value::Bool(flag) => Some(Self::Flag(*flag)),
+            Value::Number(number) => Some(Self::Number(number.clone())),
+            Value::String(text) => Some(Self::Text(text.clone())),
+            Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+/// Returns the document of these rows.
 #[must_use]
-pub fn document(network: &Network, rows: &BTreeMap<RowKey, Row>) -> Value {
+pub fn document(network: &Network, rows: &BTreeMap<RowKey, Row>) -> Registry {
     let challenges = rows.iter().filter_map(|(key, row)| match key {
         RowKey::Challenge(slug) => Some((slug, &row.0)),
         RowKey::Target(_) | RowKey::Tokens(_) | RowKey::Assignment(_) => None,
     });
     let public = challenges.filter(|(_, row)| row["status"] != "draft");
-    let public: Vec<Value> = public.map(|(slug, row)| challenge(slug, row)).collect();
-    json!({
-        "network": network.name,
-        "api_version": API_VERSION,
-        "master_uid": network.master_uid,
-        "challenges": public,
-    })
+    Registry {
+        network: network.name.clone(),
+        api_version: API_VERSION.to_owned(),
+        master_uid: network.master_uid,
+        challenges: public.map(|(slug, row)| Listed::of(slug, row)).collect(),
+    }
 }
 
-fn challenge(slug: &Slug, row: &Value) -> Value {
-    let spec = &row["spec"];
-    json!({
-        "slug": slug,
-        "name": row["name"],
-        "image": row["image"],
-        "version": row["version"],
-        "emission_percent": row["emission_percent"],
-        "status": row["status"],
-        "description": row["description"],
-        "metadata": public_metadata(&spec["metadata"]),
-        "internal_base_url": row["internal_base_url"],
-        "public_proxy_base_path": format!("/challenges/{slug}"),
-        "required_capabilities": spec["required_capabilities"],
-        "resources": texts(&spec["resources"]),
-        "volumes": texts(&spec["volumes"]),
-        "env": texts(&spec["env"]),
-        "secrets": names(&spec["secrets"]),
-    })
+impl Listed {
+    fn of(slug: &Slug, row: &Value) -> Self {
+        let spec = &row["spec"];
+        let capabilities = spec["required_capabilities"].as_array();
+        Self {
+            slug: slug.clone(),
+            name: text(&row["name"]),
+            image: text(&row["image"]),
+            version: text(&row["version"]),
+            emission_percent: text(&row["emission_percent"]),
+            status: text(&row["status"]),
+            description: row["description"].as_str().map(str::to_owned),
+            metadata: public_metadata(&spec["metadata"]),
+            internal_base_url: text(&row["internal_base_url"]),
+            public_proxy_base_path: format!("/challenges/{slug}"),
+            required_capabilities: capabilities.into_iter().flatten().map(text).collect(),
+            resources: texts(&spec["resources"]),
+            volumes: texts(&spec["volumes"]),
+            env: texts(&spec["env"]),
+            secrets: names(&spec["secrets"]),
+        }
+    }
 }
 
-/// Nested values may hold anything, so none of them is public.
-fn public_metadata(metadata: &Value) -> Map<String, Value> {
-    let is_public = |name: &str, value: &Value| {
-        PUBLIC.contains(&name) && !value.is_object() && !value.is_array()
-    };
+/// A row holds what a pass wrote, so a text is one.
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn public_metadata(metadata: &Value) -> BTreeMap<String, Plain> {
     let members = metadata.as_object().into_iter().flatten();
     members
-        .filter(|(name, value)| is_public(name, value))
-        .map(|(name, value)| (name.clone(), value.clone()))
+        .filter(|(name, _)| PUBLIC.contains(&name.as_str()))
+        .filter_map(|(name, value)| Some((name.clone(), Plain::of(value)?)))
         .collect()
 }
 
 /// Returns the members that are set, each as text.
-fn texts(members: &Value) -> BTreeMap<&String, String> {
+fn texts(members: &Value) -> BTreeMap<String, String> {
     let members = members.as_object().into_iter().flatten();
     members
         .filter_map(|(name, value)| match value {
             Value::Null | Value::Array(_) | Value::Object(_) => None,
-            Value::String(text) => Some((name, text.clone())),
-            other => Some((name, other.to_string())),
+            Value::String(text) => Some((name.clone(), text.clone())),
+            other => Some((name.clone(), other.to_string())),
         })
         .collect()
 }
 
-fn names(members: &Value) -> Vec<&String> {
-    members
-        .as_object()
-        .map(|map| map.keys().collect())
-        .unwrap_or_default()
+fn names(members: &Value) -> Vec<String> {
+    let members = members.as_object().into_iter().flatten();
+    members.map(|(name, _)| name.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn row(status: &str) -> Row {
@@ -151,7 +235,7 @@ mod tests {
             name: "platform".to_owned(),
             master_uid: 7,
         };
-        let document = document(&network, &rows("active"));
+        let document = json!(document(&network, &rows("active")));
         assert!(!document.to_string().contains("canary"), "{document}");
         assert_eq!(
             (&document["network"], &document["master_uid"]),
@@ -176,6 +260,6 @@ mod tests {
     #[test]
     fn drafts_are_not_public() {
         let document = document(&Network::default(), &rows("draft"));
-        assert_eq!(document["challenges"].as_array().unwrap().len(), 1);
+        assert_eq!(document.challenges.len(), 1);
     }
 }

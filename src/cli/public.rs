@@ -1,4 +1,5 @@
-//! What `platform run` shows of weights and registry: made by the process that leads, served by every one.
+//! Weights and registry as processes show them: served by every one that has the door, made by the one whose turn
+//! it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,26 +12,37 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::session::now;
-use super::{CliError, Context};
+use super::standing::{first_namespace, listen};
+use super::{CliError, Context, turn};
 use crate::admin::registry::Network;
 use crate::edge::chain::{Chain, ChainError, FileChain, NoChain};
 use crate::edge::challenge::{HttpChallenges, Limits, Place};
-use crate::edge::cluster::ClusterRead;
+use crate::edge::cluster::client::KubeCluster;
+use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
 use crate::model::Secret;
 use crate::model::metagraph::Metagraph;
 use crate::reconcile::controller::follow::{Declared, Followed};
+use crate::reconcile::lease::{AcquireError, Clock, Held, Lease};
 use crate::settings::MasterSettings;
 use crate::weights::collect::{Patience, Subject, collect};
-use crate::weights::epoch::{Asked, Collector, Parts, Terms};
+use crate::weights::epoch::{Asked, Collector, Parts};
 use crate::weights::health::rounds::Rounds;
 use crate::weights::registered::Registered;
-use crate::weights::routes::{Views, routes};
-use crate::weights::shelf::Shelf;
+use crate::weights::routes::{Behind, Views, routes};
+use crate::weights::serving::{Serving, Terms};
 use crate::weights::signature::SigningKey;
 use crate::weights::tokens::Tokens;
 use crate::weights::{Answer, Rules, Subnet};
+
+/// The Lease of whoever makes weights.
+const WEIGHTS: &str = "platform-weights";
+
+/// How long another's turn is waited for before it is looked at anew.
+const STAND_BY: Duration = Duration::from_secs(3600);
+/// The pause after the cluster did not say whose turn it is.
+const TURN_PAUSE: Duration = Duration::from_secs(2);
 
 /// The largest key file; a key has 66 characters.
 const MAX_KEY: u64 = 1024;
@@ -39,9 +51,50 @@ const MAX_KEY: u64 = 1024;
 /// than that fails the probes of its own pod.
 const HEALTH_ATTEMPT: Duration = Duration::from_secs(5);
 
+/// Where weights and registry are served from the first moment on: what is not known yet is said to be so.
+pub(super) struct Door {
+    listener: TcpListener,
+    views: Views,
+}
+
+impl Door {
+    /// Takes the address that the settings name.
+    ///
+    /// # Errors
+    /// It is taken.
+    pub(super) async fn open(context: &Context) -> Result<Self, CliError> {
+        let address = context.settings.master.listen;
+        let listener = listen(address, "master.admin_port").await?;
+        let address = listener.local_addr().unwrap_or(address);
+        let served = format!("weights and registry on http://{address}");
+        context.terminal.note(&served);
+        let views = Views::new(Arc::default(), now);
+        Ok(Self { listener, views })
+    }
+
+    /// Returns what is served, to be filled.
+    pub(super) fn views(&self) -> Views {
+        self.views.clone()
+    }
+
+    /// Serves until told to stop.
+    ///
+    /// # Errors
+    /// Connections are taken no more.
+    pub(super) async fn serve(self, stop: CancellationToken) -> Result<(), CliError> {
+        let serving = axum::serve(self.listener, routes(self.views))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let served = serving.await;
+        stop.cancel();
+        served.map_err(|error| {
+            CliError::dependency("weights and registry are served no more").because(error)
+        })
+    }
+}
+
 /// Weights and registry, as far as one process makes and serves them.
 pub(super) struct Public {
-    parts: Parts,
+    serving: Serving,
     settings: MasterSettings,
     followed: watch::Receiver<Followed>,
     terms: watch::Sender<Option<Terms>>,
@@ -50,20 +103,22 @@ pub(super) struct Public {
 }
 
 impl Public {
-    /// Takes what they are made of. `production` adds the policy that the declaration asks for.
+    /// Takes what they are made of, and puts it behind what is served. `production` adds the policy that the
+    /// declaration asks for.
     ///
     /// # Errors
     /// The signing key cannot be used.
     pub(super) fn new(
         context: &Context,
         production: bool,
-        (cluster, database): (Arc<dyn ClusterRead>, Arc<dyn Database>),
+        (views, database): (&Views, Arc<dyn Database>),
         followed: watch::Receiver<Followed>,
     ) -> Result<Self, CliError> {
         let settings = &context.settings;
+        let production = production || settings.enforces_production();
         let key = match &settings.master.signing_key_file {
             Some(path) => Some(read_key(path)?),
-            None if production || settings.enforces_production() => None,
+            None if production => None,
             None => key_beside(settings.database_url(false)?)?,
         };
         if key.is_none() {
@@ -71,19 +126,21 @@ impl Public {
                 "weights are not signed, so nobody can tell them from others; set master.weights_signing_key_file",
             );
         }
+        views.put_behind(Behind {
+            database: database.clone(),
+            key: key.clone(),
+            is_described: !production,
+        });
         let (terms, told) = watch::channel(None);
-        let parts = Parts {
+        let serving = Serving {
             database,
-            chain: Arc::new(DeclaredChain(followed.clone())),
-            collector: Arc::new(Asking::new(&settings.master, cluster, followed.clone())),
-            shelf: Arc::new(Shelf::default()),
+            shelf: views.shelf.clone(),
             key,
             terms: told,
-            interval: settings.master.epoch,
             clock: now,
         };
         Ok(Self {
-            parts,
+            serving,
             settings: settings.master.clone(),
             followed,
             terms,
@@ -91,46 +148,50 @@ impl Public {
         })
     }
 
-    /// Serves them until told to stop.
-    ///
-    /// # Errors
-    /// Connections are taken no more.
-    pub(super) async fn serve(
-        &self,
-        listener: TcpListener,
-        stop: CancellationToken,
-    ) -> Result<(), CliError> {
-        let parts = self.parts.clone();
-        let views = Views::new(
-            parts.shelf.clone(),
-            parts.database.clone(),
-            parts.key.clone(),
-            now,
+    /// Keeps what is served as the database has it, until told to stop.
+    pub(super) async fn serve(&self, stop: CancellationToken) {
+        tokio::join!(
+            self.serving.clone().serve(stop.clone()),
+            self.tell_terms(stop)
         );
-        let serving = axum::serve(listener, routes(views))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-        let looking = parts.serve(stop.clone());
-        let serving = async {
-            let served = serving.await;
-            stop.cancel();
-            served
-        };
-        let (served, (), ()) = tokio::join!(serving, looking, self.tell_terms(stop.clone()));
-        served.map_err(|error| {
-            CliError::dependency("weights and registry are served no more").because(error)
-        })
+    }
+
+    /// Makes vectors whenever it is this process's turn, until told to stop.
+    pub(super) async fn compute_in_turn(
+        &self,
+        context: &Context,
+        cluster: Arc<KubeCluster>,
+        stop: &CancellationToken,
+    ) {
+        let namespace = first_namespace(&self.followed);
+        let identity = turn::identity(context, "weights");
+        let clock = Clock::of_machine(now);
+        let lease = Lease::new(cluster.clone(), &namespace, WEIGHTS, &identity, clock);
+        while let Some(held) = take_turn(&lease, stop).await {
+            let pulse = held.pulse();
+            tokio::select! {
+                lost = pulse.lost() => tracing::warn!(why = %lost, "no longer the one who makes weights"),
+                () = self.compute(cluster.clone(), stop.clone()) => {}
+            }
+            held.release().await;
+        }
     }
 
     /// Makes one vector after the other until told to stop, and asks meanwhile how the challenges are.
-    pub(super) async fn compute(&self, stop: CancellationToken) {
+    async fn compute(&self, cluster: Arc<dyn ClusterRead>, stop: CancellationToken) {
+        let parts = Parts {
+            serving: self.serving.clone(),
+            chain: Arc::new(DeclaredChain(self.followed.clone())),
+            collector: Arc::new(Asking::new(&self.settings, cluster, self.followed.clone())),
+            interval: self.settings.epoch,
+        };
         let registered = Registered::new(self.settings.metagraph);
         let asking = async {
             if let Some(rounds) = self.rounds() {
                 rounds.keep(stop.clone()).await;
             }
         };
-        let computing = self.parts.clone().compute(registered, stop.clone());
-        tokio::join!(computing, asking);
+        tokio::join!(parts.compute(registered, stop.clone()), asking);
     }
 
     /// Returns who asks how the challenges are, if anybody does.
@@ -140,11 +201,11 @@ impl Public {
             ..Limits::default()
         };
         Some(Rounds {
-            database: self.parts.database.clone(),
+            database: self.serving.database.clone(),
             challenges: Arc::new(HttpChallenges::new(limits)),
             hint: self.hint.clone(),
             interval: self.settings.health?,
-            clock: self.parts.clock,
+            clock: self.serving.clock,
         })
     }
 
@@ -189,6 +250,34 @@ impl Public {
                 master_uid: network.master_uid,
             },
             revision: revision_id(&declared.snapshot.revision).to_owned(),
+        }
+    }
+}
+
+/// Waits until it is this process's turn; `None` when it is stopped before.
+async fn take_turn(lease: &Lease, stop: &CancellationToken) -> Option<Held> {
+    let standing_by = |holder: &str| tracing::info!(holder, "another makes weights");
+    loop {
+        let acquired = tokio::select! {
+            () = stop.cancelled() => return None,
+            acquired = lease.acquire(STAND_BY, &standing_by) => acquired,
+        };
+        match acquired {
+            Ok(held) => return Some(held),
+            Err(AcquireError::Held { .. }) => continue,
+            // Before the first apply there may be no namespace.
+            Err(AcquireError::Cluster {
+                source: ClusterError::NotFound,
+                ..
+            }) => {}
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "whose turn it is to make weights is not known; asked again");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(TURN_PAUSE) => {}
         }
     }
 }

@@ -2,26 +2,24 @@
 //! as it says, until told to stop.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use clap::Args;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::public::Public;
-use super::session::{connect, last_applied_in, now};
-use super::{CliError, Context, Exit, SourceArg, declaration, telling, turn};
+use super::public::{Door, Public};
+use super::session::{connect, now};
+use super::standing::{first_good, first_namespace, follow_while, listen, stop_on_signals};
+use super::{CliError, Context, Exit, SourceArg, telling, turn};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterWrite};
-use crate::edge::database::{self, Database, DatabaseError};
+use crate::edge::database::Database;
 use crate::edge::images::HttpRegistry;
 use crate::model::ClusterName;
 use crate::reconcile::controller::board::Board;
-use crate::reconcile::controller::follow::{Followed, Follower};
+use crate::reconcile::controller::follow::Followed;
 use crate::reconcile::controller::ledger::Ledger;
 use crate::reconcile::controller::routes::{Views, routes};
 use crate::reconcile::controller::webhook::WebhookSecret;
@@ -30,6 +28,7 @@ use crate::reconcile::desired::build_namespace;
 use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS};
 use crate::reconcile::live::watched::Watched;
 use crate::reconcile::{Edges, Registry};
+use crate::weights::routes::Views as PublicViews;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -37,9 +36,6 @@ Examples:
   platform run https://git.example/subnet.git#main
   curl -s localhost:8083/ready                   is everything seen to?
   curl -s localhost:8080/v1/weights/latest       the newest weight vector";
-
-/// The pause before the database is tried again.
-const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
 /// The pause after the cluster did not give the lead.
 const LEAD_PAUSE: Duration = Duration::from_secs(1);
@@ -53,36 +49,13 @@ pub struct RunArgs {
     pub source: SourceArg,
 }
 
-/// Arguments of `platform serve`.
-#[derive(Args)]
-pub struct ServeArgs {
-    #[command(subcommand)]
-    pub role: Role,
-}
-
-/// One role of the program.
-#[derive(Subcommand)]
-pub enum Role {
-    /// Follow the source and keep the cluster and the registry as it says.
-    Controller(RunArgs),
-}
-
-impl ServeArgs {
-    /// Returns the source that the role follows.
-    pub(super) fn source(&self) -> &SourceArg {
-        match &self.role {
-            Role::Controller(args) => &args.source,
-        }
-    }
-}
-
 /// What a process has at hand before it knows what is declared.
 struct Home {
     cluster: Arc<KubeCluster>,
     watched: Arc<Watched>,
     board: Arc<Board>,
-    /// Where weights and registry are served, if they are.
-    door: Option<TcpListener>,
+    /// What is served of weights and registry, if they are.
+    views: Option<PublicViews>,
 }
 
 /// Runs until told to stop by SIGTERM or Ctrl-C. One role of the program alone makes and serves no weights.
@@ -95,13 +68,9 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
     telling::check(context)?;
     let listener = listen(settings.controller.listen, "controller.listen").await?;
     let door = match is_whole {
-        true => Some(listen(settings.master.listen, "master.admin_port").await?),
+        true => Some(Door::open(context).await?),
         false => None,
     };
-    if let Some(address) = door.as_ref().and_then(|door| door.local_addr().ok()) {
-        let served = format!("weights and registry on http://{address}");
-        context.terminal.note(&served);
-    }
     let cluster = Arc::new(connect(context).await?);
     let name = cluster.name().to_owned();
     let watched = Arc::new(Watched::new(cluster.clone()));
@@ -122,22 +91,25 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         cluster,
         watched,
         board,
-        door,
+        views: door.as_ref().map(Door::views),
     };
-    let keeping = async {
-        let kept = keep(context, home, hint, stop.clone()).await;
-        stop.cancel();
-        kept
-    };
+    let keeping = follow_while(context, hint, &stop, async |database, followed| {
+        control(context, home, database, followed, &stop).await
+    });
     context.terminal.note(&format!(
         "following {} for cluster {name}; health, readiness and metrics on http://{}",
         crate::model::address::masked(&settings.source),
         settings.controller.listen
     ));
-    let (signalled, served, kept) =
-        tokio::join!(stop_on_signals(&stop), serving.into_future(), keeping);
+    let (signalled, served, shown, kept) = tokio::join!(
+        stop_on_signals(&stop),
+        serving.into_future(),
+        serve_at(door, &stop),
+        keeping
+    );
     kept?;
     signalled?;
+    shown?;
     served.map_err(|error| {
         CliError::dependency("health and metrics are served no more").because(error)
     })?;
@@ -147,44 +119,17 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Opens the registry, follows the source, and keeps what it says.
-async fn keep(
-    context: &Context,
-    home: Home,
-    hint: Arc<Notify>,
-    stop: CancellationToken,
-) -> Result<(), CliError> {
-    let settings = &context.settings;
-    let database = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        database = open_database(context) => database?,
-    };
-    let (told, followed) = watch::channel(Followed::default());
-    let follower = Follower {
-        origin: declaration::origin(&settings.source, settings)?,
-        policy: declaration::policy(settings),
-        interval: settings.controller.interval,
-        hint,
-        last: match settings.git.verifies {
-            true => last_applied_in(database.as_ref()).await?,
-            false => None,
-        },
-        clock: now,
-    };
-    let controller = async {
-        let controlled = control(context, home, database, followed, &stop).await;
-        stop.cancel();
-        controlled
-    };
-    // The follower ends once nobody listens.
-    let (controlled, ()) = tokio::join!(controller, follower.follow(told));
-    controlled
+async fn serve_at(door: Option<Door>, stop: &CancellationToken) -> Result<(), CliError> {
+    match door {
+        Some(door) => door.serve(stop.clone()).await,
+        None => Ok(()),
+    }
 }
 
 /// Keeps what the first usable declaration says, and every one after it.
 async fn control(
     context: &Context,
-    mut home: Home,
+    home: Home,
     database: Arc<dyn Database>,
     mut followed: watch::Receiver<Followed>,
     stop: &CancellationToken,
@@ -197,21 +142,19 @@ async fn control(
         return Ok(());
     };
     context.settings.database_url(production)?;
-    let Some(door) = home.door.take() else {
-        let kept = keep_turns(context, &home, &database, &followed, (stop, None)).await;
-        database.close().await;
-        return kept;
-    };
-    let edges = (home.cluster.clone() as _, database.clone());
-    let public = Public::new(context, production, edges, followed.clone())?;
     let turns = async {
-        let kept = keep_turns(context, &home, &database, &followed, (stop, Some(&public))).await;
+        let kept = keep_turns(context, &home, &database, &followed, stop).await;
         stop.cancel();
         kept
     };
-    let (served, kept) = tokio::join!(public.serve(door, stop.clone()), turns);
-    database.close().await;
-    kept.and(served)
+    let Some(views) = &home.views else {
+        return turns.await;
+    };
+    let behind = (views, database.clone());
+    let public = Public::new(context, production, behind, followed.clone())?;
+    let computing = public.compute_in_turn(context, home.cluster.clone(), stop);
+    let ((), (), kept) = tokio::join!(public.serve(stop.clone()), computing, turns);
+    kept
 }
 
 /// Leads whenever it is this process's turn, and does then what is one process's to do.
@@ -220,13 +163,13 @@ async fn keep_turns(
     home: &Home,
     database: &Arc<dyn Database>,
     followed: &watch::Receiver<Followed>,
-    (stop, public): (&CancellationToken, Option<&Public>),
+    stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let Home {
         cluster,
         watched,
         board,
-        door: _,
+        views: _,
     } = home;
     let namespace = first_namespace(followed);
     let lease = |name: &str| {
@@ -284,12 +227,7 @@ async fn keep_turns(
             now,
         );
         let keeping = deposed.run_until_cancelled(ledger.keep(closing.clone()));
-        let computing = async {
-            if let Some(public) = public {
-                public.compute(stop_it.clone()).await;
-            }
-        };
-        tokio::join!(lost, telling::tell_while(tell, keeping), computing, async {
+        tokio::join!(lost, telling::tell_while(tell, keeping), async {
             controller.run(stop_it.clone()).await;
             stop_it.cancel();
             closing.cancel();
@@ -338,69 +276,4 @@ async fn lead(
             }
         }
     }
-}
-
-/// The namespace that the first declaration names holds the leases.
-fn first_namespace(followed: &watch::Receiver<Followed>) -> String {
-    let known = followed.borrow();
-    let good = known.good.as_ref();
-    good.map(|good| good.platform.namespace.clone())
-        .unwrap_or_default()
-}
-
-/// Waits for a declaration that can be used, and tells whether it asks for the production policy.
-async fn first_good(followed: &mut watch::Receiver<Followed>, board: &Board) -> Option<bool> {
-    loop {
-        let known = followed.borrow_and_update().clone();
-        if let Some(good) = &known.good {
-            // The controller takes it from here.
-            followed.mark_changed();
-            return Some(good.platform.environment.enforces_policy());
-        }
-        if let Some(bad) = &known.bad {
-            tracing::warn!(why = %bad.why, "the source cannot be used; nothing is kept before it can");
-        }
-        board.take_source(&known);
-        followed.changed().await.ok()?;
-    }
-}
-
-/// Opens the registry, for as long as it takes.
-async fn open_database(context: &Context) -> Result<Arc<dyn Database>, CliError> {
-    let url = context.settings.database_url(false)?;
-    loop {
-        match database::open_and_migrate(url).await {
-            Ok(database) => return Ok(database),
-            Err(error @ DatabaseError::Url { .. }) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, "the registry database cannot be opened; tried again");
-                tokio::time::sleep(DATABASE_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let variable = setting.to_ascii_uppercase().replace('.', "__");
-        CliError::input(format!("cannot listen on {address}"))
-            .because(error)
-            .hint(format!(
-                "choose another with `{setting}` or PLATFORM_{variable}"
-            ))
-    })
-}
-
-/// Waits until the process is told to stop, and passes it on.
-async fn stop_on_signals(stop: &CancellationToken) -> Result<(), CliError> {
-    let failed = |error| CliError::dependency("signals cannot be waited for").because(error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = stop.cancelled() => {}
-    }
-    stop.cancel();
-    Ok(())
 }

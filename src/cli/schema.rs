@@ -7,6 +7,7 @@ use crate::reconcile::controller::notify::notification_schema;
 use crate::reconcile::render::plan_schema;
 use crate::reconcile::status::document::status_schema;
 use crate::spec;
+use crate::weights::routes::openapi;
 
 /// Arguments of `schema`.
 #[derive(Args)]
@@ -20,8 +21,11 @@ pub struct SchemaArgs {
     /// The JSON Schema of a notification, as a webhook is sent it.
     #[arg(long, conflicts_with_all = ["plan", "status"])]
     notification: bool,
-    /// Every field of platform.yaml as Markdown.
+    /// The OpenAPI document of weights and registry over HTTP.
     #[arg(long, conflicts_with_all = ["plan", "status", "notification"])]
+    openapi: bool,
+    /// Every field of platform.yaml as Markdown.
+    #[arg(long, conflicts_with_all = ["plan", "status", "notification", "openapi"])]
     markdown: bool,
 }
 
@@ -32,6 +36,7 @@ pub(super) fn run(args: &SchemaArgs, context: &Context) -> Result<Exit, CliError
         SchemaArgs {
             notification: true, ..
         } => notification_schema(),
+        SchemaArgs { openapi: true, .. } => openapi(),
         SchemaArgs { markdown: true, .. } => spec::reference(),
         SchemaArgs { .. } => spec::schema(),
     };

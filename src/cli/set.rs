@@ -1,4 +1,4 @@
-//! `platform set`: one value of `platform.yaml` changed in place, comments and order kept.
+//! `platform set`: one value of `platform.yaml` changed in place, comments and order kept, and committed if asked.
 
 use std::path::Path;
 
@@ -8,7 +8,10 @@ use serde_json::json;
 use super::declaration;
 use super::{CliError, Context, Exit, Form, Kind, SourceArg};
 use crate::edge::files::{self, FileError};
+use crate::edge::git::working::{Committed, WorkingError};
+use crate::model::CommitId;
 use crate::reconcile::edit::{self, EditError, Edited, Holds, ValuePath, Writing};
+use crate::reconcile::render::mask;
 use crate::reconcile::source::{self, Snapshot};
 use crate::spec::{Policy, Problems, SourceFile};
 
@@ -23,6 +26,12 @@ pub struct SetArgs {
     /// Where platform.yaml is.
     #[command(flatten)]
     pub(super) source: SourceArg,
+    /// Commit the file in the git repository that it is a working copy's of; nothing else that is changed there.
+    #[arg(long)]
+    commit: bool,
+    /// The message of the commit; what was changed unless given.
+    #[arg(short, long, value_name = "TEXT", requires = "commit")]
+    message: Option<String>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
@@ -40,20 +49,29 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> Result<Exit, CliError> {
     let policy = declaration::policy(&context.settings);
     let change = decide(&snapshot, &path, &args.value, policy)?;
     let (file, edited) = (change.file, &change.edited);
-    if edited.text.as_bytes() != file.bytes {
-        let written = files::replace(Path::new(&file.name), &file.bytes, edited.text.as_bytes());
-        written.map_err(|error| not_written(&change, error))?;
-    }
     // A declaration that was refused may have held a secret in the wrong place; it is not shown.
     let was_valid = declaration::check(&snapshot.files, policy).is_ok();
     let before = edited.before.as_deref().filter(|_| was_valid);
+    let old = before.map(|old| format!("{old} → ")).unwrap_or_default();
+    let told = format!("{path}: {old}{}", edited.after);
+    let commit = match (edited.text.as_bytes() != file.bytes, args.commit) {
+        (false, _) => None,
+        (true, false) => {
+            write(&change)?;
+            None
+        }
+        (true, true) => {
+            let message = args.message.clone();
+            let message = message.unwrap_or_else(|| format!("set {}", mask::line(&told)));
+            Some(write_and_commit(&change, &message)?)
+        }
+    };
     match args.output {
         Form::Text => {
-            let old = before.map(|old| format!("{old} → ")).unwrap_or_default();
-            let (name, line, new) = (&file.name, edited.line, &edited.after);
-            context
-                .terminal
-                .print(&format!("{name}:{line}: {path}: {old}{new}\n"))?;
+            let (name, line) = (&file.name, edited.line);
+            let committed = commit.map(|id| format!("committed as {id}\n"));
+            let text = format!("{name}:{line}: {told}\n{}", committed.unwrap_or_default());
+            context.terminal.print(&text)?;
         }
         Form::Json => context.terminal.print_json(&json!({
             "version": 1,
@@ -62,9 +80,31 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> Result<Exit, CliError> {
             "path": path.to_string(),
             "before": before,
             "after": edited.after,
+            "commit": commit.map(|id| id.to_string()),
         }))?,
     }
     Ok(Exit::Done)
+}
+
+fn write(change: &Change<'_>) -> Result<(), CliError> {
+    let (old, new) = (&change.file.bytes, change.edited.text.as_bytes());
+    let written = files::replace(Path::new(&change.file.name), old, new);
+    written.map_err(|error| not_written(change, error))
+}
+
+/// Writes the file and commits it, or leaves both as they were.
+fn write_and_commit(change: &Change<'_>, message: &str) -> Result<CommitId, CliError> {
+    let path = Path::new(&change.file.name);
+    let working = Committed::find(path).map_err(|error| not_committed(change, error))?;
+    write(change)?;
+    working.commit(message).map_err(|error| {
+        let (old, new) = (&change.file.bytes, change.edited.text.as_bytes());
+        let error = not_committed(change, error);
+        match files::replace(path, new, old) {
+            Ok(()) => error,
+            Err(_) => error.hint("the file is changed, and not committed"),
+        }
+    })
 }
 
 /// Edits the file that holds the value and checks the whole declaration as it would be. What looks like
@@ -141,6 +181,26 @@ fn not_written(change: &Change<'_>, error: FileError) -> CliError {
             "check the directory and the space on its disk",
         ),
         _ => (CliError::input, "name a regular file as SOURCE"),
+    };
+    error_of(message).because(error).hint(hint)
+}
+
+fn not_committed(change: &Change<'_>, error: WorkingError) -> CliError {
+    let (name, line) = (&change.file.name, change.edited.line);
+    let message = format!("{name}:{line} was not changed, for it could not be committed");
+    let (error_of, hint): (fn(String) -> CliError, _) = match &error {
+        WorkingError::NoRepository => (CliError::input, "leave --commit out"),
+        WorkingError::NotCommitted => (
+            CliError::input,
+            "commit the file as it is first; its other changes are not this one's",
+        ),
+        WorkingError::Busy => (CliError::input, "end that first, or leave --commit out"),
+        WorkingError::NoIdentity => (CliError::input, "git config user.name and user.email"),
+        WorkingError::Signed => (
+            CliError::input,
+            "leave --commit out and commit it with git, which signs (commit.gpgsign)",
+        ),
+        WorkingError::Git(_) => (CliError::dependency, "`git status` there says more"),
     };
     error_of(message).because(error).hint(hint)
 }

@@ -4,18 +4,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::Url;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
+use super::http::{Http, accepted, below};
 use crate::model::failure::Failure;
 use crate::model::{Secret, Slug};
 
-mod body;
-mod fetch;
 #[cfg(test)]
 mod tests;
-
-use fetch::Http;
 
 /// Health and version are a few names; whatever is longer is neither.
 const MAX_NOTICE: usize = 64 * 1024;
@@ -100,16 +96,13 @@ impl HttpChallenges {
         headers: HeaderMap,
         max_body: usize,
     ) -> Result<Vec<u8>, Failure> {
-        let url = address(place, path).ok_or(Failure::Unreachable)?;
-        let attempt = async {
-            let answer = self.http.get(url, headers).await?;
-            if !answer.status().is_success() {
-                return Err(Failure::Http(answer.status().as_u16()));
-            }
-            body::read(answer, max_body).await
-        };
-        let ended = tokio::time::timeout(self.limits.attempt, attempt).await;
-        ended.unwrap_or(Err(Failure::Timeout))
+        let url = below(&place.base, path).ok_or(Failure::Unreachable)?;
+        let limits = (self.limits.attempt, max_body);
+        let answer = self.http.ask(url, headers, limits).await?;
+        match answer.status.is_success() {
+            true => Ok(answer.body),
+            false => Err(Failure::Http(answer.status.as_u16())),
+        }
     }
 }
 
@@ -132,14 +125,6 @@ impl Challenges for HttpChallenges {
     }
 }
 
-/// Returns what every question says of the answer it wants.
-fn accepted() -> HeaderMap {
-    HeaderMap::from_iter([
-        (ACCEPT, HeaderValue::from_static("application/json")),
-        (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
-    ])
-}
-
 /// Returns the header of a token. A line break at its end is an editor's, and challenges drop it too.
 fn bearer(token: &Secret<String>) -> Option<HeaderValue> {
     let token = token.expose().trim();
@@ -149,12 +134,4 @@ fn bearer(token: &Secret<String>) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// Returns the address of a path below the base, which may have a path of its own.
-fn address(place: &Place, path: &str) -> Option<Url> {
-    let url = Url::parse(&format!("{}{path}", place.base.trim_end_matches('/'))).ok()?;
-    let has_credentials = !url.username().is_empty() || url.password().is_some();
-    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
-    (is_http && !has_credentials && url.path().ends_with(path)).then_some(url)
 }

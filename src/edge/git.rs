@@ -1,4 +1,4 @@
-//! Git: which commit a source stands at, and what that commit holds. Sole user of `git2`.
+//! Git: which commit a source stands at, what that commit holds, and a changed file committed. Sole user of `git2`.
 //!
 //! Nothing is checked out and no `git` program runs: a bare repository is fetched, and blobs are read from
 //! its objects. The library that does it is C, fetches over blocking calls and trusts what a server sends
@@ -11,6 +11,7 @@ pub mod error;
 mod remote;
 mod wire;
 pub mod worker;
+pub mod working;
 
 use std::path::PathBuf;
 use std::time::Duration;

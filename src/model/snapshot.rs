@@ -1,6 +1,7 @@
 //! A weight vector as it is kept: the bytes that are served, with what they were made of.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,13 +18,14 @@ pub struct Snapshot {
 }
 
 /// When a weight vector was made, and what of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WeightsSummary")]
 pub struct SnapshotSummary {
     /// The subnet.
     pub netuid: u16,
-    /// When its making began.
+    /// When its making began; UTC.
     pub computed_at: Timestamp,
-    /// When it is too old to be used.
+    /// When it is too old to be used; UTC.
     pub expires_at: Timestamp,
     /// The declaration it was made under: a commit, or the digest of the content.
     pub revision: String,

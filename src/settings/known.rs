@@ -191,7 +191,7 @@ pub(super) const KNOWN: &[Known] = &[
         path: "master.admin_host",
         default: Some("0.0.0.0"),
         shown: Shown::AsItIs,
-        purpose: "the address where `run` serves weights and the registry",
+        purpose: "the address where weights and the registry are served",
     },
     Known {
         path: "master.admin_port",

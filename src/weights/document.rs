@@ -1,14 +1,16 @@
 //! The weights document: what validators fetch, member by member in this order.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Failure, Published};
 use crate::model::sorted::Sorted;
 use crate::model::{Emission, Slug};
 
-/// The weights document.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A weight vector, with what it was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Weights")]
 pub struct Document {
     /// The subnet.
     pub netuid: u16,
@@ -16,33 +18,41 @@ pub struct Document {
     pub chain_endpoint: String,
     /// The UIDs, ascending.
     pub uids: Vec<u16>,
-    /// The weight of each; together one.
+    /// The weight of each UID, a part of one, in the order of `uids`; together one.
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub weights: Vec<f64>,
-    /// What each hotkey has earned, before the weights are made to come to one.
+    /// What each hotkey has earned, a part of one, before the weights are made to come to one.
+    #[schemars(with = "std::collections::BTreeMap<String, f64>")]
     pub hotkey_weights: Sorted<f64>,
-    /// When its making began.
+    /// When its making began; UTC.
     pub computed_at: Timestamp,
-    /// When it is too old to be used.
+    /// When it is too old to be used: 720 seconds later; UTC.
     pub expires_at: Timestamp,
     /// What the challenges answered, in the order of slugs.
     pub source_challenges: Vec<Source>,
-    /// When the registered hotkeys were read.
+    /// When the registered hotkeys were read; UTC.
     pub metagraph_updated_at: Timestamp,
 }
 
 /// What one challenge answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WeightsSource")]
 pub struct Source {
     /// The challenge.
+    #[schemars(with = "String", length(min = 2, max = 40))]
     pub slug: Slug,
-    /// Its relative share.
+    /// Its relative share; shares need not come to 100.
+    #[schemars(range(min = 0.0))]
     pub emission_percent: f64,
-    /// Its scores as it sent them, but for what is no finite number. Left out where nobody wants them.
+    /// Its scores by hotkey as it sent them, in any unit of its own, but for what is no finite number. Left out where
+    /// nobody wants them, or where they are too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "std::collections::BTreeMap<String, f64>")]
     pub weights: Option<Sorted<f64>>,
     /// Whether it answered.
     pub ok: bool,
-    /// Why not.
+    /// Why not: a category such as `timeout` or `http 500`.
+    #[schemars(with = "Option<String>")]
     pub error: Option<Failure>,
 }
 

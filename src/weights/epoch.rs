@@ -1,7 +1,7 @@
 //! The loop that makes vectors: ask who is registered, ask the challenges, compute, keep, put on the shelf.
 //!
-//! One process computes, the one that leads; every process serves, and looks every few seconds for what the
-//! other has made. Each vector is in the database before it is on the shelf, so it survives a restart.
+//! One process computes; every process serves. Each vector is in the database before it is on the shelf, so it
+//! survives a restart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,46 +10,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::aggregate::aggregate;
 use super::publish::{Outage, expiry, judge, judge_metagraph, snapshot};
 use super::registered::Registered;
-use super::shelf::{Copies, Served, Shelf};
-use super::signature::SigningKey;
-use super::{Answer, Metagraph, Published, Rules, Subnet};
-use crate::admin::registry::{self, Network};
+use super::serving::{Serving, ServingError, Terms};
+use super::{Answer, Metagraph, Published};
 use crate::edge::chain::Chain;
-use crate::edge::database::{Database, DatabaseError};
+use crate::edge::database::DatabaseError;
 use crate::model::snapshot::Snapshot;
 use crate::model::{Emission, Row, RowKey, Slug};
 
-/// How often a process looks for what another has made.
-const LOOK: Duration = Duration::from_secs(5);
+/// The pause while nothing has been applied.
+const UNAPPLIED: Duration = Duration::from_secs(5);
 
 /// The pause after an epoch that made no vector: an outage is mostly short, and a vector holds only two epochs.
 const RETRY: Duration = Duration::from_secs(30);
-
-/// The longest that rows are taken for unchanged because no pass was recorded.
-const ROWS_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
-
-/// How many vectors the history lists: somewhat more than three days of them.
-const HISTORY: u32 = 800;
-
-/// What the declaration says about weights.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// The subnet.
-    pub subnet: Subnet,
-    /// What applies to every challenge alike.
-    pub rules: Rules,
-    /// How the registry document names the network.
-    pub network: Network,
-    /// The declaration: a commit, or the digest of the content.
-    pub revision: String,
-}
 
 /// A challenge that is to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,27 +50,22 @@ pub trait Collector: Send + Sync {
 /// What the loop works with.
 #[derive(Clone)]
 pub struct Parts {
-    /// Where vectors are kept and challenges are registered.
-    pub database: Arc<dyn Database>,
+    /// Where vectors are kept, and where they are served from.
+    pub serving: Serving,
     /// Who is registered.
     pub chain: Arc<dyn Chain>,
     /// Who asks the challenges.
     pub collector: Arc<dyn Collector>,
-    /// Where vectors are served from.
-    pub shelf: Arc<Shelf>,
-    /// What they are signed with.
-    pub key: Option<SigningKey>,
-    /// What the declaration says; none before there is one.
-    pub terms: watch::Receiver<Option<Terms>>,
     /// The time from one vector to the next.
     pub interval: Duration,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
 }
 
 /// Why an epoch ended without a vector.
 #[derive(Debug, Error)]
 pub enum EpochError {
+    /// The vector is kept, and this process does not serve it.
+    #[error("the vector was not put on the shelf")]
+    Shelf(#[source] ServingError),
     /// The registry could not be read, or the vector not be kept.
     #[error("the database failed")]
     Database(#[source] DatabaseError),
@@ -119,7 +92,7 @@ impl Parts {
     pub async fn compute(mut self, mut registered: Registered, stop: CancellationToken) {
         loop {
             let began = tokio::time::Instant::now();
-            let terms = self.terms.borrow_and_update().clone();
+            let terms = self.serving.terms.borrow_and_update().clone();
             let epoch = async {
                 match &terms {
                     Some(terms) => {
@@ -136,7 +109,7 @@ impl Parts {
             };
             let pause = match &ended {
                 Ok(_) => self.interval,
-                Err(EpochError::NotApplied) => LOOK.min(self.interval),
+                Err(EpochError::NotApplied) => UNAPPLIED.min(self.interval),
                 Err(_) => RETRY.min(self.interval),
             };
             self.tell(ended, &registered);
@@ -145,36 +118,7 @@ impl Parts {
                 () = stop.cancelled() => return,
                 () = next => {}
                 // The first declaration is not waited for by the clock.
-                changed = self.terms.changed(), if terms.is_none() => if changed.is_err() {
-                    return;
-                },
-            }
-        }
-    }
-
-    /// Keeps the shelf as the database has it until told to stop.
-    pub async fn serve(mut self, stop: CancellationToken) {
-        let mut seen = Seen::default();
-        loop {
-            let terms = self.terms.borrow_and_update().clone();
-            if let Some(terms) = &terms {
-                let looked = self.look(terms, &mut seen).await;
-                let now = (self.clock)();
-                self.shelf.change(|stock| {
-                    stock.is_database_away = looked.is_err();
-                    stock.is_signed = self.key.is_some();
-                    if looked.is_ok() {
-                        stock.database_read_at = Some(now);
-                    }
-                });
-                if let Err(error) = looked {
-                    tracing::warn!(%error, "weights and registry are served as last read");
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
-                changed = self.terms.changed() => if changed.is_err() {
+                changed = self.serving.terms.changed(), if terms.is_none() => if changed.is_err() {
                     return;
                 },
             }
@@ -190,13 +134,19 @@ impl Parts {
         terms: &Terms,
         registered: &mut Registered,
     ) -> Result<Snapshot, EpochError> {
-        let computed_at = micros((self.clock)());
+        let computed_at = micros((self.serving.clock)());
         self.refresh(registered).await;
         let metagraph =
             judge_metagraph(registered.known(computed_at)).map_err(EpochError::Outage)?;
-        let rows = self.database.rows().await.map_err(EpochError::Database)?;
+        let rows = self
+            .serving
+            .database
+            .rows()
+            .await
+            .map_err(EpochError::Database)?;
         if rows.is_empty()
             && self
+                .serving
                 .last_pass()
                 .await
                 .map_err(EpochError::Database)?
@@ -210,15 +160,18 @@ impl Parts {
         let made =
             tokio::task::spawn_blocking(move || make(&terms, answers, &metagraph, computed_at));
         let snapshot = made.await.map_err(|_| EpochError::Ended)??;
-        let kept = self.database.keep_weights(&snapshot).await;
+        let kept = self.serving.database.keep_weights(&snapshot).await;
         match kept.map_err(EpochError::Database)? {
-            true => self.put(&snapshot).await.map(|()| snapshot),
+            true => {
+                let put = self.serving.put(&snapshot).await;
+                put.map(|()| snapshot).map_err(EpochError::Shelf)
+            }
             false => Err(EpochError::Overtaken),
         }
     }
 
     async fn refresh(&self, registered: &mut Registered) {
-        if !self.chain.is_free() && !registered.is_due((self.clock)()) {
+        if !self.chain.is_free() && !registered.is_due((self.serving.clock)()) {
             return;
         }
         let read = self.chain.metagraph().await;
@@ -226,11 +179,11 @@ impl Parts {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tracing::warn!(%error, cause, "who is registered could not be read");
         }
-        registered.take(read.ok(), (self.clock)());
+        registered.take(read.ok(), (self.serving.clock)());
     }
 
     fn tell(&self, ended: Result<Option<Snapshot>, EpochError>, registered: &Registered) {
-        self.shelf.change(|stock| {
+        self.serving.shelf.change(|stock| {
             stock.metagraph_read_at = registered.read_at();
             if let Err(EpochError::Outage(outage)) = &ended {
                 stock.outage = Some(*outage);
@@ -247,78 +200,6 @@ impl Parts {
             }
         }
     }
-
-    /// Looks for what is new in the database.
-    async fn look(&self, terms: &Terms, seen: &mut Seen) -> Result<(), EpochError> {
-        let on_shelf = self.shelf.stock().weights;
-        let after = on_shelf.map(|copies| copies.summary.computed_at);
-        let newest = self
-            .database
-            .newest_weights(terms.subnet.netuid, after)
-            .await;
-        let newest = newest.map_err(EpochError::Database)?;
-        if let Some(snapshot) = &newest {
-            self.put(snapshot).await?;
-        }
-        if newest.is_some() || seen.history_of != after {
-            let history = self.database.weights_history(terms.subnet.netuid, HISTORY);
-            let history = Arc::new(history.await.map_err(EpochError::Database)?);
-            seen.history_of = history.first().map(|summary| summary.computed_at);
-            self.shelf.change(|stock| stock.history = history);
-        }
-        self.look_at_rows(terms, seen)
-            .await
-            .map_err(EpochError::Database)
-    }
-
-    /// Makes the registry document anew where a pass was recorded since, for only passes change rows.
-    async fn look_at_rows(&self, terms: &Terms, seen: &mut Seen) -> Result<(), DatabaseError> {
-        let now = (self.clock)();
-        let newest = self.last_pass().await?;
-        let is_recent = seen
-            .rows_at
-            .is_some_and(|read_at| now.duration_since(read_at) < ROWS_FOR);
-        if is_recent && seen.pass == newest && seen.network == terms.network {
-            return Ok(());
-        }
-        let rows = self.database.rows().await?;
-        let document = registry::document(&terms.network, &rows).to_string();
-        let is_same = |served: &Arc<Served>| served.body == document.as_bytes();
-        if !self.shelf.stock().registry.as_ref().is_some_and(is_same) {
-            let served = Arc::new(Served::of(document, None));
-            self.shelf.change(|stock| stock.registry = Some(served));
-        }
-        *seen = Seen {
-            rows_at: Some(now),
-            pass: newest,
-            network: terms.network.clone(),
-            ..seen.clone()
-        };
-        Ok(())
-    }
-
-    /// Returns the number of the newest pass.
-    async fn last_pass(&self) -> Result<Option<i64>, DatabaseError> {
-        let passes = self.database.passes(1, None).await?;
-        Ok(passes.first().map(|pass| pass.id))
-    }
-
-    async fn put(&self, snapshot: &Snapshot) -> Result<(), EpochError> {
-        let (snapshot, key) = (snapshot.clone(), self.key.clone());
-        let copies = tokio::task::spawn_blocking(move || Copies::of(&snapshot, key.as_ref()));
-        let copies = copies.await.map_err(|_| EpochError::Ended)?;
-        self.shelf.put(copies.map_err(EpochError::Document)?);
-        Ok(())
-    }
-}
-
-/// What was last seen in the database.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    rows_at: Option<Timestamp>,
-    pass: Option<i64>,
-    network: Network,
-    history_of: Option<Timestamp>,
 }
 
 /// Returns the challenges that are asked.

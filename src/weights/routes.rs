@@ -1,20 +1,30 @@
 //! The public reads of the admin listener: weights and registry, all from memory. Only a vector of the past is
 //! read from the database, one that is known to be there, and few at a time.
+//!
+//! Which routes there are, and what each may answer, is in [`table`]: the router is made from it, and so is
+//! [`openapi`].
 
-use std::sync::Arc;
+mod bodies;
+mod table;
 
-use axum::Router;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, body::Body};
+use axum::{Json, Router};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use self::bodies::{
+    Checks, DatabaseCheck, Fitness, Health, History, Invalid, Mistake, Readiness, Refusal,
+};
+use self::table::{ROUTES, TITLE};
 use super::shelf::{Latest, Served, Shelf};
 use super::signature::SigningKey;
+use crate::admin::openapi::{self, Operation};
 use crate::edge::database::Database;
 
 const SIGNER: HeaderName = HeaderName::from_static("x-platform-weights-signer");
@@ -32,45 +42,61 @@ const READS: usize = 2;
 pub struct Views {
     /// What is served.
     pub shelf: Arc<Shelf>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    behind: Arc<OnceLock<Behind>>,
+    reads: Arc<Semaphore>,
+}
+
+/// What is behind the shelf; a process serves before it knows it.
+pub struct Behind {
     /// Where vectors of the past are kept.
     pub database: Arc<dyn Database>,
     /// What those are signed with.
     pub key: Option<SigningKey>,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
-    reads: Arc<Semaphore>,
+    /// Whether the routes are described at `/openapi.json`.
+    pub is_described: bool,
 }
 
 impl Views {
-    /// Takes what the routes answer from.
+    /// Takes what is served. Nothing is behind it so far.
     #[must_use]
-    pub fn new(
-        shelf: Arc<Shelf>,
-        database: Arc<dyn Database>,
-        key: Option<SigningKey>,
-        clock: fn() -> Timestamp,
-    ) -> Self {
+    pub fn new(shelf: Arc<Shelf>, clock: fn() -> Timestamp) -> Self {
         Self {
             shelf,
-            database,
-            key,
             clock,
+            behind: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
         }
+    }
+
+    /// Takes what is behind the shelf, once.
+    pub fn put_behind(&self, behind: Behind) {
+        // What is known does not change.
+        drop(self.behind.set(behind));
     }
 }
 
 /// Returns the public routes of the admin listener.
 pub fn routes(views: Views) -> Router {
-    Router::new()
-        .route("/v1/weights/latest", get(latest))
-        .route("/v1/weights/history", get(history))
-        .route("/v1/weights/{computed_at}", get(past))
-        .route("/v1/registry", get(registry))
-        .route("/health", get(async || Json(json!({"status": "ok"}))))
-        .route("/ready", get(ready))
+    let each = ROUTES.iter();
+    let routes = each.fold(Router::new(), |router, route| {
+        router.route(route.operation.path, (route.serve)())
+    });
+    routes
         .fallback(async || refuse(StatusCode::NOT_FOUND, "Not Found"))
+        .method_not_allowed_fallback(async || {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+        })
         .with_state(views)
+}
+
+/// Returns the OpenAPI document of the routes, indented, with a final line break.
+#[must_use]
+pub fn openapi() -> String {
+    let operations: Vec<Operation> = ROUTES.iter().map(|route| route.operation).collect();
+    let document = openapi::document(TITLE, &operations);
+    format!("{document:#}\n")
 }
 
 async fn latest(
@@ -78,16 +104,20 @@ async fn latest(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
+    let is_brief = match parameter(query.as_deref(), "detail").as_deref() {
+        Some("0") => true,
+        Some("1") | None => false,
+        Some(_) => return invalid("detail", "0 or 1 is expected"),
+    };
     match views.shelf.stock().latest((views.clock)()) {
-        Latest::Good(copies) => match parameter(query.as_deref(), "detail").as_deref() {
-            Some("0") => send(&copies.brief, &headers),
-            _ => send(&copies.whole, &headers),
-        },
+        Latest::Good(copies) if is_brief => send(&copies.brief, &headers),
+        Latest::Good(copies) => send(&copies.whole, &headers),
         Latest::NotYet => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "Master weight service unavailable",
         ),
         Latest::Outage(outage) => refuse(StatusCode::BAD_GATEWAY, &outage.to_string()),
+        Latest::Expired => refuse(StatusCode::BAD_GATEWAY, "the last weights have expired"),
     }
 }
 
@@ -101,8 +131,9 @@ async fn registry(State(views): State<Views>, headers: HeaderMap) -> Response {
 async fn history(State(views): State<Views>, RawQuery(query): RawQuery) -> Response {
     let limit = parameter(query.as_deref(), "limit").map(|text| text.parse::<usize>());
     let before = parameter(query.as_deref(), "before").map(|text| text.parse::<Timestamp>());
-    let Ok(limit) = limit.transpose() else {
-        return invalid("limit", "a whole number is expected");
+    let limit = limit.unwrap_or(Ok(PAGE)).ok();
+    let Some(limit) = limit.filter(|limit| (1..=MAX_PAGE).contains(limit)) else {
+        return invalid("limit", "a whole number from 1 to 200 is expected");
     };
     let Ok(before) = before.transpose() else {
         return invalid("before", "a time such as 2030-01-01T12:00:00Z is expected");
@@ -110,18 +141,19 @@ async fn history(State(views): State<Views>, RawQuery(query): RawQuery) -> Respo
     let history = views.shelf.stock().history;
     let is_before = |time: Timestamp| before.is_none_or(|before| time < before);
     let items = history.iter().filter(|item| is_before(item.computed_at));
-    let items: Vec<_> = items
-        .take(limit.unwrap_or(PAGE).clamp(1, MAX_PAGE))
-        .collect();
-    Json(json!({"items": items})).into_response()
+    let items = items.take(limit).collect();
+    Json(History { items }).into_response()
 }
 
 /// A vector of the past is read only where the history has it: asking for others reads nothing.
 async fn past(
     State(views): State<Views>,
-    Path(computed_at): Path<String>,
+    computed_at: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(Path(computed_at)) = computed_at else {
+        return refuse(StatusCode::BAD_REQUEST, "The path is not UTF-8");
+    };
     let none = || refuse(StatusCode::NOT_FOUND, "Weights not found");
     let Ok(computed_at) = computed_at.parse::<Timestamp>() else {
         return none();
@@ -130,12 +162,19 @@ async fn past(
     let Some(summary) = history.iter().find(|item| item.computed_at == computed_at) else {
         return none();
     };
+    let Some(behind) = views.behind.get() else {
+        return none();
+    };
     let Ok(_permit) = views.reads.try_acquire() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
     };
-    match views.database.weights_of(summary.netuid, computed_at).await {
+    match behind
+        .database
+        .weights_of(summary.netuid, computed_at)
+        .await
+    {
         Ok(Some(snapshot)) => {
-            let key = views.key.clone();
+            let key = behind.key.clone();
             let served = move || Served::of(snapshot.document, key.as_ref());
             match tokio::task::spawn_blocking(served).await {
                 Ok(served) => send(&served, &headers),
@@ -159,21 +198,36 @@ async fn ready(State(views): State<Views>) -> Response {
         .map(|copies| copies.summary.computed_at);
     let has_expired = computed_at.is_some() && !matches!(stock.latest(now), Latest::Good(_));
     let is_ready = !stock.is_database_away && stock.database_read_at.is_some() && !has_expired;
-    let checks = json!({
-        "database": match stock.is_database_away {
-            true => "away",
-            false => "ok",
+    let checks = Checks {
+        database: match stock.is_database_away {
+            true => DatabaseCheck::Away,
+            false => DatabaseCheck::Ok,
         },
-        "metagraph_age_seconds": age(stock.metagraph_read_at),
-        "last_weights_age_seconds": age(computed_at),
-        "weights": stock.outage.map(|outage| outage.to_string()),
-        "weights_signed": stock.is_signed,
-    });
-    let (code, status) = match is_ready {
-        true => (StatusCode::OK, "ok"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        metagraph_age_seconds: age(stock.metagraph_read_at),
+        last_weights_age_seconds: age(computed_at),
+        weights: stock.outage.map(|outage| outage.to_string()),
+        weights_signed: stock.is_signed,
     };
-    (code, Json(json!({"status": status, "checks": checks}))).into_response()
+    let (code, status) = match is_ready {
+        true => (StatusCode::OK, Fitness::Ready),
+        false => (StatusCode::SERVICE_UNAVAILABLE, Fitness::NotReady),
+    };
+    (code, Json(Readiness { status, checks })).into_response()
+}
+
+async fn health() -> Response {
+    Json(Health { status: "ok" }).into_response()
+}
+
+/// What the routes are is in the program's repository; who runs a subnet need not tell strangers its version.
+async fn described(State(views): State<Views>, headers: HeaderMap) -> Response {
+    static DESCRIPTION: LazyLock<Served> = LazyLock::new(|| Served::of(openapi(), None));
+    match views.behind.get() {
+        Some(Behind {
+            is_described: true, ..
+        }) => send(&DESCRIPTION, &headers),
+        _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
+    }
 }
 
 /// Sends a body in the form that is asked for, or only says that it is known.
@@ -248,23 +302,35 @@ fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     found.map(|(_, value)| value.into_owned())
 }
 
-fn invalid(name: &str, message: &str) -> Response {
-    let detail = json!([{"type": "value_error", "loc": ["query", name], "msg": message}]);
-    (
-        StatusCode::UNPROCESSABLE_ENTITY,
-        Json(json!({"detail": detail})),
-    )
-        .into_response()
+fn invalid(name: &'static str, msg: &'static str) -> Response {
+    let mistake = Mistake {
+        kind: "value_error",
+        loc: vec!["query", name],
+        msg,
+    };
+    let detail = vec![mistake];
+    (StatusCode::UNPROCESSABLE_ENTITY, Json(Invalid { detail })).into_response()
 }
 
 fn refuse(code: StatusCode, detail: &str) -> Response {
-    let detail: Value = json!({"detail": detail});
-    (code, Json(detail)).into_response()
+    let detail = detail.to_owned();
+    (code, Json(Refusal { detail })).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/openapi.json");
+
+    #[test]
+    fn the_document_is_what_the_routes_are() {
+        let stored = std::fs::read_to_string(STORED).unwrap_or_default();
+        assert!(
+            stored == openapi(),
+            "the routes have changed: platform schema --openapi > schema/openapi.json"
+        );
+    }
 
     fn asked(name: HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])

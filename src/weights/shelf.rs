@@ -75,6 +75,8 @@ pub enum Latest {
     NotYet,
     /// There is none that may be used, and this is why.
     Outage(Outage),
+    /// There is none that may be used; who computes knows why.
+    Expired,
 }
 
 impl Stock {
@@ -88,6 +90,7 @@ impl Stock {
         match (good, self.outage) {
             (Some(copies), _) => Latest::Good(copies.clone()),
             (None, Some(outage)) => Latest::Outage(outage),
+            (None, None) if self.weights.is_some() => Latest::Expired,
             (None, None) => Latest::NotYet,
         }
     }
@@ -199,6 +202,7 @@ mod tests {
             Latest::Good(copies) => copies.summary.computed_at.as_second().to_string(),
             Latest::NotYet => "not yet".to_owned(),
             Latest::Outage(outage) => outage.to_string(),
+            Latest::Expired => "expired".to_owned(),
         }
     }
 
@@ -239,6 +243,7 @@ mod tests {
         assert_eq!(latest(&shelf, 0), "metagraph unavailable");
         let put = |second| shelf.put(Copies::of(&snapshot(second), None).unwrap());
         put(1000);
+        assert_eq!(latest(&shelf, 1720), "expired");
         shelf.change(|stock| stock.outage = Some(Outage::Challenges));
         assert_eq!(latest(&shelf, 1719), "1000");
         assert_eq!(latest(&shelf, 1720), "no challenge provided weights");

@@ -1,4 +1,4 @@
-//! The chart's controller: the real API server takes it into a namespace that enforces Pod Security `restricted`,
+//! The chart's roles: the real API server takes them into a namespace that enforces Pod Security `restricted`,
 //! and the program starts with the arguments, variables and settings that it gives.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use crate::support::cluster::{rendered_chart, try_chart};
 use crate::support::world::World;
 
 const ENABLED: &str = "controller.deployment.enabled=true";
+const SOURCE: &str = "controller.deployment.source=https://git.example/subnet.git#main:deploy";
 
 /// Returns the one object of a kind.
 fn one(objects: &[Value], kind: &str) -> Value {
@@ -23,19 +24,9 @@ fn container(deployment: &Value) -> Value {
     deployment["spec"]["template"]["spec"]["containers"][0].clone()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a cluster"]
-async fn the_controllers_deployment_is_taken_and_its_pods_are_admitted() {
-    let world = World::new().await;
-    let values = [
-        ENABLED,
-        "controller.deployment.source=https://git.example/subnet.git#main:deploy",
-        "controller.deployment.replicas=2",
-        "controller.deployment.filesSecret=platform-files",
-        "controller.deployment.secretSettings.git\\.password.name=platform-git",
-        "controller.deployment.secretSettings.git\\.password.key=password",
-    ];
-    let objects = rendered_chart(&world.namespace, &values);
+/// Applies what the chart renders of one role with these values, waits for its pods, and returns its Deployment.
+async fn installed(world: &World, role: &str, values: &[&str]) -> Value {
+    let objects = rendered_chart(&world.namespace, values);
     for (kind, resource) in [
         ("ConfigMap", "configmaps"),
         ("Deployment", "deployments"),
@@ -51,17 +42,15 @@ async fn the_controllers_deployment_is_taken_and_its_pods_are_admitted() {
     }
     let mut ready = Value::Null;
     for _ in 0..300 {
-        let deployment = world
-            .get("deployments", "platform-controller")
-            .await
-            .unwrap();
+        let name = format!("platform-{role}");
+        let deployment = world.get("deployments", &name).await.unwrap();
         ready = deployment["status"].clone();
         if ready["readyReplicas"] == 2 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(ready["readyReplicas"], 2, "{ready}");
+    assert_eq!(ready["readyReplicas"], 2, "{role}: {ready}");
     let deployment = one(&objects, "Deployment");
     let selector = &deployment["spec"]["selector"]["matchLabels"];
     assert_eq!(*selector, one(&objects, "Service")["spec"]["selector"]);
@@ -73,6 +62,53 @@ async fn the_controllers_deployment_is_taken_and_its_pods_are_admitted() {
     assert!(objects.iter().any(is_its_account), "{pod}");
     let security = &container(&deployment)["securityContext"];
     assert_eq!(security["readOnlyRootFilesystem"], true);
+    deployment
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn each_roles_deployment_is_taken_and_its_pods_are_admitted() {
+    let world = World::new().await;
+    for (role, arguments, talks_to_cluster) in [
+        ("controller", "serve controller", true),
+        ("weights", "serve weights", true),
+        ("admin", "serve admin --no-weights", false),
+    ] {
+        let values = [
+            "enabled=true",
+            "replicas=2",
+            "filesSecret=platform-files",
+            "secretSettings.git\\.password.name=platform-git",
+            "secretSettings.git\\.password.key=password",
+        ];
+        let values = values.map(|value| format!("{role}.deployment.{value}"));
+        let mut values: Vec<&str> = values.iter().map(String::as_str).collect();
+        values.push(SOURCE);
+        let deployment = installed(&world, role, &values).await;
+        let given = container(&deployment)["args"].clone();
+        let given: Vec<&str> = given
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        assert_eq!(
+            given.join(" "),
+            format!("{arguments} --config /app/config/settings.yaml")
+        );
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(
+            pod["automountServiceAccountToken"], talks_to_cluster,
+            "{role}"
+        );
+    }
+}
+
+/// The path that the chart asks whether a pod is ready.
+fn readiness(container: &Value) -> &str {
+    container["readinessProbe"]["httpGet"]["path"]
+        .as_str()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,18 +116,27 @@ async fn the_controllers_deployment_is_taken_and_its_pods_are_admitted() {
 async fn the_program_starts_with_what_the_chart_gives_it() {
     let world = World::new().await;
     world.declare(&world.yaml(&[("demo", "database: sqlite")]));
+    for role in ["controller", "weights", "admin"] {
+        starts(&world, role).await;
+    }
+}
+
+/// Starts a role with what the chart gives its container, until it is ready by the chart's own question.
+async fn starts(world: &World, role: &str) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = port.local_addr().unwrap();
     drop(port);
-    let port = format!("controller.deployment.port={}", address.port());
     let values = [
-        ENABLED,
-        port.as_str(),
-        "controller.deployment.source=./platform.yaml",
-        "controller.deployment.settings.notify.on=failure",
-        "controller.deployment.secretSettings.controller\\.webhook_secret.name=a",
-        "controller.deployment.secretSettings.controller\\.webhook_secret.key=b",
+        "enabled=true",
+        "source=./platform.yaml",
+        "settings.notify.on=failure",
+        "settings.master.epoch_interval_seconds=60",
+        "secretSettings.controller\\.webhook_secret.name=a",
+        "secretSettings.controller\\.webhook_secret.key=b",
+        &format!("port={}", address.port()),
     ];
+    let values = values.map(|value| format!("{role}.deployment.{value}"));
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
     let objects = rendered_chart(&world.namespace, &values);
     let settings = one(&objects, "ConfigMap")["data"]["settings.yaml"].clone();
     std::fs::write(world.path("settings.yaml"), settings.as_str().unwrap()).unwrap();
@@ -136,7 +181,8 @@ async fn the_program_starts_with_what_the_chart_gives_it() {
     let client = reqwest::Client::new();
     let mut code = 0;
     for _ in 0..300 {
-        let asked = client.get(format!("http://{address}/ready")).send().await;
+        let path = readiness(&container);
+        let asked = client.get(format!("http://{address}{path}")).send().await;
         code = asked.map_or(0, |answer| answer.status().as_u16());
         if code == 200 || child.try_wait().unwrap().is_some() {
             break;
@@ -146,7 +192,7 @@ async fn the_program_starts_with_what_the_chart_gives_it() {
     child.kill().unwrap();
     child.wait().unwrap();
     let log = std::fs::read_to_string(world.path("log")).unwrap();
-    assert_eq!(code, 200, "{log}");
+    assert_eq!(code, 200, "{role}: {log}");
     assert!(
         !log.contains("did you mean"),
         "a variable that is no setting: {log}"
@@ -160,6 +206,14 @@ fn values_that_cannot_be_meant_are_not_rendered() {
     let digest = format!("image.digest=sha256:{}", "a".repeat(64));
     for (values, told) in [
         (&[ENABLED][..], "controller.deployment.source is required"),
+        (
+            &["weights.deployment.enabled=true"],
+            "controller.deployment.source is required",
+        ),
+        (
+            &["admin.deployment.replicas=-1"],
+            "admin/deployment/replicas",
+        ),
         (&[ENABLED, source, "environment=production"], "image.digest"),
         (
             &[ENABLED, source, "policy.enforceProduction=true"],

@@ -10,6 +10,7 @@ mod acts;
 mod bad_input;
 mod chart;
 mod cli;
+mod commit;
 mod controller;
 mod database;
 mod deadline;

@@ -1,13 +1,17 @@
 //! From the challenges' scores to the vector: challenges over real HTTP.
 
 mod collect;
+mod described;
 mod example;
 mod fit;
 mod health;
 mod offline;
+mod registry;
+mod roles;
 mod running;
 mod served;
 mod tokens;
+mod world;
 
 /// The program does this when it starts.
 fn install_tls() {

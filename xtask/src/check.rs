@@ -153,7 +153,7 @@ fn find_or_install_cargo_deny(interrupt: &Interrupt) -> Result<Option<PathBuf>> 
 }
 
 /// What `platform schema` prints, each with its committed copy.
-const GENERATED: [(&[&str], &str); 5] = [
+const GENERATED: [(&[&str], &str); 6] = [
     (&["schema"], "schema/platform.schema.json"),
     (&["schema", "--plan"], "schema/plan.schema.json"),
     (&["schema", "--status"], "schema/status.schema.json"),
@@ -161,6 +161,7 @@ const GENERATED: [(&[&str], &str); 5] = [
         &["schema", "--notification"],
         "schema/notification.schema.json",
     ),
+    (&["schema", "--openapi"], "schema/openapi.json"),
     (&["schema", "--markdown"], "docs/platform-yaml.md"),
 ];
 
@@ -193,10 +194,15 @@ fn check_example(interrupt: &Interrupt) -> Result<Outcome> {
 }
 
 /// Values that the chart is rendered with; the tests apply what comes out.
-const RENDERED: [&[&str]; 2] = [
+const RENDERED: [&[&str]; 3] = [
     &[],
     &[
         "controller.deployment.enabled=true",
+        "controller.deployment.source=https://git.example/subnet.git",
+    ],
+    &[
+        "admin.deployment.enabled=true",
+        "weights.deployment.enabled=true",
         "controller.deployment.source=https://git.example/subnet.git",
     ],
 ];

@@ -3,14 +3,21 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{control_plane::Shape, interrupt::Interrupt, suite::Suite};
+use crate::{
+    control_plane::Shape, environment::find_program, interrupt::Interrupt, suite::Suite,
+    terminal::progress,
+};
+
+/// A test that asks the public routes what nobody thought of, where its program is installed.
+const SCHEMATHESIS: &str = "schemathesis_finds_nothing";
 
 /// Runs every test of the workspace on a real control plane and PostgreSQL.
 ///
 /// Tests find PLATFORM_TEST_KUBECONFIG (an admin of the cluster),
 /// PLATFORM_TEST_POSTGRES_URL (who may create databases) and PLATFORM_TEST_HELM
 /// in their environment. What is missing on a Debian machine is installed where
-/// we are root, and named otherwise.
+/// we are root, and named otherwise. Where schemathesis is not installed its test
+/// is left out, and the last line says so.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask test apply_")]
 pub struct Arguments {
@@ -27,20 +34,30 @@ pub struct Arguments {
 ///
 /// Fails when something cannot be built or started.
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
+    let schemathesis = find_program("schemathesis");
+    let mut runner = vec!["--include-ignored".to_owned()];
+    if schemathesis.is_none() {
+        runner.extend(["--skip".to_owned(), SCHEMATHESIS.to_owned()]);
+    }
     let suite = Suite {
         name: "the tests",
         cargo: &["test", "--workspace", "--no-fail-fast"],
-        arguments: [
-            vec!["--include-ignored".to_owned()],
-            arguments.filter.clone(),
-        ]
-        .concat(),
-        variables: Vec::new(),
+        arguments: [runner, arguments.filter.clone()].concat(),
+        variables: schemathesis
+            .iter()
+            .map(|program| ("PLATFORM_TEST_SCHEMATHESIS", program.into()))
+            .collect(),
         shape: Shape {
             clusters: arguments.clusters.into(),
             nodes: 2,
             audit: None,
         },
     };
-    suite.run(interrupt)
+    let code = suite.run(interrupt)?;
+    if schemathesis.is_none() {
+        progress(format!(
+            "not run: {SCHEMATHESIS}: schemathesis is not installed: pip install schemathesis"
+        ));
+    }
+    Ok(code)
 }

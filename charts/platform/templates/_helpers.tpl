@@ -13,6 +13,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.weights.serviceAccount.name | default (printf "%s-weights" .Release.Name) }}
 {{- end }}
 
+{{- define "platform.admin.account" -}}
+{{ .Values.admin.serviceAccount.name | default (printf "%s-admin" .Release.Name) }}
+{{- end }}
+
 {{- define "platform.challenges.namespace" -}}
 {{ .Values.kubernetes.namespace | default .Release.Namespace }}
 {{- end }}
@@ -31,14 +35,17 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $image.repository }}:{{ $tag }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* What the process is told, but for what is secret. */}}
-{{- define "platform.controller.settings" -}}
-{{- $deployment := .Values.controller.deployment }}
-{{- $own := dict
-  "source" (required "controller.deployment.source is required: where platform.yaml is" $deployment.source)
-  "environment" .Values.environment
-  "policy" (dict "enforce_production" .Values.policy.enforceProduction)
-  "controller" (dict "listen" (printf "0.0.0.0:%d" (int $deployment.port)))
+{{/*
+What a process is told, but for what is secret. Takes root, deployment (its values) and own (what its role adds). Every
+role follows the same declaration unless told otherwise.
+*/}}
+{{- define "platform.settings" -}}
+{{- $values := .root.Values }}
+{{- $source := .deployment.source | default $values.controller.deployment.source }}
+{{- $common := dict
+  "source" (required "controller.deployment.source is required: where platform.yaml is" $source)
+  "environment" $values.environment
+  "policy" (dict "enforce_production" $values.policy.enforceProduction)
 }}
-{{- mergeOverwrite (deepCopy $deployment.settings) $own | toYaml }}
+{{- mergeOverwrite (deepCopy .deployment.settings) $common .own | toYaml }}
 {{- end }}

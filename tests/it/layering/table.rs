@@ -61,7 +61,7 @@ pub const PARTS: &[Part] = &[
         "model",
         &[],
         &[
-            "base64", "blake2", "bs58", "sha1", "sha2", "hex", "jiff", "semver",
+            "base64", "blake2", "bs58", "sha1", "sha2", "hex", "jiff", "schemars", "semver",
         ],
     ),
     // What is declared. Sole user of a YAML parser.
@@ -80,17 +80,21 @@ pub const PARTS: &[Part] = &[
         ],
     ),
     // The outside: each system behind one part, which no other part of the outside knows.
+    // Two of them are asked over HTTP alike.
+    doing(
+        "edge::http",
+        &["model"],
+        &["flate2", "reqwest", "rustls", "tokio", "tracing"],
+    ),
     doing(
         "edge::challenge",
-        &["model"],
-        &[
-            "async_trait",
-            "flate2",
-            "reqwest",
-            "rustls",
-            "tokio",
-            "tracing",
-        ],
+        &["model", "edge::http"],
+        &["async_trait", "reqwest"],
+    ),
+    doing(
+        "edge::master",
+        &["model", "edge::http"],
+        &["async_trait", "reqwest"],
     ),
     doing(
         "edge::cluster",
@@ -172,6 +176,7 @@ pub const PARTS: &[Part] = &[
             "rustix",
             "sha2",
             "tokio",
+            "tracing",
             "url",
         ],
     ),
@@ -369,7 +374,7 @@ pub const PARTS: &[Part] = &[
     pure(
         "weights",
         &["model"],
-        &["jiff", "sha2", "hex", "memchr", "schnorrkel"],
+        &["jiff", "sha2", "hex", "memchr", "schemars", "schnorrkel"],
     ),
     pure(
         "weights::shelf",
@@ -377,20 +382,37 @@ pub const PARTS: &[Part] = &[
         &["axum", "flate2", "hex", "jiff", "sha2"],
     ),
     // What everybody may see.
-    pure("admin", &["model"], &[]),
+    pure("admin", &["model"], &["schemars"]),
     doing(
         "weights::routes",
-        &["edge::database", "weights", "weights::shelf"],
-        &["axum", "jiff", "tokio", "tracing", "url"],
+        &[
+            "model",
+            "admin",
+            "edge::database",
+            "weights",
+            "weights::shelf",
+        ],
+        &["axum", "jiff", "schemars", "tokio", "tracing", "url"],
+    ),
+    doing(
+        "weights::serving",
+        &[
+            "model",
+            "admin",
+            "edge::database",
+            "weights",
+            "weights::shelf",
+        ],
+        &["jiff", "tokio", "tokio_util", "tracing"],
     ),
     doing(
         "weights::epoch",
         &[
             "model",
-            "admin",
             "edge::chain",
             "edge::database",
             "weights",
+            "weights::serving",
             "weights::shelf",
         ],
         &["async_trait", "jiff", "tokio", "tokio_util", "tracing"],
@@ -430,6 +452,7 @@ pub const PARTS: &[Part] = &[
             "edge::git",
             "edge::hooks",
             "edge::images",
+            "edge::master",
             "edge::traces",
             "reconcile",
             "reconcile::apply",
@@ -450,6 +473,7 @@ pub const PARTS: &[Part] = &[
             "weights::epoch",
             "weights::health",
             "weights::routes",
+            "weights::serving",
             "weights::shelf",
             "weights::tokens",
         ],

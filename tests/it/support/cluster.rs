@@ -162,8 +162,12 @@ impl Admin {
             };
             self.send("POST", &collection, Some(object)).await.unwrap();
         }
-        let path =
-            format!("/api/v1/namespaces/{namespace}/serviceaccounts/platform-controller/token");
+        self.token_of(namespace, "platform-controller").await
+    }
+
+    /// Returns a token of an account.
+    pub async fn token_of(&self, namespace: &str, account: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let body =
             json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         let answer = self.send("POST", &path, Some(body)).await.unwrap();

@@ -1,4 +1,4 @@
-//! `platform run` as a child process that a test watches: its answers over HTTP, its log, its memory.
+//! `platform run`, or one role of it, as a child process that a test watches: its answers over HTTP, its log, its memory.
 
 use std::fs::File;
 use std::process::Child;
@@ -39,11 +39,21 @@ impl Keeper {
 
     /// As [`Self::start`], under a name of its own.
     pub fn start_as(world: &World, source: &[&str], name: &str) -> Self {
+        Self::start_role(world, &[&["run"], source].concat(), name, &[])
+    }
+
+    /// Starts a verb that stays, with more in its environment.
+    pub fn start_role(
+        world: &World,
+        verb: &[&str],
+        name: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = port.local_addr().unwrap().to_string();
         drop(port);
         let log = world.path(&format!("{name}.log"));
-        let arguments = [&["run", "-v"], source].concat();
+        let arguments = [verb, &["-v"][..]].concat();
         let open = || {
             File::options()
                 .create(true)
@@ -57,6 +67,7 @@ impl Keeper {
             .env("USER", name)
             .env("PLATFORM_MASTER__ADMIN_HOST", "127.0.0.1")
             .env("PLATFORM_MASTER__ADMIN_PORT", "0")
+            .envs(variables.iter().copied())
             .stdout(open())
             .stderr(open())
             .spawn()

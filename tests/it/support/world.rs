@@ -150,6 +150,14 @@ impl World {
         std::fs::write(path, kubeconfig.to_string()).unwrap();
     }
 
+    /// Writes a kubeconfig of another account of the chart's, and returns where it is.
+    pub async fn kubeconfig_of(&self, account: &str) -> PathBuf {
+        let token = self.admin.token_of(&self.namespace, account).await;
+        let path = self.path(&format!("{account}.kubeconfig"));
+        self.write_kubeconfig(&path, &token);
+        path
+    }
+
     /// Sets a variable for every later run of the program.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));

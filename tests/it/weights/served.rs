@@ -4,238 +4,21 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io::Read as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
-use platform::admin::registry::Network;
-use platform::edge::chain::FileChain;
-use platform::edge::database::{Database, open_and_migrate};
-use platform::model::revision::Revision;
-use platform::model::{Emission, FenceToken, Row, RowKey, Secret, Slug};
-use platform::weights::epoch::{Asked, Collector, EpochError, Parts, Terms};
+use platform::weights::Failure;
+use platform::weights::epoch::EpochError;
 use platform::weights::publish::Outage;
-use platform::weights::registered::{Limits, Registered};
-use platform::weights::routes::{Views, routes};
-use platform::weights::shelf::Shelf;
-use platform::weights::signature::{Signature, SigningKey};
-use platform::weights::{Answer, Failure, Rules, Subnet};
+use platform::weights::registered::Registered;
+use platform::weights::signature::Signature;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-const LIMITS: Limits = Limits {
-    life: Duration::from_secs(300),
-    stale: Duration::from_secs(3600),
-};
-
-/// What a challenge answers.
-type Outcome = Result<Vec<(&'static str, f64)>, Failure>;
-
-/// Challenges that answer what the test says, as long as it has the gate open.
-struct Told {
-    outcomes: Mutex<Vec<(&'static str, Outcome)>>,
-    rounds: AtomicUsize,
-    gate: Semaphore,
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Self {
-            outcomes: Mutex::default(),
-            rounds: AtomicUsize::new(0),
-            gate: Semaphore::new(1),
-        }
-    }
-}
-
-#[async_trait]
-impl Collector for Told {
-    async fn collect(&self, asked: Vec<Asked>) -> Vec<Answer> {
-        self.rounds.fetch_add(1, Ordering::SeqCst);
-        drop(self.gate.acquire().await.unwrap());
-        let told = self.outcomes.lock().unwrap();
-        let answer = |asked: Asked| {
-            let found = told.iter().find(|(slug, _)| *slug == asked.slug.as_str());
-            let (_, outcome) = found.cloned().unwrap_or(("", Err(Failure::Timeout)));
-            Answer {
-                slug: asked.slug,
-                emission: asked.emission,
-                outcome: outcome.map(|scores| scores.into_iter().collect()),
-            }
-        };
-        asked.into_iter().map(answer).collect()
-    }
-}
-
-struct World {
-    directory: TempDir,
-    told: Arc<Told>,
-    database: Arc<dyn Database>,
-    terms: Terms,
-}
-
-/// One process: it serves until it is dropped.
-struct Process {
-    parts: Parts,
-    base: String,
-    client: reqwest::Client,
-    stop: CancellationToken,
-    tasks: tokio::task::JoinSet<()>,
-    _told: watch::Sender<Option<Terms>>,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-fn key() -> SigningKey {
-    SigningKey::parse(&Secret::new("7".repeat(64))).unwrap()
-}
-
-impl World {
-    async fn new() -> Self {
-        super::install_tls();
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", directory.path().join("platform.db").display());
-        let world = Self {
-            told: Arc::default(),
-            database: open_and_migrate(&Secret::new(url)).await.unwrap(),
-            terms: Terms {
-                subnet: Subnet {
-                    netuid: 42,
-                    chain_endpoint: "wss://chain.example:9944".to_owned(),
-                },
-                rules: Rules::default(),
-                network: Network {
-                    name: "platform".to_owned(),
-                    master_uid: 0,
-                },
-                revision: "c0ffee".to_owned(),
-            },
-            directory,
-        };
-        world.register(&["owner", "hk1", "hk2"]);
-        world.declare("aa", "40", "active").await;
-        world.declare("bb", "60", "active").await;
-        world.declare("cc", "99", "inactive").await;
-        world
-    }
-
-    fn register(&self, hotkeys: &[&str]) {
-        let text = json!({"hotkeys": hotkeys, "block": 7}).to_string();
-        std::fs::write(self.directory.path().join("metagraph.json"), text).unwrap();
-    }
-
-    async fn declare(&self, slug: &str, emission: &str, status: &str) {
-        let row = Row(json!({
-            "name": slug, "description": null, "status": status,
-            "emission_percent": Emission::parse(emission).unwrap().to_string(),
-            "version": "1.0.0", "api_version": "1.0", "image": format!("ghcr.io/o/{slug}:1.0.0"),
-            "internal_base_url": format!("http://challenge-{slug}:8000"),
-            "spec": {"secrets": {"api_key": {"secret": "canary", "key": "token"}}},
-        }));
-        let key = RowKey::Challenge(Slug::parse(slug).unwrap());
-        let revision = Revision {
-            digest: "c0ffee".to_owned(),
-            commit: None,
-        };
-        let token = FenceToken::new(0);
-        let written = self
-            .database
-            .write_row(token, &key, &row, &revision, Timestamp::now());
-        written.await.unwrap();
-    }
-
-    fn tell(&self, aa: Outcome, bb: Outcome) {
-        *self.told.outcomes.lock().unwrap() = vec![("aa", aa), ("bb", bb)];
-    }
-
-    async fn start(&self) -> Process {
-        let (told, terms) = watch::channel(Some(self.terms.clone()));
-        let parts = Parts {
-            database: self.database.clone(),
-            chain: Arc::new(FileChain::new(self.directory.path().join("metagraph.json"))),
-            collector: self.told.clone(),
-            shelf: Arc::new(Shelf::default()),
-            key: Some(key()),
-            terms,
-            interval: Duration::from_secs(360),
-            clock: Timestamp::now,
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let views = Views::new(
-            parts.shelf.clone(),
-            parts.database.clone(),
-            parts.key.clone(),
-            Timestamp::now,
-        );
-        let (stop, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
-        tasks.spawn(async move { axum::serve(listener, routes(views)).await.unwrap() });
-        Process {
-            parts,
-            base,
-            client: reqwest::Client::new(),
-            stop,
-            tasks,
-            _told: told,
-        }
-    }
-}
-
-impl Process {
-    /// Makes one vector; returns its UIDs.
-    async fn epoch(&self, world: &World) -> Result<Vec<u64>, EpochError> {
-        let mut registered = Registered::new(LIMITS);
-        let snapshot = self.parts.epoch(&world.terms, &mut registered).await?;
-        let document: Value = serde_json::from_str(&snapshot.document).unwrap();
-        let uids = document["uids"].as_array().unwrap();
-        Ok(uids.iter().filter_map(Value::as_u64).collect())
-    }
-
-    /// Looks after the shelf as a process that serves does.
-    fn look(&mut self) {
-        let parts = self.parts.clone();
-        self.tasks.spawn(parts.serve(self.stop.clone()));
-    }
-
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
-        let request = self.client.get(format!("{}{path}", self.base));
-        let add = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
-            request.header(*name, *value)
-        };
-        headers.iter().fold(request, add).send().await.unwrap()
-    }
-
-    async fn json(&self, path: &str) -> Value {
-        self.get(path, &[]).await.json().await.unwrap()
-    }
-
-    async fn refused(&self, path: &str) -> (StatusCode, String) {
-        let answer = self.get(path, &[]).await;
-        let code = answer.status();
-        let body: Value = answer.json().await.unwrap();
-        (code, body["detail"].as_str().unwrap().to_owned())
-    }
-
-    async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
-        for _ in 0..2000 {
-            if holds(self).await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{what} did not come about");
-    }
-}
+use super::world::{LIMITS, World, key};
 
 #[tokio::test]
 async fn a_vector_is_made_kept_signed_and_served() {
@@ -473,7 +256,7 @@ async fn a_clock_that_was_set_back_replaces_no_newer_vector() {
     world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
     process.epoch(&world).await.unwrap();
     let good = process.json("/v1/weights/latest").await;
-    process.parts.clock = an_hour_ago;
+    process.parts.serving.clock = an_hour_ago;
     world.tell(Ok(vec![("hk2", 1.0)]), Ok(vec![]));
     let ended = process.epoch(&world).await;
     assert!(matches!(ended, Err(EpochError::Overtaken)), "{ended:?}");

@@ -86,10 +86,14 @@ async fn all_tokens_follow_challenges_that_come_go_and_get_other_tokens() {
 async fn who_asks_challenges_may_read_that_one_secret() {
     let world = World::new().await;
     world.converge(&[("one", SMALL)]).await;
-    let user = format!("system:serviceaccount:{}:platform-weights", world.namespace);
-    let may = async |verb: &str, resource: &str, name: &str| {
+    let may_account = async |account: &str, verb: &str, resource: &str, name: &str| {
+        let user = format!("system:serviceaccount:{}:{account}", world.namespace);
+        let group = match resource {
+            "leases" => "coordination.k8s.io",
+            _ => "",
+        };
         let attributes = json!({
-            "namespace": world.namespace, "verb": verb, "resource": resource, "name": name,
+            "namespace": world.namespace, "verb": verb, "group": group, "resource": resource, "name": name,
         });
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
@@ -99,6 +103,9 @@ async fn who_asks_challenges_may_read_that_one_secret() {
         let answer = world.admin.send("POST", path, Some(review)).await.unwrap();
         answer["status"]["allowed"].as_bool().unwrap()
     };
+    let may = async |verb: &str, resource: &str, name: &str| {
+        may_account("platform-weights", verb, resource, name).await
+    };
     assert!(may("get", "secrets", ALL).await && may("watch", "secrets", ALL).await);
     for verb in ["list", "create", "update", "patch", "delete"] {
         assert!(!may(verb, "secrets", ALL).await, "{verb}");
@@ -107,6 +114,23 @@ async fn who_asks_challenges_may_read_that_one_secret() {
         assert!(!may("get", "secrets", name).await && !may("watch", "secrets", name).await);
     }
     assert!(!may("get", "configmaps", ALL).await && !may("list", "pods", "").await);
+    // It takes its turn to make weights, and no other.
+    assert!(may("update", "leases", "platform-weights").await);
+    for name in ["platform-pass", "platform-leader"] {
+        assert!(!may("get", "leases", name).await && !may("update", "leases", name).await);
+    }
+    assert!(!may("delete", "leases", "platform-weights").await);
+    // Who only serves needs nothing.
+    for (resource, name) in [
+        ("secrets", ALL),
+        ("leases", "platform-weights"),
+        ("pods", ""),
+    ] {
+        assert!(
+            !may_account("platform-admin", "get", resource, name).await,
+            "{resource}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use rustls::crypto::CryptoProvider;
 
 use crate::model::failure::Failure;
 
-/// The clients, each built when first needed: loading the root certificates takes a while, and most
-/// challenges are asked inside their cluster, without TLS.
+/// The clients, each built when first needed: loading the root certificates takes a while, and most of who is
+/// asked is in the same cluster, without TLS.
 #[derive(Debug, Default)]
 pub struct Http {
     secure: OnceLock<Option<Client>>,
@@ -20,6 +20,9 @@ pub struct Http {
 
 impl Http {
     /// Sends one question and returns the answer's head.
+    ///
+    /// # Errors
+    /// `Transport`; `Unreachable` where no client could be made.
     pub async fn get(&self, url: Url, headers: HeaderMap) -> Result<Response, Failure> {
         let client = if url.scheme() == "https" {
             self.secure.get_or_init(|| build(true))
@@ -40,7 +43,7 @@ fn build(is_secure: bool) -> Option<Client> {
         .user_agent(concat!("platform/", env!("CARGO_PKG_VERSION")))
         .referer(false)
         .redirect(Policy::none())
-        // The environment of this process says nothing about where challenges are.
+        // The environment of this process says nothing about where those are that settings and declarations name.
         .no_proxy()
         // Minutes lie between two questions: what is kept is half closed by then, and looks like a failure.
         .pool_max_idle_per_host(0);
@@ -59,6 +62,6 @@ fn build(is_secure: bool) -> Option<Client> {
 fn tell(error: &reqwest::Error) {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     if let Some(cause) = causes.last() {
-        tracing::debug!(%cause, "a challenge could not be asked");
+        tracing::debug!(%cause, "no answer came over HTTP");
     }
 }

@@ -1,0 +1,120 @@
+//! `platform serve ROLE`: one role of what `platform run` is in one process.
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::public::{Door, Public};
+use super::run::{self, RunArgs};
+use super::session::connect;
+use super::standing::{first_good, follow_while, stop_on_signals};
+use super::{CliError, Context, Exit, SourceArg};
+use crate::model::address::masked;
+use crate::reconcile::controller::board::Board;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  platform serve controller https://git.example/subnet.git#main
+  platform serve weights https://git.example/subnet.git#main     as many as needed; one of them computes
+  platform serve admin --no-weights                              serves what others compute";
+
+/// Arguments of `platform serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    #[command(subcommand)]
+    pub role: Role,
+}
+
+/// One role of the program.
+#[derive(Subcommand)]
+pub enum Role {
+    /// Follow the source and keep the cluster and the registry as it says.
+    Controller(RunArgs),
+    /// Serve weights and the registry; of all processes that do, one makes the weights.
+    Weights(RunArgs),
+    /// Serve the operator's listener: weights and the registry, and it makes the weights when it is its turn.
+    Admin(AdminArgs),
+}
+
+/// Arguments of `platform serve admin`.
+#[derive(Args)]
+pub struct AdminArgs {
+    /// Leave the weights to others, and do without a cluster.
+    #[arg(long)]
+    no_weights: bool,
+    #[command(flatten)]
+    source: SourceArg,
+}
+
+/// Whether a process stands for making weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weights {
+    InTurn,
+    ByOthers,
+}
+
+impl ServeArgs {
+    /// Returns the source that the role follows.
+    pub(super) fn source(&self) -> &SourceArg {
+        match &self.role {
+            Role::Controller(args) | Role::Weights(args) => &args.source,
+            Role::Admin(args) => &args.source,
+        }
+    }
+}
+
+/// Runs a role until told to stop by SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// A setting cannot be used, or the address to listen on is taken. What goes wrong later is waited out.
+pub(super) async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CliError> {
+    match &args.role {
+        Role::Controller(_) => run::run(context, false).await,
+        Role::Weights(_) => show(context, Weights::InTurn).await,
+        Role::Admin(args) => match args.no_weights {
+            true => show(context, Weights::ByOthers).await,
+            false => show(context, Weights::InTurn).await,
+        },
+    }
+}
+
+/// Serves weights and the registry.
+async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
+    let stop = CancellationToken::new();
+    let door = Door::open(context).await?;
+    let cluster = match weights {
+        Weights::InTurn => Some(Arc::new(connect(context).await?)),
+        Weights::ByOthers => None,
+    };
+    let source = masked(&context.settings.source);
+    context.terminal.note(&format!("following {source}"));
+    let views = door.views();
+    let (hint, board) = (Arc::new(Notify::new()), Board::default());
+    let showing = follow_while(context, hint, &stop, async |database, mut followed| {
+        let first = tokio::select! {
+            () = stop.cancelled() => None,
+            first = first_good(&mut followed, &board) => first,
+        };
+        let Some(production) = first else {
+            return Ok(());
+        };
+        context.settings.database_url(production)?;
+        let public = Public::new(context, production, (&views, database), followed)?;
+        let computing = async {
+            if let Some(cluster) = cluster {
+                public.compute_in_turn(context, cluster, &stop).await;
+            }
+        };
+        tokio::join!(public.serve(stop.clone()), computing);
+        Ok(())
+    });
+    let (signalled, served, shown) =
+        tokio::join!(stop_on_signals(&stop), door.serve(stop.clone()), showing);
+    shown.and(signalled).and(served)?;
+    context
+        .terminal
+        .note("stopped; what was under way has ended");
+    Ok(Exit::Done)
+}

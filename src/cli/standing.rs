@@ -1,0 +1,133 @@
+//! What processes that stay have in common: where they listen, the database, the source they follow, and how they
+//! are told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::session::{last_applied_in, now};
+use super::{CliError, Context, declaration};
+use crate::edge::database::{self, Database, DatabaseError};
+use crate::reconcile::controller::board::Board;
+use crate::reconcile::controller::follow::{Followed, Follower};
+
+/// The pause before the database is tried again.
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Opens the registry, and follows the source for as long as `work` goes on with both.
+///
+/// # Errors
+/// A setting cannot be used, or what `work` ends with.
+pub(super) async fn follow_while(
+    context: &Context,
+    hint: Arc<Notify>,
+    stop: &CancellationToken,
+    work: impl AsyncFnOnce(Arc<dyn Database>, watch::Receiver<Followed>) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let settings = &context.settings;
+    let database = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        database = open_database(context) => database?,
+    };
+    let (told, followed) = watch::channel(Followed::default());
+    let follower = Follower {
+        origin: declaration::origin(&settings.source, settings)?,
+        policy: declaration::policy(settings),
+        interval: settings.controller.interval,
+        hint,
+        last: match settings.git.verifies {
+            true => last_applied_in(database.as_ref()).await?,
+            false => None,
+        },
+        clock: now,
+    };
+    let working = async {
+        let worked = work(database.clone(), followed).await;
+        stop.cancel();
+        worked
+    };
+    // The follower ends once nobody listens.
+    let (worked, ()) = tokio::join!(working, follower.follow(told));
+    database.close().await;
+    worked
+}
+
+/// The namespace that the first declaration names holds the leases.
+pub(super) fn first_namespace(followed: &watch::Receiver<Followed>) -> String {
+    let known = followed.borrow();
+    let good = known.good.as_ref();
+    good.map(|good| good.platform.namespace.clone())
+        .unwrap_or_default()
+}
+
+/// Waits for a declaration that can be used, and tells whether it asks for the production policy.
+pub(super) async fn first_good(
+    followed: &mut watch::Receiver<Followed>,
+    board: &Board,
+) -> Option<bool> {
+    loop {
+        let known = followed.borrow_and_update().clone();
+        if let Some(good) = &known.good {
+            // The controller takes it from here.
+            followed.mark_changed();
+            return Some(good.platform.environment.enforces_policy());
+        }
+        if let Some(bad) = &known.bad {
+            tracing::warn!(why = %bad.why, "the source cannot be used; nothing is kept before it can");
+        }
+        board.take_source(&known);
+        followed.changed().await.ok()?;
+    }
+}
+
+/// Opens the registry, for as long as it takes.
+async fn open_database(context: &Context) -> Result<Arc<dyn Database>, CliError> {
+    let url = context.settings.database_url(false)?;
+    loop {
+        match database::open_and_migrate(url).await {
+            Ok(database) => return Ok(database),
+            Err(error @ DatabaseError::Url { .. }) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the registry database cannot be opened; tried again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Listens on an address that a setting names.
+///
+/// # Errors
+/// It is taken, or none of this machine's.
+pub(super) async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let variable = setting.to_ascii_uppercase().replace('.', "__");
+        CliError::input(format!("cannot listen on {address}"))
+            .because(error)
+            .hint(format!(
+                "choose another with `{setting}` or PLATFORM_{variable}"
+            ))
+    })
+}
+
+/// Waits until the process is told to stop, and passes it on.
+///
+/// # Errors
+/// The system refuses.
+pub(super) async fn stop_on_signals(stop: &CancellationToken) -> Result<(), CliError> {
+    let failed = |error| CliError::dependency("signals cannot be waited for").because(error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
+    }
+    stop.cancel();
+    Ok(())
+}

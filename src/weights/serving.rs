@@ -1,0 +1,179 @@
+//! Keeps the shelf as the database has it: each process that serves looks every few seconds for what another has
+//! made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::shelf::{Copies, Served, Shelf};
+use super::signature::SigningKey;
+use super::{Rules, Subnet};
+use crate::admin::registry::{self, Network};
+use crate::edge::database::{Database, DatabaseError};
+use crate::model::snapshot::Snapshot;
+
+/// How often a process looks for what another has made.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The longest that rows are taken for unchanged because no pass was recorded.
+const ROWS_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// How many vectors the history lists: somewhat more than three days of them.
+const HISTORY: u32 = 800;
+
+/// What the declaration says about weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The subnet.
+    pub subnet: Subnet,
+    /// What applies to every challenge alike.
+    pub rules: Rules,
+    /// How the registry document names the network.
+    pub network: Network,
+    /// The declaration: a commit, or the digest of the content.
+    pub revision: String,
+}
+
+/// What serving works with.
+#[derive(Clone)]
+pub struct Serving {
+    /// Where vectors are kept and challenges are registered.
+    pub database: Arc<dyn Database>,
+    /// Where vectors are served from.
+    pub shelf: Arc<Shelf>,
+    /// What they are signed with.
+    pub key: Option<SigningKey>,
+    /// What the declaration says; none before there is one.
+    pub terms: watch::Receiver<Option<Terms>>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// Why the shelf stays as it is.
+#[derive(Debug, Error)]
+pub enum ServingError {
+    /// The database could not be read.
+    #[error("the database failed")]
+    Database(#[source] DatabaseError),
+    /// What is kept is no vector.
+    #[error("a vector that is kept cannot be read")]
+    Vector(#[source] serde_json::Error),
+    /// What makes its forms ended by itself.
+    #[error("what makes a vector ready to be sent was ended")]
+    Ended,
+}
+
+impl Serving {
+    /// Keeps the shelf as the database has it until told to stop.
+    pub async fn serve(mut self, stop: CancellationToken) {
+        let mut seen = Seen::default();
+        loop {
+            let terms = self.terms.borrow_and_update().clone();
+            if let Some(terms) = &terms {
+                let looked = self.look(terms, &mut seen).await;
+                let now = (self.clock)();
+                self.shelf.change(|stock| {
+                    stock.is_database_away = looked.is_err();
+                    stock.is_signed = self.key.is_some();
+                    if looked.is_ok() {
+                        stock.database_read_at = Some(now);
+                    }
+                });
+                if let Err(error) = looked {
+                    tracing::warn!(%error, "weights and registry are served as last read");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+                changed = self.terms.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+        }
+    }
+
+    /// Looks for what is new in the database.
+    async fn look(&self, terms: &Terms, seen: &mut Seen) -> Result<(), ServingError> {
+        let on_shelf = self.shelf.stock().weights;
+        let after = on_shelf.map(|copies| copies.summary.computed_at);
+        let newest = self
+            .database
+            .newest_weights(terms.subnet.netuid, after)
+            .await;
+        let newest = newest.map_err(ServingError::Database)?;
+        if let Some(snapshot) = &newest {
+            self.put(snapshot).await?;
+        }
+        if newest.is_some() || seen.history_of != after {
+            let history = self.database.weights_history(terms.subnet.netuid, HISTORY);
+            let history = Arc::new(history.await.map_err(ServingError::Database)?);
+            seen.history_of = history.first().map(|summary| summary.computed_at);
+            self.shelf.change(|stock| stock.history = history);
+        }
+        self.look_at_rows(terms, seen)
+            .await
+            .map_err(ServingError::Database)
+    }
+
+    /// Makes the registry document anew where a pass was recorded since, for only passes change rows.
+    async fn look_at_rows(&self, terms: &Terms, seen: &mut Seen) -> Result<(), DatabaseError> {
+        let now = (self.clock)();
+        let newest = self.last_pass().await?;
+        let is_recent = seen
+            .rows_at
+            .is_some_and(|read_at| now.duration_since(read_at) < ROWS_FOR);
+        if is_recent && seen.pass == newest && seen.network == terms.network {
+            return Ok(());
+        }
+        let rows = self.database.rows().await?;
+        let document = registry::document(&terms.network, &rows);
+        let document = serde_json::to_string(&document).expect("its keys are texts");
+        let is_same = |served: &Arc<Served>| served.body == document.as_bytes();
+        if !self.shelf.stock().registry.as_ref().is_some_and(is_same) {
+            let served = Arc::new(Served::of(document, None));
+            self.shelf.change(|stock| stock.registry = Some(served));
+        }
+        *seen = Seen {
+            rows_at: Some(now),
+            pass: newest,
+            network: terms.network.clone(),
+            ..seen.clone()
+        };
+        Ok(())
+    }
+
+    /// Returns the number of the newest pass.
+    ///
+    /// # Errors
+    /// The database did.
+    pub async fn last_pass(&self) -> Result<Option<i64>, DatabaseError> {
+        let passes = self.database.passes(1, None).await?;
+        Ok(passes.first().map(|pass| pass.id))
+    }
+
+    /// Puts a vector on the shelf.
+    ///
+    /// # Errors
+    /// It is none, or making its forms was ended.
+    pub async fn put(&self, snapshot: &Snapshot) -> Result<(), ServingError> {
+        let (snapshot, key) = (snapshot.clone(), self.key.clone());
+        let copies = tokio::task::spawn_blocking(move || Copies::of(&snapshot, key.as_ref()));
+        let copies = copies.await.map_err(|_| ServingError::Ended)?;
+        self.shelf.put(copies.map_err(ServingError::Vector)?);
+        Ok(())
+    }
+}
+
+/// What was last seen in the database.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    rows_at: Option<Timestamp>,
+    pass: Option<i64>,
+    network: Network,
+    history_of: Option<Timestamp>,
+}
