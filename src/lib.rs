@@ -19,6 +19,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`parallel`] | the same work for each of many, shared among the processors |
 //! | [`model`] | the words of the domain, each a type that is parsed once |
 //! | [`spec`] | `platform.yaml`: as written, as checked, as schema |
 //! | [`edge`] | the outside: one file per system, one small trait each |
@@ -29,6 +30,8 @@
 //! | [`cli`] | one file per verb; the only code that prints |
 //!
 //! `docs/architecture.md` has the decisions behind it, and where a change goes.
+
+pub mod parallel;
 
 pub mod model;
 

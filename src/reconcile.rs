@@ -15,7 +15,6 @@ pub mod desired;
 pub mod edit;
 pub mod lease;
 pub mod live;
-mod parallel;
 pub mod plan;
 pub mod record;
 pub mod render;

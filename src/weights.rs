@@ -28,7 +28,7 @@ pub mod tokens;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::sorted::{Sorted, Unsorted};
+use crate::model::sorted::Sorted;
 use crate::model::{Emission, Slug};
 
 pub use crate::model::failure::Failure;
@@ -51,10 +51,6 @@ pub struct Scores {
     scores: Sorted<f64>,
     dropped: Sorted<()>,
 }
-
-/// Takes scores in any order; of a hotkey that comes twice the last holds.
-#[derive(Clone, Default)]
-pub struct Scoring(Unsorted<f64>);
 
 /// What applies to every challenge alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -170,6 +166,25 @@ impl Unassigned {
 }
 
 impl Scores {
+    /// Takes scores in any order; of a hotkey that comes twice the last holds, and one that is not finite stands for
+    /// none.
+    #[must_use]
+    pub fn of<T: AsRef<str>>(pairs: &[(T, f64)]) -> Self {
+        let all = Sorted::of(pairs);
+        if all.values().all(f64::is_finite) {
+            return Self {
+                scores: all,
+                dropped: Sorted::default(),
+            };
+        }
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            all.iter().partition(|(_, score)| score.is_finite());
+        Self {
+            scores: Sorted::of(&kept),
+            dropped: dropped.iter().map(|(hotkey, _)| (*hotkey, ())).collect(),
+        }
+    }
+
     /// Returns hotkeys and scores in the byte order of the hotkeys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, f64)> + Clone {
         self.scores.iter()
@@ -194,47 +209,9 @@ impl Scores {
     }
 }
 
-impl Scoring {
-    /// Makes room for so many scores, with hotkeys of so many bytes in all.
-    #[must_use]
-    pub fn with_room(scores: usize, bytes: usize) -> Self {
-        Self(Unsorted::with_room(scores, bytes))
-    }
-
-    /// Adds a hotkey's score; one that is not finite stands for none.
-    pub fn push(&mut self, hotkey: &str, score: f64) {
-        self.0.push(hotkey, score);
-    }
-
-    /// Puts the hotkeys in order, and drops all but the last score of each.
-    #[must_use]
-    pub fn sort(self) -> Scores {
-        let all = self.0.sort();
-        if all.values().all(f64::is_finite) {
-            return Scores {
-                scores: all,
-                dropped: Sorted::default(),
-            };
-        }
-        let (kept, dropped): (Vec<_>, Vec<_>) =
-            all.iter().partition(|(_, score)| score.is_finite());
-        Scores {
-            scores: kept.into_iter().collect(),
-            dropped: dropped
-                .into_iter()
-                .map(|(hotkey, _)| (hotkey, ()))
-                .collect(),
-        }
-    }
-}
-
 impl<T: AsRef<str>> FromIterator<(T, f64)> for Scores {
     fn from_iter<I: IntoIterator<Item = (T, f64)>>(pairs: I) -> Self {
-        let mut scoring = Scoring::default();
-        for (hotkey, score) in pairs {
-            scoring.push(hotkey.as_ref(), score);
-        }
-        scoring.sort()
+        Self::of(&pairs.into_iter().collect::<Vec<_>>())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Row 10: from the bytes that challenges send to one vector, against the arithmetic of the earlier system.
 //!
-//! On one thread, as that was; the collector reads bodies side by side as they come in.
+//! On all processors, as the collector reads bodies: side by side, as they come in. That was on one.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use platform::model::{Emission, Slug};
+use platform::parallel::in_runs;
 use platform::weights::aggregate::aggregate;
 use platform::weights::scores::parse_reply;
 use platform::weights::{Answer, Metagraph, Rules};
@@ -92,19 +93,13 @@ fn body(challenge: usize, hotkeys: usize) -> Vec<u8> {
 
 fn ours(registered: &[String], bodies: &[Vec<u8>]) -> Result<(Duration, Duration)> {
     let metagraph = Metagraph::of(registered);
+    let numbered: Vec<_> = bodies.iter().enumerate().collect();
     let (mut parsing, mut computing) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        let mut answers = Vec::new();
-        for (number, body) in bodies.iter().enumerate() {
-            let slug = Slug::parse(&slug(number))?;
-            let reply = parse_reply(body, &slug)?;
-            answers.push(Answer {
-                slug,
-                emission: Emission::parse("1")?,
-                outcome: Ok(reply.scores),
-            });
-        }
+        let read = |run: &[(usize, &Vec<u8>)]| run.iter().map(answer).collect::<Result<Vec<_>>>();
+        let runs: Result<Vec<_>> = in_runs(&numbered, 1, read).into_iter().collect();
+        let answers: Vec<Answer> = runs?.into_iter().flatten().collect();
         let parsed = Instant::now();
         let (vector, _) = aggregate(&answers, &metagraph, Rules::default());
         computing.push(parsed.elapsed());
@@ -118,6 +113,16 @@ fn ours(registered: &[String], bodies: &[Vec<u8>]) -> Result<(Duration, Duration
         Duration::from_secs_f64(median(times.iter().map(Duration::as_secs_f64).collect()))
     };
     Ok((middle(parsing), middle(computing)))
+}
+
+fn answer((number, body): &(usize, &Vec<u8>)) -> Result<Answer> {
+    let slug = Slug::parse(&slug(*number))?;
+    let reply = parse_reply(body, &slug)?;
+    Ok(Answer {
+        slug,
+        emission: Emission::parse("1")?,
+        outcome: Ok(reply.scores),
+    })
 }
 
 /// Measures the earlier system's arithmetic; needs Python.

@@ -3,6 +3,8 @@
 //! A map of scores has up to a hundred thousand hotkeys. Looked at in order they are summed, merged and written
 //! the same way whatever order they came in; kept in one string they cost two allocations instead of one each.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -13,13 +15,6 @@ use serde::ser::{Serialize, Serializer};
 pub struct Sorted<V> {
     text: String,
     entries: Vec<Entry<V>>,
-}
-
-/// Takes texts in any order; of one that comes twice the last holds.
-#[derive(Clone)]
-pub struct Unsorted<V> {
-    sorted: Sorted<V>,
-    is_ascending: bool,
 }
 
 /// Looks up texts that come in ascending order, each from where the one before it was.
@@ -37,6 +32,45 @@ struct Entry<V> {
 }
 
 impl<V: Copy> Sorted<V> {
+    /// Puts texts in order; of one that comes twice the last holds.
+    #[must_use]
+    pub fn of<T: AsRef<str>>(pairs: &[(T, V)]) -> Self {
+        let mut sorted = Self {
+            text: String::with_capacity(pairs.iter().map(|(text, _)| text.as_ref().len()).sum()),
+            entries: Vec::with_capacity(pairs.len()),
+        };
+        if pairs.is_sorted_by(|(one, _), (other, _)| one.as_ref() < other.as_ref()) {
+            pairs.iter().for_each(|pair| sorted.push(pair));
+            return sorted;
+        }
+        let (mut ranks, place) = rank(pairs);
+        let pair = |rank: u64| &pairs[(rank & place) as usize];
+        let text = |rank: u64| pair(rank).0.as_ref();
+        for alike in ranks.chunk_by_mut(|one, other| one & !place == other & !place) {
+            if alike.len() > 1 {
+                // Equal texts stay in the order they came.
+                alike.sort_by(|one, other| text(*one).cmp(text(*other)));
+            }
+            for (at, rank) in alike.iter().enumerate() {
+                let next = alike.get(at + 1);
+                if next.is_none_or(|next| text(*next) != text(*rank)) {
+                    sorted.push(pair(*rank));
+                }
+            }
+        }
+        sorted
+    }
+
+    fn push<T: AsRef<str>>(&mut self, (text, value): &(T, V)) {
+        let start = self.text.len();
+        self.text.push_str(text.as_ref());
+        self.entries.push(Entry {
+            start,
+            end: self.text.len(),
+            value: *value,
+        });
+    }
+
     /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -92,19 +126,26 @@ impl<V: Copy> Sorted<V> {
 }
 
 impl<V: Copy> Cursor<'_, V> {
-    /// Returns the position and value of a text that does not stand before the one asked for last.
+    /// Returns the position and value of a text that stands behind the one asked for last.
     pub fn find(&mut self, text: &str) -> Option<(usize, V)> {
         let rest = &self.sorted.entries[self.next..];
-        let is_before = |entry: &Entry<V>| self.sorted.bytes(entry) < text.as_bytes();
+        let compare = |entry: &Entry<V>| self.sorted.bytes(entry).cmp(text.as_bytes());
         // In growing steps, as the next is mostly near, and at times very far.
-        let mut bound = 1;
-        while rest.get(bound - 1).is_some_and(is_before) {
-            bound *= 2;
-        }
-        let near = &rest[bound / 2..rest.len().min(bound)];
-        self.next += bound / 2 + near.partition_point(is_before);
-        let entry = self.sorted.entries.get(self.next)?;
-        (self.sorted.bytes(entry) == text.as_bytes()).then_some((self.next, entry.value))
+        let (mut from, mut at) = (0, 0);
+        let found = loop {
+            match rest.get(at).map(compare) {
+                Some(Ordering::Less) => (from, at) = (at + 1, 2 * at + 1),
+                Some(Ordering::Equal) => break Ok(at),
+                Some(Ordering::Greater) | None => {
+                    let near = &rest[from..rest.len().min(at)];
+                    let found = near.binary_search_by(compare);
+                    break found.map(|at| from + at).map_err(|at| from + at);
+                }
+            }
+        };
+        let place = self.next + found.unwrap_or_else(|place| place);
+        self.next = place + usize::from(found.is_ok());
+        found.ok().map(|at| (place, rest[at].value))
     }
 }
 
@@ -123,78 +164,9 @@ impl<V: Copy + fmt::Debug> fmt::Debug for Sorted<V> {
     }
 }
 
-impl<V: Copy> Default for Unsorted<V> {
-    fn default() -> Self {
-        Self {
-            sorted: Sorted::default(),
-            is_ascending: true,
-        }
-    }
-}
-
-impl<V: Copy> Unsorted<V> {
-    /// Makes room for so many texts, of so many bytes in all.
-    #[must_use]
-    pub fn with_room(texts: usize, bytes: usize) -> Self {
-        Self {
-            sorted: Sorted {
-                text: String::with_capacity(bytes),
-                entries: Vec::with_capacity(texts),
-            },
-            is_ascending: true,
-        }
-    }
-
-    /// Adds a text with its value.
-    pub fn push(&mut self, text: &str, value: V) {
-        if self.is_ascending {
-            let last = self.sorted.entries.last();
-            self.is_ascending = last.is_none_or(|last| self.sorted.bytes(last) < text.as_bytes());
-        }
-        let start = self.sorted.text.len();
-        self.sorted.text.push_str(text);
-        let end = self.sorted.text.len();
-        self.sorted.entries.push(Entry { start, end, value });
-    }
-
-    /// Puts the texts in order and drops all but the last of each.
-    #[must_use]
-    pub fn sort(self) -> Sorted<V> {
-        if self.is_ascending {
-            return self.sorted;
-        }
-        let unsorted = self.sorted;
-        let mut sorted = Sorted {
-            text: String::with_capacity(unsorted.text.len()),
-            entries: Vec::with_capacity(unsorted.entries.len()),
-        };
-        let ranked = rank(&unsorted);
-        for (place, (lead, index)) in ranked.iter().enumerate() {
-            let this = &unsorted.entries[*index];
-            // Equal texts stand in the order they came.
-            let is_same = |(next_lead, next): &(u64, usize)| {
-                lead == next_lead
-                    && unsorted.bytes(this) == unsorted.bytes(&unsorted.entries[*next])
-            };
-            if ranked.get(place + 1).is_some_and(is_same) {
-                continue;
-            }
-            let start = sorted.text.len();
-            sorted.text.push_str(&unsorted.text[this.start..this.end]);
-            let (end, value) = (sorted.text.len(), this.value);
-            sorted.entries.push(Entry { start, end, value });
-        }
-        sorted
-    }
-}
-
 impl<T: AsRef<str>, V: Copy> FromIterator<(T, V)> for Sorted<V> {
     fn from_iter<I: IntoIterator<Item = (T, V)>>(pairs: I) -> Self {
-        let mut unsorted = Unsorted::default();
-        for (text, value) in pairs {
-            unsorted.push(text.as_ref(), value);
-        }
-        unsorted.sort()
+        Self::of(&pairs.into_iter().collect::<Vec<_>>())
     }
 }
 
@@ -216,48 +188,45 @@ impl<'de, V: Copy + Deserialize<'de>> Deserialize<'de> for Sorted<V> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut unsorted = Unsorted::default();
-                while let Some((text, value)) = map.next_entry::<std::borrow::Cow<'de, str>, V>()? {
-                    unsorted.push(&text, value);
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry::<Cow<'de, str>, V>()? {
+                    pairs.push(pair);
                 }
-                Ok(unsorted.sort())
+                Ok(Sorted::of(&pairs))
             }
         }
         deserializer.deserialize_map(Members(std::marker::PhantomData))
     }
 }
 
-/// Returns the entries' positions in byte order, equal ones in the order they came, each with its lead.
+/// Returns a rank of each text that orders it, and which of a rank's bits are the text's position.
 ///
-/// Each is compared by its first eight bytes after those that all have in common, which nearly always settles
-/// it without a look at the text: hotkeys all begin alike.
-fn rank<V: Copy>(unsorted: &Sorted<V>) -> Vec<(u64, usize)> {
-    let common = common(unsorted);
-    let lead = |entry: &Entry<V>| {
-        let rest = &unsorted.bytes(entry)[common..];
-        let mut lead = [0; 8];
-        let length = rest.len().min(8);
-        lead[..length].copy_from_slice(&rest[..length]);
+/// The bits above are the first of those that not all texts have in common, as hotkeys all begin alike. They nearly
+/// always tell two texts apart without a look at them; ranks that are alike in those bits may be in any order.
+fn rank<T: AsRef<str>, V>(pairs: &[(T, V)]) -> (Vec<u64>, u64) {
+    let common = common(pairs);
+    let place = u64::MAX.unbounded_shr((pairs.len() as u64).leading_zeros());
+    let lead = |(text, _): &(T, V)| {
+        let rest = &text.as_ref().as_bytes()[common..];
+        let lead = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut lead = [0; 8];
+            lead[..rest.len()].copy_from_slice(rest);
+            lead
+        });
         u64::from_be_bytes(lead)
     };
-    let entries = unsorted.entries.iter();
-    let mut ranked: Vec<(u64, usize)> = entries.map(lead).zip(0..).collect();
-    ranked.sort_unstable();
-    for alike in ranked.chunk_by_mut(|(one, _), (other, _)| one == other) {
-        let text = |index: usize| unsorted.bytes(&unsorted.entries[index]);
-        if alike.len() > 1 {
-            alike.sort_by(|(_, one), (_, other)| text(*one).cmp(text(*other)));
-        }
-    }
-    ranked
+    let leads = pairs.iter().map(lead).zip(0..);
+    let mut ranks: Vec<u64> = leads.map(|(lead, at)| lead & !place | at).collect();
+    ranks.sort_unstable();
+    (ranks, place)
 }
 
 /// Returns how many bytes all texts begin with alike.
-fn common<V: Copy>(unsorted: &Sorted<V>) -> usize {
-    let first = unsorted.entries.first().map(|entry| unsorted.bytes(entry));
+fn common<T: AsRef<str>, V>(pairs: &[(T, V)]) -> usize {
+    let first = pairs.first().map(|(text, _)| text.as_ref().as_bytes());
     let first = first.unwrap_or_default();
-    unsorted.entries.iter().fold(first.len(), |common, entry| {
-        let same = first[..common].iter().zip(unsorted.bytes(entry));
+    pairs.iter().fold(first.len(), |common, (text, _)| {
+        let same = first[..common].iter().zip(text.as_ref().as_bytes());
         same.take_while(|(one, other)| one == other).count()
     })
 }

@@ -22,12 +22,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::resolved::Resolved;
 use self::rollout::Rolled;
-use super::{parallel, resolve::Facts};
+use super::resolve::Facts;
 use crate::model::act::Suspensions;
 use crate::model::rollout::{Rollout, Rollouts};
 use crate::model::{ClusterName, Item, Key, Kind, ObjectKey, RowKey, Scope, Slug, names};
+use crate::parallel::in_runs;
 use crate::spec::Platform;
 use crate::spec::platform::{Challenge, Drift, Mode, Status};
+
+/// As few challenges are done before a thread has begun.
+const WORTH_A_THREAD: usize = 64;
 
 /// Everything that should be there. Nothing is left to choose.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -128,7 +132,7 @@ pub fn build_desired_of(
     let is_due = |slug: &Slug| scope.contains(slug) && !suspended.contains_key(slug);
     let declared = platform.challenges.iter();
     let due: Vec<_> = declared.filter(|(slug, _)| is_due(slug)).collect();
-    let parts = parallel::in_runs(&due, |run| {
+    let parts = in_runs(&due, WORTH_A_THREAD, |run| {
         let mut part = Desired::default();
         for &(slug, challenge) in run {
             let known = rollouts.get(slug).cloned().unwrap_or_default();

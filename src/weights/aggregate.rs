@@ -14,9 +14,13 @@ use super::{
     Answer, Contribution, Dropped, Explanation, Metagraph, Rules, Scores, Unassigned, Vector,
 };
 use crate::model::sorted::{Cursor, Sorted};
+use crate::parallel::in_runs;
 use wide::Wide;
 
 pub use explain::{Account, Part, explain};
+
+/// So many scores take longer to count than a thread takes to begin.
+const WORTH_A_THREAD: usize = 16_384;
 
 /// Returns what answers come to among who is registered. Of each slug there is one answer.
 ///
@@ -25,8 +29,18 @@ pub use explain::{Account, Part, explain};
 pub fn aggregate(answers: &[Answer], metagraph: &Metagraph, rules: Rules) -> (Vector, Explanation) {
     let mut ordered: Vec<&Answer> = answers.iter().collect();
     ordered.sort_by_key(|answer| &answer.slug);
+    let count = |answer: &&Answer| {
+        let scores = answer.outcome.as_ref().ok();
+        scores.map(|scores| Count::of(scores, metagraph, rules))
+    };
+    let scores = ordered.iter().filter_map(|one| one.outcome.as_ref().ok());
+    let each = scores.map(Scores::len).sum::<usize>() / ordered.len().max(1);
+    let counts = in_runs(&ordered, WORTH_A_THREAD / each.max(1), |run| {
+        run.iter().map(count).collect::<Vec<_>>()
+    });
     let mut pot = Pot::new(answers, metagraph, rules);
-    let challenges = ordered.into_iter().map(|answer| pot.share_out(answer));
+    let counted = ordered.into_iter().zip(counts.into_iter().flatten());
+    let challenges = counted.map(|(answer, count)| pot.share_out(answer, count));
     let explanation = Explanation {
         challenges: challenges.collect(),
     };
@@ -56,10 +70,9 @@ enum Fate {
 }
 
 /// The scores of one challenge as they count.
-#[derive(Default)]
 struct Count {
     /// Those of registered hotkeys, with their places.
-    counting: Vec<(usize, Wide)>,
+    counting: Vec<(usize, f64)>,
     /// Their sum.
     assigned: Wide,
     /// The sum of those above zero of everybody else.
@@ -81,16 +94,15 @@ impl<'a> Pot<'a> {
     }
 
     /// Gives away what a challenge has to give.
-    fn share_out(&mut self, answer: &Answer) -> Contribution {
-        let scores = match &answer.outcome {
-            Ok(scores) => scores,
-            Err(failure) => return Contribution::none(answer.slug.clone(), failure.clone()),
+    fn share_out(&mut self, answer: &Answer, count: Option<Count>) -> Contribution {
+        let Some(count) = count else {
+            let failure = answer.outcome.as_ref().err().cloned();
+            return Contribution::none(answer.slug.clone(), failure);
         };
         let emission = Wide::whole(answer.emission.ten_thousandths().into());
-        let count = Count::of(scores, self.metagraph, self.rules);
         let rate = emission.times(count.divisor(self.rules).reciprocal());
         for (place, score) in &count.counting {
-            self.earned[*place] = self.earned[*place].plus(score.times(rate));
+            self.earned[*place] = self.earned[*place].plus(Wide::of(*score).times(rate));
         }
         let rest = match count.is_empty() {
             true => emission,
@@ -143,7 +155,12 @@ impl<'a> Pot<'a> {
 
 impl Count {
     fn of(scores: &Scores, metagraph: &Metagraph, rules: Rules) -> Self {
-        let mut count = Self::default();
+        let mut count = Self {
+            counting: Vec::with_capacity(scores.len().min(metagraph.uids.len())),
+            assigned: Wide::ZERO,
+            unassigned: Wide::ZERO,
+            dropped: Dropped::default(),
+        };
         count.dropped.not_finite = scores.dropped().len();
         let mut registered = metagraph.uids.cursor();
         for (hotkey, score) in scores.iter() {
@@ -153,7 +170,7 @@ impl Count {
                 Fate::Unregistered => dropped.unregistered += 1,
                 Fate::Burn => dropped.burn += 1,
                 Fate::Counts(place) => {
-                    count.counting.push((place, number));
+                    count.counting.push((place, score));
                     count.assigned = count.assigned.plus(number);
                     continue;
                 }
@@ -189,10 +206,10 @@ fn fate(hotkey: &str, score: Wide, registered: &mut Cursor<'_, u16>, rules: Rule
 }
 
 impl Contribution {
-    fn none(slug: crate::model::Slug, failure: super::Failure) -> Self {
+    fn none(slug: crate::model::Slug, failure: Option<super::Failure>) -> Self {
         Self {
             slug,
-            failure: Some(failure),
+            failure,
             share: 0.0,
             assigned: 0.0,
             earning: 0,

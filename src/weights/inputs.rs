@@ -52,7 +52,7 @@ pub fn parse_inputs(bytes: &[u8]) -> Result<Inputs, InputsError> {
     let (mut hotkeys, mut answers) = (None, None);
     let mut reader = Reader::new(bytes).map_err(form)?;
     let read = reader.object(|reader, name| {
-        match name {
+        match &*name {
             "hotkeys" => hotkeys = Some(read_hotkeys(reader)?),
             "challenges" => answers = Some(read_challenges(reader)?),
             "burn_uid" => inputs.rules.burn_uid = read_uid(reader)?,
@@ -103,7 +103,7 @@ fn read_challenge(reader: &mut Reader<'_>) -> Result<Answer, Fault> {
     let (mut slug, mut emission, mut scores) = (None, None, Scores::default());
     let (mut is_ok, mut failure) = (true, None);
     reader.object(|reader, name| {
-        match name {
+        match &*name {
             "slug" => slug = Some(read_slug(reader)?),
             "emission_percent" => emission = Some(read_emission(reader)?),
             "weights" => scores = read_scores(reader)?,

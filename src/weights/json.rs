@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
     /// Reads an object; each member's value is to be read where its name is given.
     pub(super) fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, &str) -> Result<(), Fault>,
+        mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.opening(b'{', "an object")?;
         let mut is_first = true;
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
             is_first = false;
             let name = self.string()?;
             self.byte(b':', "`:`")?;
-            member(self, &name)?;
+            member(self, name)?;
         }
         Ok(())
     }
@@ -93,7 +93,11 @@ impl<'a> Reader<'a> {
         let end = self.at;
         self.at += 1;
         let text = &self.text[start..end];
-        if text.bytes().any(|byte| byte < b' ') {
+        // To the end even so, that many bytes are looked at at once.
+        if text
+            .bytes()
+            .fold(false, |found, byte| found | (byte < b' '))
+        {
             return Err(wrong);
         }
         match has_escapes {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::json::{Fault, Reader};
-use super::{Failure, Scores, Scoring};
+use super::{Failure, Scores};
 use crate::model::Slug;
 
 /// The most hotkeys of one answer, four times what a subnet can have.
@@ -67,7 +67,7 @@ pub fn parse_reply(body: &[u8], slug: &Slug) -> Result<Reply, ReplyError> {
     let mut is_ours = None;
     let mut reader = Reader::new(body).map_err(form)?;
     let read = reader.object(|reader, name| {
-        match name {
+        match &*name {
             "challenge_slug" => is_ours = Some(reader.string()? == slug.as_str()),
             "weights" => reply.scores = read_scores(reader)?,
             "computed_at" if reader.peek() == Some(b'"') => {
@@ -91,17 +91,15 @@ const FEWER: &str = "fewer hotkeys";
 /// Reads a map of hotkeys to numbers.
 pub(super) fn read_scores(reader: &mut Reader<'_>) -> Result<Scores, Fault> {
     // An entry takes about seventy bytes, most of them its hotkey.
-    let mut scoring = Scoring::with_room(reader.left() / 64, reader.left());
-    let mut count = 0;
+    let mut pairs = Vec::with_capacity((reader.left() / 64).min(MAX_SCORES));
     reader.object(|reader, hotkey| {
-        count += 1;
-        if count > MAX_SCORES {
+        if pairs.len() == MAX_SCORES {
             return Err(reader.fault(FEWER));
         }
-        scoring.push(hotkey, reader.number()?);
+        pairs.push((hotkey, reader.number()?));
         Ok(())
     })?;
-    Ok(scoring.sort())
+    Ok(Scores::of(&pairs))
 }
 
 fn form(fault: Fault) -> ReplyError {

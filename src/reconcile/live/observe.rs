@@ -17,11 +17,13 @@ use crate::model::document::{Document, Json};
 use crate::model::{
     ClusterName, FIELD_MANAGER, Item, Key, Kind, Object, ObjectKey, Ownership, Recipe, Scope,
 };
+use crate::parallel::in_runs;
 use crate::reconcile::desired::{Desired, Presence};
-use crate::reconcile::parallel;
 
 /// Questions under way at once to one cluster: what a raw loop of applies uses too.
 const CONCURRENT_QUESTIONS: usize = 16;
+/// As few objects are reduced before a thread has begun.
+const WORTH_A_THREAD: usize = 64;
 /// Pages of one list. 1000 pages of 100 are 100 000 objects, ten times the largest installation foreseen.
 const MAX_PAGES: usize = 1000;
 /// The path of the change that makes an object ours of which we own nothing.
@@ -177,7 +179,7 @@ async fn list_kind(
                 return listed;
             }
         };
-        let parts = parallel::in_runs(&page.items, |run| {
+        let parts = in_runs(&page.items, WORTH_A_THREAD, |run| {
             let mut part = Listed::default();
             for object in run {
                 see_listed(place, kind, object, desired, &mut part);

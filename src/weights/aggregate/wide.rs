@@ -6,7 +6,7 @@
 //! cancels, so the sum of `n` numbers is wrong by less than `n` times that.
 
 /// `mantissa × 2^exponent`. The mantissa's highest bit is set, but of zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wide {
     mantissa: u128,
     exponent: i32,
@@ -18,9 +18,10 @@ const FRACTION: u32 = 52;
 const BIAS: i32 = 1023 + FRACTION.cast_signed();
 
 impl Wide {
+    /// Below all else, and far enough from where exponents end that sums of two can be had.
     pub(super) const ZERO: Self = Self {
         mantissa: 0,
-        exponent: 0,
+        exponent: i32::MIN / 4,
     };
 
     /// Takes a finite double, exactly; what is not above zero is zero.
@@ -46,21 +47,18 @@ impl Wide {
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
-        let (large, small) =
-            match (self.exponent, self.mantissa) >= (other.exponent, other.mantissa) {
-                _ if self.is_zero() => return other,
-                _ if other.is_zero() => return self,
-                true => (self, other),
-                false => (other, self),
-            };
+        // Nothing here depends on which of them is larger but what is chosen, so no branch is guessed wrong.
+        let (large, small) = match self.exponent >= other.exponent {
+            true => (self, other),
+            false => (other, self),
+        };
         let apart = large.exponent.abs_diff(small.exponent);
-        let small = small.mantissa.checked_shr(apart).unwrap_or(0);
-        match large.mantissa.overflowing_add(small) {
-            (mantissa, false) => Self { mantissa, ..large },
-            (mantissa, true) => Self {
-                mantissa: mantissa >> 1 | 1 << 127,
-                exponent: large.exponent + 1,
-            },
+        let small = small.mantissa.unbounded_shr(apart);
+        let (sum, is_beyond) = large.mantissa.overflowing_add(small);
+        let beyond = u32::from(is_beyond);
+        Self {
+            mantissa: sum >> beyond | u128::from(is_beyond) << 127,
+            exponent: large.exponent + beyond.cast_signed(),
         }
     }
 

@@ -64,6 +64,8 @@ pub const PARTS: &[Part] = &[
             "base64", "blake2", "bs58", "sha1", "sha2", "hex", "jiff", "schemars", "semver",
         ],
     ),
+    // Threads, for pure work on much of one kind.
+    doing("parallel", &[], &[]),
     // What is declared. Sole user of a YAML parser.
     pure(
         "spec",
@@ -182,7 +184,6 @@ pub const PARTS: &[Part] = &[
     ),
     // The steps of a pass, in their order.
     pure("reconcile::edit", &["spec"], &["strsim"]),
-    doing("reconcile::parallel", &[], &[]),
     pure(
         "reconcile::verify",
         &["model"],
@@ -207,17 +208,12 @@ pub const PARTS: &[Part] = &[
     pure("reconcile::resolve::placement", &["model", "spec"], &[]),
     pure(
         "reconcile::desired",
-        &["model", "spec", "reconcile::parallel", "reconcile::resolve"],
+        &["model", "spec", "parallel", "reconcile::resolve"],
         &["k8s_openapi", "url", "sha2", "hex"],
     ),
     doing(
         "reconcile::live",
-        &[
-            "model",
-            "edge::cluster",
-            "reconcile::desired",
-            "reconcile::parallel",
-        ],
+        &["model", "edge::cluster", "reconcile::desired", "parallel"],
         &["async_trait", "futures", "tokio", "tracing"],
     ),
     pure("reconcile::live::owned", &["model"], &["sha2"]),
@@ -373,7 +369,7 @@ pub const PARTS: &[Part] = &[
     // From the challenges' scores to one weight vector.
     pure(
         "weights",
-        &["model"],
+        &["model", "parallel"],
         &["jiff", "sha2", "hex", "memchr", "schemars", "schnorrkel"],
     ),
     pure(

@@ -5,8 +5,6 @@ use std::panic::resume_unwind;
 use std::sync::LazyLock;
 use std::thread::{available_parallelism, scope};
 
-/// What is worth a thread: fewer are done before it has begun.
-const LEAST: usize = 64;
 /// More threads than this wait for memory more than they work.
 const MOST_THREADS: usize = 8;
 
@@ -17,12 +15,17 @@ static THREADS: LazyLock<usize> = LazyLock::new(|| {
 });
 
 /// Does the work on runs of items that together are all of them, and returns what came of each run in their order.
-/// Blocks until the last is done; a panic in one of them goes on here.
-pub fn in_runs<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    if items.len() <= LEAST {
+/// As few items as `least` are not worth a thread. Blocks until the last is done; a panic in one of them goes on here.
+pub fn in_runs<T: Sync, R: Send>(
+    items: &[T],
+    least: usize,
+    work: impl Fn(&[T]) -> R + Sync,
+) -> Vec<R> {
+    let least = least.max(1);
+    if items.len() <= least {
         return vec![work(items)];
     }
-    let mut runs = items.chunks(items.len().div_ceil(*THREADS).max(LEAST));
+    let mut runs = items.chunks(items.len().div_ceil(*THREADS).max(least));
     let first = runs.next().unwrap_or_default();
     scope(|scope| {
         let work = &work;
@@ -40,9 +43,18 @@ mod tests {
 
     #[test]
     fn everything_is_done_once_and_comes_in_order() {
-        for count in [0, 1, LEAST, LEAST + 1, 1000, 4097] {
+        for (count, least) in [
+            (0, 0),
+            (0, 1),
+            (1, 0),
+            (64, 64),
+            (65, 64),
+            (1000, 1),
+            (4097, 64),
+        ] {
             let items: Vec<usize> = (0..count).collect();
-            let runs = in_runs(&items, |run| run.iter().map(|n| n * 2).collect::<Vec<_>>());
+            let double = |run: &[usize]| run.iter().map(|n| n * 2).collect::<Vec<_>>();
+            let runs = in_runs(&items, least, double);
             let doubled: Vec<usize> = items.iter().map(|n| n * 2).collect();
             assert_eq!(runs.concat(), doubled);
             assert!(runs.len() <= MOST_THREADS);
@@ -53,6 +65,6 @@ mod tests {
     #[should_panic(expected = "the last")]
     fn a_panic_of_another_thread_is_not_lost() {
         let items: Vec<usize> = (0..10_000).collect();
-        in_runs(&items, |run| assert!(!run.contains(&9_999), "the last"));
+        in_runs(&items, 1, |run| assert!(!run.contains(&9_999), "the last"));
     }
 }
