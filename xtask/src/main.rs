@@ -19,6 +19,7 @@ mod kubeconfig;
 mod packages;
 mod ports;
 mod postgres;
+mod schemathesis;
 mod scratch;
 mod soak;
 mod suite;

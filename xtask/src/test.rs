@@ -4,11 +4,10 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    control_plane::Shape, environment::find_program, interrupt::Interrupt, suite::Suite,
-    terminal::progress,
+    control_plane::Shape, interrupt::Interrupt, schemathesis, suite::Suite, terminal::progress,
 };
 
-/// A test that asks the public routes what nobody thought of, where its program is installed.
+/// A test that asks the public routes what nobody thought of; its program is in no Debian package.
 const SCHEMATHESIS: &str = "schemathesis_finds_nothing";
 
 /// Runs every test of the workspace on a real control plane and PostgreSQL.
@@ -16,8 +15,8 @@ const SCHEMATHESIS: &str = "schemathesis_finds_nothing";
 /// Tests find PLATFORM_TEST_KUBECONFIG (an admin of the cluster),
 /// PLATFORM_TEST_POSTGRES_URL (who may create databases) and PLATFORM_TEST_HELM
 /// in their environment. What is missing on a Debian machine is installed where
-/// we are root, and named otherwise. Where schemathesis is not installed its test
-/// is left out, and the last line says so.
+/// we are root, and named otherwise. Where schemathesis cannot be installed its
+/// test is left out, and the last line says so.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask test apply_")]
 pub struct Arguments {
@@ -34,9 +33,10 @@ pub struct Arguments {
 ///
 /// Fails when something cannot be built or started.
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
-    let schemathesis = find_program("schemathesis");
+    let schemathesis = schemathesis::find(interrupt);
+    interrupt.check()?;
     let mut runner = vec!["--include-ignored".to_owned()];
-    if schemathesis.is_none() {
+    if schemathesis.is_err() {
         runner.extend(["--skip".to_owned(), SCHEMATHESIS.to_owned()]);
     }
     let suite = Suite {
@@ -54,10 +54,8 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
         },
     };
     let code = suite.run(interrupt)?;
-    if schemathesis.is_none() {
-        progress(format!(
-            "not run: {SCHEMATHESIS}: schemathesis is not installed: pip install schemathesis"
-        ));
+    if let Err(error) = schemathesis {
+        progress(format!("not run: {SCHEMATHESIS}: {error:#}"));
     }
     Ok(code)
 }
