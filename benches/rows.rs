@@ -20,6 +20,8 @@ mod change;
 mod collect;
 #[path = "rows/diff.rs"]
 mod diff;
+#[path = "rows/drift.rs"]
+mod drift;
 #[path = "rows/first_apply.rs"]
 mod first_apply;
 #[path = "rows/keeping.rs"]
@@ -103,7 +105,7 @@ async fn measure_in(world: &mut World, rows: &BTreeSet<u8>, report: &mut Report)
             3 => diff::measure(world, report).await,
             2 => keeping::rest(world, report).await,
             4 => change::measure(world, report).await,
-            5 => keeping::drift(world, report).await,
+            5 => drift::measure(world, report).await,
             6 => keeping::change(world, report).await,
             8 => keeping::memory(world, report).await,
             15 => keeping::start(world, report).await,

@@ -41,7 +41,9 @@ use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::database::{Database, DatabaseError};
 use crate::edge::images::ImageRegistry;
-use crate::model::{ClusterName, Digest, FenceToken, ImageRef, Revision, Row, RowKey, TargetId};
+use crate::model::{
+    ClusterName, Digest, FenceToken, ImageRef, Revision, Row, RowKey, Scope, TargetId,
+};
 use crate::spec::Platform;
 
 /// The outside as one pass meets it.
@@ -82,7 +84,7 @@ pub struct Planned {
 
 /// Plans one pass: reads, and changes nothing.
 pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) -> Planned {
-    let known = read_registered(&edges.registry).await;
+    let known = read_registered(&edges.registry, &Scope::All).await;
     let facts = find_facts(platform, &request.revision, Tags::Kept, edges, &known.rows).await;
     let facts = Arc::new(facts);
     plan_with(platform, facts, request, Depth::Full, edges, known).await
@@ -184,7 +186,7 @@ pub async fn run_plan(
         permits: Arc::new(Permits::default()),
     };
     // A plan may be looked at for long before somebody says yes to it.
-    let suspended = database.suspensions().await;
+    let suspended = database.suspensions(&Scope::All).await;
     let suspended = suspended.map_err(|error| Why(error.to_string()))?;
     let plan = &planned.plan.without(&suspended);
     let now = (run.clock)();
@@ -226,18 +228,16 @@ pub struct Registered {
     pub standing: Standing,
 }
 
-/// Reads the registry. Whether a challenge is suspended, or its image was given up, must be known before anything
+/// Reads what the registry says of what is in scope. Whether a challenge is suspended, or its image was given up, must be known before anything
 /// of it is written, so without that nothing is known.
-pub async fn read_registered(registry: &Registry) -> Registered {
+pub async fn read_registered(registry: &Registry, scope: &Scope) -> Registered {
     let read = match registry {
         Registry::Ready(database) => {
             let all = async {
-                let rows = database.rows().await?;
-                let (suspended, rollouts) =
-                    (database.suspensions().await?, database.rollouts().await?);
+                let rows = database.rows(scope).await?;
                 let standing = Standing {
-                    suspended,
-                    rollouts,
+                    suspended: database.suspensions(scope).await?,
+                    rollouts: database.rollouts(scope).await?,
                 };
                 Ok((rows, standing))
             };

@@ -32,7 +32,7 @@ impl Audit {
         }))
     }
 
-    /// Returns the requests since, by verb, that a client of ours sent to a namespace: controllers and
+    /// Returns the requests since, by verb and resource, that a client of ours sent to a namespace: controllers and
     /// nodes have names that begin with `system:`. Watches, and the leases that say who writes, are not
     /// counted.
     pub fn requests(self, namespace: &str) -> Result<BTreeMap<String, usize>> {
@@ -49,8 +49,10 @@ impl Audit {
                 && !user.starts_with("system:")
                 && event["stage"] == "ResponseComplete"
             {
-                let verb = event["verb"].as_str().unwrap_or_default();
-                *requests.entry(verb.to_owned()).or_default() += 1;
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let resource = text(&event["objectRef"]["resource"]);
+                let what = format!("{} {resource} by {user}", text(&event["verb"]));
+                *requests.entry(what).or_default() += 1;
             }
         }
         Ok(requests)

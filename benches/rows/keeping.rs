@@ -1,10 +1,10 @@
-//! Rows 2, 5, 6, 8 and 15: what `platform run` costs over a world at rest, and how soon it acts.
+//! Rows 2, 6, 8 and 15: what the controller costs over a world at rest, and how soon it acts.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use platform::model::{ClusterName, Kind, ObjectKey};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::SIZES;
 use super::audit::Audit;
@@ -18,16 +18,12 @@ const REST: Duration = Duration::from_secs(20);
 const GOAL_AT: usize = 500;
 /// What Flux publishes of its kustomize-controller at as many objects, in MiB.
 const FLUX: f64 = 223.0;
-/// The size at which rows 5 and 6 are measured.
+/// The size at which row 6 is measured.
 const BUSY: usize = 100;
-/// Changes by others of which row 5 takes the times.
-const EDITS: usize = 200;
 /// Changes of the declaration of which row 6 takes the times.
 const WRITES: usize = 20;
 /// The longest that a correction is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What somebody else changes.
-const LABEL: &str = "app.kubernetes.io~1name";
 
 /// Measures row 2: requests over an unchanged world, a revision without changes included.
 pub async fn rest(world: &mut World, report: &mut Report) -> Result<()> {
@@ -43,7 +39,11 @@ pub async fn rest(world: &mut World, report: &mut Report) -> Result<()> {
         std::fs::write(&installation.declared, format!("# a comment\n{text}"))?;
         running.until_other_revision(&before).await?;
         tokio::time::sleep(REST).await;
-        let requests: usize = audit.requests(&installation.namespace)?.values().sum();
+        let requests = audit.requests(&installation.namespace)?;
+        for (what, times) in &requests {
+            eprintln!("  sent: {times} x {what}");
+        }
+        let requests: usize = requests.values().sum();
         let reading = Reading::new(
             2,
             "passes over an unchanged world",
@@ -114,47 +114,6 @@ pub async fn start(world: &mut World, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Measures row 5: from a change by somebody else until it is put right.
-pub async fn drift(world: &mut World, report: &mut Report) -> Result<()> {
-    let installation = world.built(BUSY).await?;
-    let running = Running::start(world, &installation).await?;
-    settle().await;
-    let mut trips = Vec::new();
-    let mut corrections = Vec::new();
-    for number in 0..EDITS {
-        // Each object once: who changes one again and again is put off.
-        let (name, kind) = match number / BUSY {
-            0 => (format!("challenge-{}", slug(number % BUSY)), Kind::Service),
-            _ => (
-                format!("challenge-{}", slug(number % BUSY)),
-                Kind::NetworkPolicy,
-            ),
-        };
-        let key = key(&installation, kind, name);
-        let (trip, correction) = spoil(world, &key, number % 5 == 0).await?;
-        trips.push(millis(trip));
-        corrections.push(millis(correction));
-    }
-    let trip = median(trips);
-    let reading = Reading::new(
-        5,
-        "drift until corrected, median",
-        BUSY,
-        (median(corrections.clone()), "ms"),
-    );
-    report.add(
-        reading
-            .against("the change itself", trip)
-            .goal(Goal::RatioAtMost(3.0)),
-    );
-    let worst = percentile(corrections, 99);
-    report.add(
-        Reading::new(5, "drift until corrected, p99", BUSY, (worst, "ms"))
-            .goal(Goal::AtMost(250.0)),
-    );
-    running.end().await
-}
-
 /// Measures row 6: from the file written until the object is.
 pub async fn change(world: &mut World, report: &mut Report) -> Result<()> {
     let installation = world.built(BUSY).await?;
@@ -201,7 +160,7 @@ pub async fn change(world: &mut World, report: &mut Report) -> Result<()> {
 }
 
 /// Lets what still happens of itself come to its end.
-async fn settle() {
+pub async fn settle() {
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
 
@@ -214,41 +173,8 @@ fn key(installation: &Installation, kind: Kind, name: String) -> ObjectKey {
     }
 }
 
-/// Changes or deletes an object; returns how long that took, and how long it took until it was as before.
-async fn spoil(world: &World, key: &ObjectKey, is_deleted: bool) -> Result<(Duration, Duration)> {
-    let before = world.cluster.get(key).await?.context("it is there")?;
-    let text = |name: &str| {
-        before["metadata"][name]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (uid, version) = (text("uid"), text("resourceVersion"));
-    let began = Instant::now();
-    if is_deleted {
-        world.cluster.delete(key, &uid, &version).await?;
-    } else {
-        let path = format!("/metadata/labels/{LABEL}");
-        let operation = json!({"op": "replace", "path": path, "value": "somebody"});
-        world
-            .cluster
-            .patch_json(key, &[operation], &version)
-            .await?;
-    }
-    let trip = began.elapsed();
-    let began = Instant::now();
-    let label = &before["metadata"]["labels"];
-    until(world, key, |object| {
-        object.is_some_and(|object| {
-            (!is_deleted || object["metadata"]["uid"] != uid.as_str())
-                && object["metadata"]["labels"] == *label
-        })
-    })
-    .await?;
-    Ok((trip, began.elapsed()))
-}
-
-async fn until(
+/// Waits until an object is as it should be; asks again every 2 ms.
+pub async fn until(
     world: &World,
     key: &ObjectKey,
     holds: impl Fn(Option<&Value>) -> bool,
@@ -276,7 +202,7 @@ fn stripped_size() -> Result<f64> {
 }
 
 /// Returns the value below which so many of a hundred are.
-fn percentile(mut values: Vec<f64>, hundredth: usize) -> f64 {
+pub fn percentile(mut values: Vec<f64>, hundredth: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     let index = (values.len() * hundredth).div_ceil(100).saturating_sub(1);
     values.get(index).copied().unwrap_or(f64::NAN)

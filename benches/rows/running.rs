@@ -1,4 +1,4 @@
-//! `platform run` as a child process that is measured.
+//! `platform serve controller` as a child process that is measured.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -44,7 +44,7 @@ impl Running {
         let log = std::fs::File::create(folder.join("run.log"))?;
         let mut command = Command::new(PROGRAM);
         command
-            .arg("run")
+            .args(["serve", "controller"])
             .arg(&installation.declared)
             .args(["--database-url", &installation.database])
             .current_dir(folder)
@@ -52,7 +52,6 @@ impl Running {
             .env("HOME", folder)
             .env("KUBECONFIG", &world.kubeconfig)
             .env("PLATFORM_CONTROLLER__LISTEN", &address)
-            .env("PLATFORM_MASTER__ADMIN_PORT", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);

@@ -9,8 +9,8 @@ use clap::Args;
 use super::session::now;
 use super::{CliError, Context, Exit, SourceArg, declaration};
 use crate::edge::database::{Database, open_and_migrate};
-use crate::model::Slug;
 use crate::model::act::{Act, ActKind};
+use crate::model::{Scope, Slug};
 use crate::reconcile::render::mask;
 
 /// The longest reason.
@@ -90,8 +90,8 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<Exit, 
     let slug = args.slug;
     let database = open(context).await?;
     let done = async {
-        let suspended = database.suspensions().await?;
-        let rollouts = database.rollouts().await?;
+        let suspended = database.suspensions(&Scope::All).await?;
+        let rollouts = database.rollouts(&Scope::All).await?;
         let failed = rollouts.get(&slug).and_then(|known| known.failed.as_ref());
         let suspension = suspended.get(&slug);
         if suspension.is_none() && failed.is_none() {
@@ -160,7 +160,7 @@ async fn check_known(
     database: &dyn Database,
     context: &Context,
 ) -> Result<(), CliError> {
-    let rows = database.rows().await?;
+    let rows = database.rows(&Scope::All).await?;
     let mut known: BTreeSet<&str> = rows
         .keys()
         .filter_map(|key| key.slug())

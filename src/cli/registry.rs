@@ -10,6 +10,7 @@ use super::database::open_to_read;
 use super::{CliError, Context, Exit};
 use crate::admin::registry::{self, Network, Registry};
 use crate::edge::master::{Fetched, HttpMaster, Master as _, Tag};
+use crate::model::Scope;
 use crate::model::address::masked;
 use crate::reconcile::render::mask;
 
@@ -54,7 +55,7 @@ pub(super) async fn run(args: &RegistryArgs, context: &Context) -> Result<Exit, 
 async fn read(context: &Context) -> Result<Value, CliError> {
     let rows = match open_to_read(context.settings.database_url(false)?).await? {
         Some(database) => {
-            let rows = database.rows().await;
+            let rows = database.rows(&Scope::All).await;
             database.close().await;
             rows?
         }

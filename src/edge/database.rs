@@ -10,6 +10,7 @@ mod acts;
 mod chain;
 mod conditions;
 mod error;
+mod group_commit;
 mod health;
 mod location;
 mod migrations;
@@ -42,18 +43,18 @@ use crate::model::act::{Act, ActRecord, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{PassRecord, PassSummary};
 use crate::model::rollout::Rollouts;
-use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Secret};
+use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Scope, Secret};
 use location::Location;
 use store::{Engine, Store};
 
 /// What a process asks of the registry database. Every call is one transaction with a time limit.
 #[async_trait]
 pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
-    /// Returns every registry row, as of one moment.
+    /// Returns the registry rows in scope, as of one moment. A target is in scope where everything is.
     ///
     /// # Errors
     /// The database did not answer, or a row is not one this program can name; there is no partial answer.
-    async fn rows(&self) -> Result<BTreeMap<RowKey, Row>, DatabaseError>;
+    async fn rows(&self, scope: &Scope) -> Result<BTreeMap<RowKey, Row>, DatabaseError>;
 
     /// Makes or replaces a row; the time it was made is kept, `now` becomes the time of the change.
     ///
@@ -105,11 +106,11 @@ pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
     /// The database did not answer, or passes were dropped faster than they could be read.
     async fn verify_passes(&self) -> Result<Chain, DatabaseError>;
 
-    /// Returns the challenges that are suspended.
+    /// Returns the challenges in scope that are suspended.
     ///
     /// # Errors
     /// The database did not answer, or a row is not one this program can name; there is no partial answer.
-    async fn suspensions(&self) -> Result<Suspensions, DatabaseError>;
+    async fn suspensions(&self, scope: &Scope) -> Result<Suspensions, DatabaseError>;
 
     /// Keeps an act and returns its number. A suspension and its end, with which an image that was given up is tried
     /// again, are in force from then on; what a
@@ -130,6 +131,10 @@ pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
     /// # Errors
     /// As [`Database::passes`].
     async fn pending_acts(&self) -> Result<Vec<ActRecord>, DatabaseError>;
+
+    /// Returns once an act may have been kept since the last call, by whichever process: a hint, which can be lost
+    /// or come for nothing. Waits for ever where the database tells nobody (SQLite) or cannot be listened to.
+    async fn act_told(&self);
 
     /// Returns up to `limit` (at most 1000) acts, newest first.
     ///
@@ -159,11 +164,11 @@ pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
         now: Timestamp,
     ) -> Result<(), DatabaseError>;
 
-    /// Returns what came of the images of each challenge.
+    /// Returns what came of the images of each challenge in scope.
     ///
     /// # Errors
     /// The database did not answer, or a row is not one this program can name; there is no partial answer.
-    async fn rollouts(&self) -> Result<Rollouts, DatabaseError>;
+    async fn rollouts(&self, scope: &Scope) -> Result<Rollouts, DatabaseError>;
 
     /// Keeps what came of the images of these challenges, all or nothing, in place of what was kept before; 10 000
     /// challenges are kept.

@@ -21,7 +21,7 @@ use super::{Answer, Metagraph, Published};
 use crate::edge::chain::Chain;
 use crate::edge::database::DatabaseError;
 use crate::model::snapshot::Snapshot;
-use crate::model::{Emission, Row, RowKey, Slug};
+use crate::model::{Emission, Row, RowKey, Scope, Slug};
 
 /// The pause while nothing has been applied.
 const UNAPPLIED: Duration = Duration::from_secs(5);
@@ -141,7 +141,7 @@ impl Parts {
         let rows = self
             .serving
             .database
-            .rows()
+            .rows(&Scope::All)
             .await
             .map_err(EpochError::Database)?;
         if rows.is_empty()

@@ -14,6 +14,7 @@ use super::signature::SigningKey;
 use super::{Rules, Subnet};
 use crate::admin::registry::{self, Network};
 use crate::edge::database::{Database, DatabaseError};
+use crate::model::Scope;
 use crate::model::snapshot::Snapshot;
 
 /// How often a process looks for what another has made.
@@ -130,7 +131,7 @@ impl Serving {
         if is_recent && seen.pass == newest && seen.network == terms.network {
             return Ok(());
         }
-        let rows = self.database.rows().await?;
+        let rows = self.database.rows(&Scope::All).await?;
         let document = registry::document(&terms.network, &rows);
         let document = serde_json::to_string(&document).expect("its keys are texts");
         let is_same = |served: &Arc<Served>| served.body == document.as_bytes();

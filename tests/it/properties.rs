@@ -5,7 +5,7 @@ mod declared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use platform::model::{Item, Key, ObjectKey, Row, RowKey};
+use platform::model::{Item, Key, ObjectKey, Row, RowKey, Scope};
 use platform::reconcile::apply::Outcome;
 use platform::reconcile::plan::{Action, Held, Step};
 use platform::reconcile::{Planned, Registry};
@@ -54,7 +54,7 @@ impl Pair {
         let Registry::Ready(database) = &self.passes.edges.registry else {
             self.fail("there is no registry");
         };
-        database.rows().await.unwrap()
+        database.rows(&Scope::All).await.unwrap()
     }
 
     /// Plans, which writes nothing.

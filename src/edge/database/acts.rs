@@ -7,7 +7,7 @@ use crate::model::act::{Act, ActKind};
 
 /// The SQL about acts and suspensions.
 pub(super) struct ActStatements {
-    /// No argument; gives `[slug, suspension]`.
+    /// Which, as [`super::rows::scoped`] tells it; gives `[slug, suspension]`.
     pub(super) read_suspensions: &'static str,
     /// An act.
     pub(super) suspend: &'static str,

@@ -71,6 +71,8 @@ macro_rules! on_both {
 
 on_both!(
     every_kind_of_row_reads_back_as_written,
+    only_what_is_in_scope_is_read,
+    rows_that_are_written_side_by_side_are_all_written,
     a_second_write_keeps_the_time_the_row_was_made,
     a_row_of_the_wrong_form_is_refused_and_nothing_is_written,
     a_deleted_row_is_gone_and_deleting_it_again_is_no_error,

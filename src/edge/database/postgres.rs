@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool};
 use sqlx::{ConnectOptions, Connection};
+use tokio::sync::Mutex;
 
 use super::acts::ActStatements;
 use super::conditions;
@@ -72,9 +73,14 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Connections of one process: with a few replicas of a few roles still below a server's default of 100.
 const MAX_CONNECTIONS: u32 = 8;
 
+/// Where a kept act is told of; the statement that keeps one names it too.
+const CHANNEL: &str = "platform_acts";
+
 /// A PostgreSQL database.
 pub(super) struct Postgres {
     pub(super) pool: PgPool,
+    /// Made when somebody wants to be told.
+    listener: Mutex<Option<PgListener>>,
     options: PgConnectOptions,
     place: String,
 }
@@ -110,6 +116,7 @@ impl Postgres {
             .connect_lazy_with(limited);
         Ok(Self {
             pool,
+            listener: Mutex::default(),
             options,
             place,
         })
@@ -180,9 +187,33 @@ impl Engine for Postgres {
             .map_err(|error| translate(&self.place, "applying migrations", &error))
     }
 
+    async fn act_told(&self) {
+        let mut listener = self.listener.lock().await;
+        if let Err(error) = told(&self.pool, &mut listener).await {
+            tracing::debug!(%error, "nobody tells of acts until the next try");
+            *listener = None;
+            std::future::pending::<()>().await;
+        }
+    }
+
     async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Returns once something was said on [`CHANNEL`], or may have been: the connection was lost or is new.
+async fn told(pool: &PgPool, listener: &mut Option<PgListener>) -> Result<(), sqlx::Error> {
+    let Some(listening) = listener else {
+        let mut listening = PgListener::connect_with(pool).await?;
+        listening.eager_reconnect(false);
+        listening.listen(CHANNEL).await?;
+        *listener = Some(listening);
+        return Ok(());
+    };
+    if listening.try_recv().await?.is_none() {
+        *listener = None;
+    }
+    Ok(())
 }
 
 static STATEMENTS: Statements = Statements {
@@ -209,7 +240,10 @@ static STATEMENTS: Statements = Statements {
                 'emission_percent', trim_scale(emission_percent)::text, 'version', version,
                 'api_version', api_version, 'image', image,
                 'internal_base_url', internal_base_url, 'spec', spec))::text
-            from challenges order by slug limit 10001",
+            from challenges
+            where $1::text = '' or slug in (
+                select jsonb_array_elements_text(nullif($1::text, '')::jsonb))
+            order by slug limit 10001",
         write: "
             insert into challenges (
                 slug, name, description, status, emission_percent, version, api_version,
@@ -234,7 +268,7 @@ static STATEMENTS: Statements = Statements {
             select json_build_array(id, json_build_object(
                 'mode', mode, 'enabled', enabled, 'draining', draining, 'verify_tls', verify_tls,
                 'gpu_count', gpu_count, 'spec', spec))::text
-            from kubernetes_targets order by id limit 10001",
+            from kubernetes_targets where $1::text = '' order by id limit 10001",
         write: "
             insert into kubernetes_targets (
                 id, mode, enabled, draining, verify_tls, gpu_count, spec, revision,
@@ -257,7 +291,10 @@ static STATEMENTS: Statements = Statements {
                 'token_hash', token_hash, 'token_hint', token_hint,
                 'broker_token_hash', broker_token_hash,
                 'broker_token_hint', broker_token_hint))::text
-            from challenge_tokens order by slug limit 10001",
+            from challenge_tokens
+            where $1::text = '' or slug in (
+                select jsonb_array_elements_text(nullif($1::text, '')::jsonb))
+            order by slug limit 10001",
         write: "
             insert into challenge_tokens (
                 slug, token_hash, token_hint, broker_token_hash, broker_token_hint, revision,
@@ -277,7 +314,10 @@ static STATEMENTS: Statements = Statements {
         read: "
             select json_build_array(
                 slug, json_build_object('target', target, 'gpu_count', gpu_count))::text
-            from target_assignments order by slug limit 10001",
+            from target_assignments
+            where $1::text = '' or slug in (
+                select jsonb_array_elements_text(nullif($1::text, '')::jsonb))
+            order by slug limit 10001",
         write: "
             insert into target_assignments (slug, target, gpu_count, revision, assigned_at)
             select
@@ -382,7 +422,10 @@ static STATEMENTS: Statements = Statements {
         read_suspensions: r#"
             select json_build_array(slug, json_build_object('why', why, 'actor', actor,
                 'since', to_char(since at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))::text
-            from suspensions order by slug limit 10001"#,
+            from suspensions
+            where $1::text = '' or slug in (
+                select jsonb_array_elements_text(nullif($1::text, '')::jsonb))
+            order by slug limit 10001"#,
         suspend: "
             insert into suspensions (slug, why, actor, since)
             select d ->> 'slug', d ->> 'why', d ->> 'actor', (d ->> 'at')::timestamptz
@@ -390,13 +433,16 @@ static STATEMENTS: Statements = Statements {
             on conflict (slug) do update set
                 why = excluded.why, actor = excluded.actor, since = excluded.since",
         resume: "delete from suspensions where slug = $1::text::jsonb ->> 'slug'",
+        // Told once it is committed.
         insert: "
-            insert into acts (kind, slug, why, actor, at, outcome, ended_at)
-            select d ->> 'kind', d ->> 'slug', d ->> 'why', d ->> 'actor',
-                (d ->> 'at')::timestamptz, d ->> 'outcome',
-                case when d ->> 'outcome' is not null then (d ->> 'at')::timestamptz end
-            from (select $1::text::jsonb as d) as document
-            returning id::text",
+            with kept as (
+                insert into acts (kind, slug, why, actor, at, outcome, ended_at)
+                select d ->> 'kind', d ->> 'slug', d ->> 'why', d ->> 'actor',
+                    (d ->> 'at')::timestamptz, d ->> 'outcome',
+                    case when d ->> 'outcome' is not null then (d ->> 'at')::timestamptz end
+                from (select $1::text::jsonb as d) as document
+                returning id)
+            select id::text from kept, pg_notify('platform_acts', '')",
         prune: "
             delete from acts where id in (
                 select id from acts order by id desc offset $1::text::bigint)",
@@ -420,7 +466,10 @@ static STATEMENTS: Statements = Statements {
     rollouts: RolloutStatements {
         read: "
             select json_build_array(slug, json_build_object('good', good, 'failed', failed))::text
-            from rollouts order by slug limit 10001",
+            from rollouts
+            where $1::text = '' or slug in (
+                select jsonb_array_elements_text(nullif($1::text, '')::jsonb))
+            order by slug limit 10001",
         write: "
             insert into rollouts (slug, good, failed, updated_at)
             select d ->> 'slug', d ->> 'good', nullif(d -> 'failed', 'null'), $2::text::timestamptz

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::DatabaseError;
 use super::passes::stamp;
+use super::rows;
 use super::store::{Access, Call, Engine, MAX_ROWS, Store};
 use crate::model::rollout::{Rollout, Rollouts};
-use crate::model::{FenceToken, Slug};
+use crate::model::{FenceToken, Scope, Slug};
 
 /// The SQL about images that were rolled out.
 pub(super) struct RolloutStatements {
-    /// No argument; gives `[slug, rollout]`, at most 10 001 times.
+    /// Which, as [`rows::scoped`] tells it; gives `[slug, rollout]`, at most 10 001 times.
     pub(super) read: &'static str,
     /// A list of rollouts with their slugs, time.
     pub(super) write: &'static str,
@@ -22,10 +23,11 @@ pub(super) struct RolloutStatements {
 }
 
 impl<E: Engine> Store<E> {
-    pub(super) async fn read_rollouts(&self) -> Result<Rollouts, DatabaseError> {
+    pub(super) async fn read_rollouts(&self, scope: &Scope) -> Result<Rollouts, DatabaseError> {
         let sql = self.engine.statements().rollouts.read;
         let doing = "reading what came of images";
-        let texts = self.one(Access::Read, doing, sql, Vec::new()).await?;
+        let arguments = vec![rows::scoped(scope)];
+        let texts = self.one(Access::Read, doing, sql, arguments).await?;
         let rows = self.parse_all("a row of table rollouts", &texts)?;
         Ok(rows.into_iter().collect())
     }

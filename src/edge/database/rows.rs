@@ -3,10 +3,10 @@
 //! Rows are compared as a whole, so a member too many, too few or written differently would show as a
 //! change for ever. And no clear token can be mistaken for a hash: the form is checked before a write.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::DatabaseError;
-use crate::model::{Emission, Row, RowKey};
+use crate::model::{Emission, Row, RowKey, Scope, Slug};
 
 /// The largest row, as JSON: a challenge's specification is a few kilobytes.
 const MAX_ROW: usize = 1 << 20;
@@ -57,6 +57,17 @@ const TOKENS: &[Member] = &[
 ];
 
 const ASSIGNMENT: &[Member] = &[("target", Form::Text), ("gpu_count", Form::Count)];
+
+/// Returns what a statement that reads takes as its scope: nothing for all, else a list of slugs.
+pub(super) fn scoped(scope: &Scope) -> String {
+    match scope {
+        Scope::All => String::new(),
+        Scope::Only(slugs) => {
+            let slugs: Vec<&str> = slugs.iter().map(Slug::as_str).collect();
+            json!(slugs).to_string()
+        }
+    }
+}
 
 /// Checks a row and returns it as the JSON text that a write statement takes.
 ///

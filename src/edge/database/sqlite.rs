@@ -235,6 +235,10 @@ impl Engine for Sqlite {
         all.commit().await.map_err(|error| fail(&error))
     }
 
+    async fn act_told(&self) {
+        std::future::pending::<()>().await;
+    }
+
     async fn close(&self) {
         self.pool.close().await;
     }
@@ -256,7 +260,9 @@ static STATEMENTS: Statements = Statements {
                 'emission_percent', emission_percent, 'version', version,
                 'api_version', api_version, 'image', image,
                 'internal_base_url', internal_base_url, 'spec', json(spec)))
-            from challenges order by slug limit 10001",
+            from challenges
+            where ?1 = '' or slug in (select value from json_each(nullif(?1, '')))
+            order by slug limit 10001",
         write: "
             insert into challenges (
                 id, slug, name, description, status, emission_percent, version, api_version,
@@ -284,7 +290,7 @@ static STATEMENTS: Statements = Statements {
                 'draining', json(iif(draining, 'true', 'false')),
                 'verify_tls', json(iif(verify_tls, 'true', 'false')),
                 'gpu_count', gpu_count, 'spec', json(spec)))
-            from kubernetes_targets order by id limit 10001",
+            from kubernetes_targets where ?1 = '' order by id limit 10001",
         write: "
             insert into kubernetes_targets (
                 id, mode, enabled, draining, verify_tls, gpu_count, spec, revision,
@@ -304,7 +310,9 @@ static STATEMENTS: Statements = Statements {
             select json_array(slug, json_object(
                 'token_hash', token_hash, 'token_hint', token_hint,
                 'broker_token_hash', broker_token_hash, 'broker_token_hint', broker_token_hint))
-            from challenge_tokens order by slug limit 10001",
+            from challenge_tokens
+            where ?1 = '' or slug in (select value from json_each(nullif(?1, '')))
+            order by slug limit 10001",
         write: "
             insert into challenge_tokens (
                 slug, token_hash, token_hint, broker_token_hash, broker_token_hint, revision,
@@ -322,7 +330,9 @@ static STATEMENTS: Statements = Statements {
     assignments: RowStatements {
         read: "
             select json_array(slug, json_object('target', target, 'gpu_count', gpu_count))
-            from target_assignments order by slug limit 10001",
+            from target_assignments
+            where ?1 = '' or slug in (select value from json_each(nullif(?1, '')))
+            order by slug limit 10001",
         write: "
             insert into target_assignments (slug, target, gpu_count, revision, assigned_at)
             values (?1, ?2 ->> 'target', ?2 ->> 'gpu_count', ?3, ?4)
@@ -410,7 +420,9 @@ static STATEMENTS: Statements = Statements {
     acts: ActStatements {
         read_suspensions: "
             select json_array(slug, json_object('why', why, 'actor', actor, 'since', since))
-            from suspensions order by slug limit 10001",
+            from suspensions
+            where ?1 = '' or slug in (select value from json_each(nullif(?1, '')))
+            order by slug limit 10001",
         suspend: "
             insert into suspensions (slug, why, actor, since)
             values (?1 ->> 'slug', ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at')
@@ -441,7 +453,9 @@ static STATEMENTS: Statements = Statements {
     rollouts: RolloutStatements {
         read: "
             select json_array(slug, json_object('good', good, 'failed', json(failed)))
-            from rollouts order by slug limit 10001",
+            from rollouts
+            where ?1 = '' or slug in (select value from json_each(nullif(?1, '')))
+            order by slug limit 10001",
         write: "
             insert into rollouts (slug, good, failed, updated_at)
             select value ->> 'slug', value ->> 'good', nullif(value -> 'failed', 'null'), ?2

@@ -16,6 +16,7 @@ use super::acts::{self, ActStatements};
 use super::chain::{End, GENESIS, Record, Walk};
 use super::conditions::ConditionStatements;
 use super::error::translate;
+use super::group_commit::GroupCommit;
 use super::health::HealthStatements;
 use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{fitted, head_document, keys_document, stamp};
@@ -26,7 +27,7 @@ use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
 use crate::model::rollout::Rollouts;
-use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Slug, TargetId};
+use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Scope, Slug, TargetId};
 
 /// How long one call may take with everything it waits for; the server's own limits are shorter.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -113,6 +114,9 @@ pub(super) trait Engine: Send + Sync {
     /// Applies what is pending, safely beside other processes that do the same.
     async fn migrate(&self) -> Result<(), DatabaseError>;
 
+    /// Returns once an act may have been kept; waits for ever where nobody would tell.
+    async fn act_told(&self);
+
     /// Closes the connections.
     async fn close(&self);
 }
@@ -161,7 +165,7 @@ pub(super) struct Statements {
 
 /// The SQL of one table of rows.
 pub(super) struct RowStatements {
-    /// No argument; gives `[id, row]`, at most 10 001 times.
+    /// Which, as [`rows::scoped`] tells it; gives `[id, row]`, at most 10 001 times.
     pub(super) read: &'static str,
     /// Id, row, revision, time.
     pub(super) write: &'static str,
@@ -191,6 +195,7 @@ pub(super) struct Retention {
 pub(super) struct Store<E> {
     pub(super) engine: E,
     pub(super) retention: Retention,
+    pub(super) group: GroupCommit,
 }
 
 type NameRow = fn(String) -> Option<RowKey>;
@@ -201,7 +206,11 @@ impl<E: Engine> Store<E> {
             passes: 10_000,
             keys: 500_000,
         };
-        Self { engine, retention }
+        Self {
+            engine,
+            retention,
+            group: GroupCommit::default(),
+        }
     }
 
     /// Applies pending migrations.
@@ -379,7 +388,7 @@ impl<E: Engine> Store<E> {
 
 #[async_trait]
 impl<E: Engine> Database for Store<E> {
-    async fn rows(&self) -> Result<BTreeMap<RowKey, Row>, DatabaseError> {
+    async fn rows(&self, scope: &Scope) -> Result<BTreeMap<RowKey, Row>, DatabaseError> {
         let all = self.engine.statements();
         let challenge: NameRow = |id| Slug::parse(&id).ok().map(RowKey::Challenge);
         let target: NameRow = |id| TargetId::parse(&id).ok().map(RowKey::Target);
@@ -393,7 +402,7 @@ impl<E: Engine> Database for Store<E> {
         ];
         let calls = tables
             .iter()
-            .map(|(_, _, statements)| Call::new(statements.read, Vec::new()));
+            .map(|(_, _, statements)| Call::new(statements.read, vec![rows::scoped(scope)]));
         let doing = "reading the registry rows";
         let answers = self.run(Access::Read, doing, calls.collect()).await?;
         let mut rows = BTreeMap::new();
@@ -418,9 +427,7 @@ impl<E: Engine> Database for Store<E> {
             stamp(now),
         ];
         let sql = self.engine.statements().of(key).write;
-        let calls = vec![Call::new(sql, arguments)];
-        self.write(token, "writing a registry row", calls).await?;
-        Ok(())
+        self.write_in_group(token, sql, arguments).await
     }
 
     async fn delete_row(&self, token: FenceToken, key: &RowKey) -> Result<(), DatabaseError> {
@@ -508,10 +515,11 @@ impl<E: Engine> Database for Store<E> {
         })
     }
 
-    async fn suspensions(&self) -> Result<Suspensions, DatabaseError> {
+    async fn suspensions(&self, scope: &Scope) -> Result<Suspensions, DatabaseError> {
         let sql = self.engine.statements().acts.read_suspensions;
         let doing = "reading the suspensions";
-        let texts = self.one(Access::Read, doing, sql, Vec::new()).await?;
+        let arguments = vec![rows::scoped(scope)];
+        let texts = self.one(Access::Read, doing, sql, arguments).await?;
         if texts.len() > MAX_ROWS {
             return Err(self.unreadable(format!("table suspensions with over {MAX_ROWS} rows")));
         }
@@ -555,6 +563,10 @@ impl<E: Engine> Database for Store<E> {
             .one(Access::Read, "reading acts", sql, Vec::new())
             .await?;
         self.parse_all("a row of table acts", &texts)
+    }
+
+    async fn act_told(&self) {
+        self.engine.act_told().await;
     }
 
     async fn acts(&self, limit: u32) -> Result<Vec<ActRecord>, DatabaseError> {
@@ -617,8 +629,8 @@ impl<E: Engine> Database for Store<E> {
         Ok(())
     }
 
-    async fn rollouts(&self) -> Result<Rollouts, DatabaseError> {
-        self.read_rollouts().await
+    async fn rollouts(&self, scope: &Scope) -> Result<Rollouts, DatabaseError> {
+        self.read_rollouts(scope).await
     }
 
     async fn write_rollouts(

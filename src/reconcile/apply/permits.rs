@@ -8,8 +8,9 @@ use tokio::sync::Semaphore;
 
 /// Writes to clusters under way at once: what a raw loop of applies uses; more only queues at the API server.
 const CONCURRENT_WRITES: usize = 16;
-/// Rows under way at once, counted apart: a database that syncs its disk for each must not hold up objects.
-const CONCURRENT_ROWS: usize = 4;
+/// Rows under way at once, counted apart, so that a slow database does not hold up objects. The database writes those
+/// that come side by side in one transaction.
+const CONCURRENT_ROWS: usize = 64;
 /// After so long a write is late: most are answered within milliseconds, and a busy server takes a few hundred.
 const LATE: Duration = Duration::from_millis(500);
 /// Late writes at once. A server that is slow for all is sent no more than these and those on time, well below what

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::model::{Key, Slug};
 
 /// Events that come together are looked at together.
-const TOGETHER: Duration = Duration::from_millis(10);
+const TOGETHER: Duration = Duration::from_millis(2);
 /// The first pause after a failure; it doubles with each one that follows.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after failures.

@@ -1,7 +1,8 @@
 //! What people ask a running controller for: to look at once, and what is suspended.
 //!
-//! It comes through the database, which every replica and every command line reaches, and is asked for every
-//! few seconds: one small question, so that a notification that was lost costs nothing but those seconds.
+//! It comes through the database, which every replica and every command line reaches. PostgreSQL tells of it at
+//! once; it is asked for every few seconds all the same, one small question, so that what was not told costs
+//! nothing but those seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::model::rollout::FailedImage;
 
 /// How often the database is asked.
 pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long what was told gathers before the database is asked.
+pub(super) const GATHER_TOLD: Duration = Duration::from_millis(20);
 
 /// What the database said.
 pub(super) struct Asked {

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use self::image::{Kept, sight_of};
 use self::sheet::Sheet;
 use super::agenda::Ended;
-use super::asks::{ASK_INTERVAL, Asked, GivenUp};
+use super::asks::{ASK_INTERVAL, Asked, GATHER_TOLD, GivenUp};
 use super::board::Done;
 use super::follow::Declared;
 use super::trials::{Overdue, Sight};
@@ -150,12 +150,16 @@ impl Looker {
         }
     }
 
-    /// Asks, after a while, what people ask for; nothing where that is not known.
+    /// Asks, once the database tells of it or after a while, what people ask for; nothing where that is not known.
     pub(super) async fn ask(self: Arc<Self>) -> Option<Asked> {
-        tokio::time::sleep(ASK_INTERVAL).await;
+        tokio::select! {
+            // Whoever tells of much is answered by few questions.
+            () = self.database.act_told() => tokio::time::sleep(GATHER_TOLD).await,
+            () = tokio::time::sleep(ASK_INTERVAL) => {}
+        }
         let both = async {
-            let suspended = self.database.suspensions().await?;
-            let given_up = self.database.rollouts().await?.into_iter();
+            let suspended = self.database.suspensions(&Scope::All).await?;
+            let given_up = self.database.rollouts(&Scope::All).await?.into_iter();
             let given_up = given_up.filter_map(|(slug, known)| Some((slug, known.failed?)));
             Ok(Asked {
                 suspended,
@@ -185,7 +189,7 @@ impl Looker {
         let platform = &declared.platform;
         let revision = &declared.snapshot.revision;
         let seen = self.database.fence().await.ok();
-        let known = read_registered(&self.edges.registry).await;
+        let known = read_registered(&self.edges.registry, &Scope::All).await;
         let facts = find_facts(platform, revision, tags, &self.edges, &known.rows).await;
         let facts = Arc::new(facts);
         let request = self.request(revision, Scope::All);
@@ -295,8 +299,10 @@ impl Looker {
                 None => self.database.fence().await.ok(),
             },
         };
-        let Registered { rows, standing } = read_registered(&self.edges.registry).await;
-        let mut rows = by_challenge(rows, &due.keys().cloned().collect());
+        let scope = Scope::Only(due.keys().cloned().collect());
+        let known = read_registered(&self.edges.registry, &scope).await;
+        let Registered { rows, standing } = known;
+        let mut rows = by_challenge(rows, due.keys());
         let looks: FuturesUnordered<_> = due
             .into_iter()
             .map(|(slug, overdue)| {
@@ -349,7 +355,7 @@ impl Looker {
         let kept = self.keep_image(&planned, &slug, overdue.as_ref(), since);
         let kept = kept.await;
         if kept == Kept::GivenUp {
-            let known = read_registered(&self.edges.registry).await;
+            let known = read_registered(&self.edges.registry, &scope).await;
             planned = self.plan(world, &scope, known).await;
         }
         let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
@@ -426,7 +432,7 @@ impl Looker {
             return (planned, overtaken);
         }
         if !ticket.is_current || self.was_suspended(scope).await {
-            let known = read_registered(&self.edges.registry).await;
+            let known = read_registered(&self.edges.registry, scope).await;
             planned = self.plan(world, scope, known).await;
         }
         let token = Some(ticket.fence.token());
@@ -451,10 +457,8 @@ impl Looker {
     /// Tells whether a challenge of a plan was suspended since it was made, as far as that can be known: a look
     /// may take a while, and whoever suspends expects nothing to be written from then on.
     async fn was_suspended(&self, scope: &Scope) -> bool {
-        let suspended = self.database.suspensions().await;
-        suspended.map_or(true, |suspended| {
-            suspended.keys().any(|slug| scope.contains(slug))
-        })
+        let suspended = self.database.suspensions(scope).await;
+        suspended.map_or(true, |suspended| !suspended.is_empty())
     }
 
     fn request(&self, revision: &Revision, scope: Scope) -> Request {
@@ -588,19 +592,16 @@ fn tell(error: &TurnError) -> Why {
 }
 
 /// Gives each challenge its rows.
-fn by_challenge(rows: Rows, slugs: &BTreeSet<Slug>) -> BTreeMap<Slug, Rows> {
+fn by_challenge<'a>(rows: Rows, slugs: impl Iterator<Item = &'a Slug>) -> BTreeMap<Slug, Rows> {
     let rows = match rows {
         Ok(rows) => rows,
         Err(why) => {
-            return slugs
-                .iter()
-                .map(|slug| (slug.clone(), Err(why.clone())))
-                .collect();
+            return slugs.map(|slug| (slug.clone(), Err(why.clone()))).collect();
         }
     };
     let mut parts: BTreeMap<Slug, BTreeMap<RowKey, _>> = BTreeMap::new();
     for (key, row) in rows {
-        if let Some(slug) = key.slug().filter(|slug| slugs.contains(*slug)) {
+        if let Some(slug) = key.slug() {
             parts.entry(slug.clone()).or_default().insert(key, row);
         }
     }

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Expected, Found, Unfit, ask};
 use crate::edge::challenge::Challenges;
 use crate::edge::database::{Database, DatabaseError};
-use crate::model::Slug;
 use crate::model::health::{AllHealth, Fitness, Health};
+use crate::model::{Scope, Slug};
 
 #[cfg(test)]
 mod tests;
@@ -106,7 +106,7 @@ impl Rounds {
             memory.known.clone_from(&kept);
             memory.kept = Some(kept);
         }
-        let rows = self.database.rows().await?;
+        let rows = self.database.rows(&Scope::All).await?;
         let active = Expected::active(&rows);
         let is_due = |expected: &&Expected| is_of_all || !memory.is_fit(expected);
         let due: Vec<&Expected> = active.iter().filter(is_due).collect();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use platform::edge::database::{self, Opened};
-use platform::model::{RowKey, Secret, Slug, token};
+use platform::model::{RowKey, Scope, Secret, Slug, token};
 use serde_json::Value;
 
 use super::world::{Ran, World};
@@ -103,7 +103,7 @@ impl Chain {
         let Opened::Ready(database) = database::open(&self.registry).await.unwrap() else {
             panic!("{told:?}: the database is not there");
         };
-        let rows = database.rows().await.unwrap();
+        let rows = database.rows(&Scope::All).await.unwrap();
         database.close().await;
         let slugs = ["keep".to_owned(), self.slug()];
         for slug in &slugs {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::act::{Act, ActKind, ActRecord};
 
-fn act(kind: ActKind, name: Option<&str>, second: i64) -> Act {
+pub(super) fn act(kind: ActKind, name: Option<&str>, second: i64) -> Act {
     Act {
         kind,
         slug: name.map(slug),
@@ -15,7 +15,7 @@ fn act(kind: ActKind, name: Option<&str>, second: i64) -> Act {
 
 pub(super) async fn a_challenge_is_suspended_until_it_is_resumed(world: World) {
     let database = world.open().await;
-    assert!(database.suspensions().await.unwrap().is_empty());
+    assert!(database.suspensions(&Scope::All).await.unwrap().is_empty());
     for (kind, name) in [
         (ActKind::Suspend, "prism"),
         (ActKind::Suspend, "other"),
@@ -24,7 +24,7 @@ pub(super) async fn a_challenge_is_suspended_until_it_is_resumed(world: World) {
     ] {
         database.act(&act(kind, Some(name), 1)).await.unwrap();
     }
-    let suspended = database.suspensions().await.unwrap();
+    let suspended = database.suspensions(&Scope::All).await.unwrap();
     assert_eq!(suspended.keys().collect::<Vec<_>>(), [&slug("prism")]);
     let prism = &suspended[&slug("prism")];
     assert_eq!(prism.why, "because \"1\"\u{fffd}");
@@ -33,7 +33,7 @@ pub(super) async fn a_challenge_is_suspended_until_it_is_resumed(world: World) {
         .act(&act(ActKind::Suspend, Some("prism"), 7))
         .await
         .unwrap();
-    let suspended = database.suspensions().await.unwrap();
+    let suspended = database.suspensions(&Scope::All).await.unwrap();
     assert_eq!(
         suspended[&slug("prism")].since,
         at(7),
@@ -82,6 +82,6 @@ pub(super) async fn a_suspension_of_a_challenge_that_cannot_be_named_is_no_answe
         .await
         .unwrap();
     world.ask("update suspensions set slug = 'No Slug'").await;
-    let error = database.suspensions().await.unwrap_err();
+    let error = database.suspensions(&Scope::All).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Unreadable { .. }), "{error}");
 }

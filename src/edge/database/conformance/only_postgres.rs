@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use super::super::location::Location;
 use super::super::postgres::connect;
+use super::act_cases::act;
 use super::world::on_postgres;
 use super::*;
+use crate::model::act::ActKind;
 
 fn changed(url: &Secret<String>, change: impl FnOnce(&mut url::Url)) -> Secret<String> {
     let mut url = url::Url::parse(url.expose()).unwrap();
@@ -123,7 +125,7 @@ async fn lost_connections_are_made_again() {
                      where datname = current_database() and pid <> pg_backend_pid()",
                 )
                 .await;
-            assert_eq!(database.rows().await.unwrap(), rows());
+            assert_eq!(database.rows(&Scope::All).await.unwrap(), rows());
         }
     })
     .await;
@@ -191,6 +193,45 @@ async fn a_user_without_the_right_to_make_tables_can_still_start() {
         }
         run(format!("drop owned by {role}; drop role {role};")).await;
         recorded.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn an_act_is_told_to_other_processes_and_after_a_lost_connection() {
+    on_postgres(async |world| {
+        let (here, there) = (world.open().await, world.open().await);
+        let told = async || {
+            let told = tokio::time::timeout(Duration::from_secs(5), there.act_told());
+            told.await.expect("it is told");
+        };
+        let is_quiet = async || {
+            let told = tokio::time::timeout(Duration::from_millis(300), there.act_told());
+            told.await.is_err()
+        };
+        // Whoever begins to listen may have missed one.
+        told().await;
+        assert!(is_quiet().await, "nothing was kept");
+        here.act(&act(ActKind::Reconcile, None, 1)).await.unwrap();
+        told().await;
+        here.act(&act(ActKind::Suspend, Some("prism"), 2))
+            .await
+            .unwrap();
+        told().await;
+        assert!(is_quiet().await, "each is told once");
+        world
+            .ask(
+                "select pg_terminate_backend(pid)::text from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid()",
+            )
+            .await;
+        while !is_quiet().await {}
+        here.act(&act(ActKind::Reconcile, None, 3)).await.unwrap();
+        told().await;
+        there.close().await;
+        assert!(is_quiet().await, "a closed database tells nothing");
+        here.close().await;
     })
     .await;
 }

@@ -72,7 +72,7 @@ async fn opening_for_reading_leaves_no_file_behind() {
         let Opened::Ready(database) = open(&world.url).await.unwrap() else {
             panic!("it has its schema");
         };
-        database.rows().await.unwrap();
+        database.rows(&Scope::All).await.unwrap();
         database.close().await;
         assert_eq!(names(folder), only);
         assert_eq!(fs::read(folder.join("platform.db")).unwrap(), before);
@@ -93,7 +93,7 @@ async fn a_reader_beside_a_writer_sees_what_is_committed() {
                 .await
                 .unwrap();
         }
-        assert_eq!(reader.rows().await.unwrap(), rows());
+        assert_eq!(reader.rows(&Scope::All).await.unwrap(), rows());
         reader.close().await;
         writer.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
     })
@@ -243,7 +243,7 @@ async fn a_database_in_memory_keeps_its_rows_while_it_is_open() {
             .await
             .unwrap();
     }
-    assert_eq!(database.rows().await.unwrap(), rows());
+    assert_eq!(database.rows(&Scope::All).await.unwrap(), rows());
 }
 
 #[tokio::test]

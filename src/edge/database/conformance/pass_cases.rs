@@ -1,6 +1,7 @@
 //! Cases about the history: passes are whole, listed in order, and bounded.
 
 use super::*;
+use crate::edge::database::group_commit::GroupCommit;
 
 pub(super) async fn passes_are_recorded_and_read_back(world: World) {
     let database = world.open().await;
@@ -51,6 +52,7 @@ pub(super) async fn keep(world: &World, passes: u64, keys: u64) -> Store<Box<dyn
     Store {
         engine: world.engine().await,
         retention,
+        group: GroupCommit::default(),
     }
 }
 
@@ -159,13 +161,13 @@ pub(super) async fn writers_at_the_same_time_all_succeed(world: World) {
                 .write_row(UNTAKEN, &key, &Row(challenge()), &revision(n), at(0))
                 .await?;
             database.record_pass(UNTAKEN, &pass(n, 20)).await?;
-            database.rows().await
+            database.rows(&Scope::All).await
         })
     });
     for writer in writers.collect::<Vec<_>>() {
         writer.await.unwrap().unwrap();
     }
-    assert_eq!(first.rows().await.unwrap().len(), 6);
+    assert_eq!(first.rows(&Scope::All).await.unwrap().len(), 6);
     let kept = first.passes(100, None).await.unwrap();
     assert_eq!(kept.len(), 24);
     for summary in kept {

@@ -12,7 +12,10 @@ pub(super) async fn what_came_of_images_is_kept_and_what_failed_is_tried_again_w
     world: World,
 ) {
     let database = world.open().await;
-    assert_eq!(database.rollouts().await.unwrap(), Rollouts::new());
+    assert_eq!(
+        database.rollouts(&Scope::All).await.unwrap(),
+        Rollouts::new()
+    );
     let failed = FailedImage {
         image: image("2"),
         declared: "ab".repeat(32),
@@ -37,7 +40,7 @@ pub(super) async fn what_came_of_images_is_kept_and_what_failed_is_tried_again_w
     for second in [1, 2] {
         let wrote = database.write_rollouts(UNTAKEN, &both, at(second)).await;
         wrote.unwrap();
-        assert_eq!(database.rollouts().await.unwrap(), both);
+        assert_eq!(database.rollouts(&Scope::All).await.unwrap(), both);
     }
     let resume = Act {
         kind: ActKind::Resume,
@@ -47,7 +50,7 @@ pub(super) async fn what_came_of_images_is_kept_and_what_failed_is_tried_again_w
         at: at(6),
     };
     database.act(&resume).await.unwrap();
-    let rollouts = database.rollouts().await.unwrap();
+    let rollouts = database.rollouts(&Scope::All).await.unwrap();
     assert_eq!(rollouts[&slug("prism")], good("1"));
     assert_eq!(rollouts[&slug("other")], good("9"));
     database.take_fence().await.unwrap();
@@ -56,5 +59,5 @@ pub(super) async fn what_came_of_images_is_kept_and_what_failed_is_tried_again_w
         matches!(late, Err(DatabaseError::Fenced { .. })),
         "{late:?}"
     );
-    assert_eq!(database.rollouts().await.unwrap(), rollouts);
+    assert_eq!(database.rollouts(&Scope::All).await.unwrap(), rollouts);
 }

@@ -1,10 +1,12 @@
 //! Cases about rows: they read back as written, and what is not of their form is refused.
 
 use super::*;
+use crate::model::act::ActKind;
+use crate::model::rollout::Rollout;
 
 pub(super) async fn every_kind_of_row_reads_back_as_written(world: World) {
     let database = world.open().await;
-    assert_eq!(database.rows().await.unwrap(), BTreeMap::new());
+    assert_eq!(database.rows(&Scope::All).await.unwrap(), BTreeMap::new());
     let written = rows();
     for (key, row) in &written {
         database
@@ -12,16 +14,104 @@ pub(super) async fn every_kind_of_row_reads_back_as_written(world: World) {
             .await
             .unwrap();
     }
-    assert_eq!(database.rows().await.unwrap(), written);
+    assert_eq!(database.rows(&Scope::All).await.unwrap(), written);
     for (key, row) in &written {
         database
             .write_row(UNTAKEN, key, row, &revision(2), at(1))
             .await
             .unwrap();
     }
-    assert_eq!(database.rows().await.unwrap(), written);
+    assert_eq!(database.rows(&Scope::All).await.unwrap(), written);
     let again = world.open().await;
-    assert_eq!(again.rows().await.unwrap(), written);
+    assert_eq!(again.rows(&Scope::All).await.unwrap(), written);
+}
+
+pub(super) async fn only_what_is_in_scope_is_read(world: World) {
+    let database = world.open().await;
+    for (key, row) in &rows() {
+        database
+            .write_row(UNTAKEN, key, row, &revision(1), at(0))
+            .await
+            .unwrap();
+    }
+    let of = |slugs: &[&str]| Scope::Only(slugs.iter().map(|name| slug(name)).collect());
+    let (mut expected, read) = (rows(), database.rows(&of(&["prism"])).await.unwrap());
+    expected.retain(|key, _| key.slug() == Some(&slug("prism")));
+    assert!(!expected.is_empty(), "there are rows of it");
+    assert_eq!(read, expected);
+    for name in ["prism", "other"] {
+        let act = act_cases::act(ActKind::Suspend, Some(name), 1);
+        database.act(&act).await.unwrap();
+        let known = Rollout {
+            good: ImageRef::parse("registry.example/image:1").ok(),
+            failed: None,
+        };
+        let rollouts = [(slug(name), known)].into();
+        database
+            .write_rollouts(UNTAKEN, &rollouts, at(0))
+            .await
+            .unwrap();
+    }
+    let scope = of(&["other", "nobody"]);
+    let suspended = database.suspensions(&scope).await.unwrap();
+    assert_eq!(suspended.into_keys().collect::<Vec<_>>(), [slug("other")]);
+    let rollouts = database.rollouts(&scope).await.unwrap();
+    assert_eq!(rollouts.into_keys().collect::<Vec<_>>(), [slug("other")]);
+    let nobody = of(&[]);
+    assert!(database.rows(&nobody).await.unwrap().is_empty());
+    assert!(database.suspensions(&nobody).await.unwrap().is_empty());
+    assert!(database.rollouts(&nobody).await.unwrap().is_empty());
+}
+
+pub(super) async fn rows_that_are_written_side_by_side_are_all_written(world: World) {
+    let store = keep(&world, 10, 1000).await;
+    let key = |number: usize| RowKey::Challenge(slug(&format!("slug-{number}")));
+    let row = Row(challenge());
+    let revision = revision(1);
+    let write = async |number: usize| {
+        let key = key(number);
+        store.write_row(UNTAKEN, &key, &row, &revision, at(0)).await
+    };
+    // The first begins to write, and is cut off with others waiting behind it.
+    let mut cut_off = Box::pin(write(0));
+    assert!(futures::poll!(&mut cut_off).is_pending());
+    let mut in_its_group: Vec<_> = (1..10).map(|number| Box::pin(write(number))).collect();
+    for waiting in &mut in_its_group {
+        assert!(futures::poll!(waiting).is_pending());
+    }
+    drop(cut_off);
+    // The next writes all that wait, and is cut off too.
+    let mut cut_off = in_its_group.remove(0);
+    assert!(futures::poll!(&mut cut_off).is_pending());
+    drop(cut_off);
+    // One that the database refuses, and another turn's, harm nobody else's.
+    let bad = json!({"token_hash": "short", "token_hint": "", "broker_token_hash": "", "broker_token_hint": ""});
+    let arguments = ["slug-1", &bad.to_string(), "", "2026-01-01T00:00:00Z"];
+    let statement = store.engine.statements().tokens.write;
+    let refused = store.write_in_group(UNTAKEN, statement, arguments.map(str::to_owned).into());
+    let others = futures::future::join_all((10..200).map(write));
+    let (key_of_deposed, deposed) = (key(300), FenceToken::new(7));
+    let deposed = store.write_row(deposed, &key_of_deposed, &row, &revision, at(0));
+    let (waited, refused, others, deposed) = tokio::join!(
+        futures::future::join_all(in_its_group),
+        refused,
+        others,
+        deposed
+    );
+    for written in waited.into_iter().chain(others) {
+        written.unwrap();
+    }
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, DatabaseError::Failed { .. }),
+        "{refused:?}"
+    );
+    assert!(matches!(deposed, Err(DatabaseError::Fenced { .. })));
+    let mut read = store.rows(&Scope::All).await.unwrap();
+    // Those that were cut off are there or not.
+    read.retain(|one, _| ![key(0), key(1)].contains(one));
+    let expected: BTreeMap<_, _> = (2..200).map(|number| (key(number), row.clone())).collect();
+    assert_eq!(read, expected);
 }
 
 pub(super) async fn a_second_write_keeps_the_time_the_row_was_made(world: World) {
@@ -34,7 +124,7 @@ pub(super) async fn a_second_write_keeps_the_time_the_row_was_made(world: World)
         .await
         .unwrap();
     let first = world.ask(times).await;
-    database.rows().await.unwrap();
+    database.rows(&Scope::All).await.unwrap();
     assert_eq!(world.ask(times).await, first);
     let changed = with(challenge(), "status", json!("disabled"));
     database
@@ -89,7 +179,7 @@ pub(super) async fn a_row_of_the_wrong_form_is_refused_and_nothing_is_written(wo
         refused.to_string(),
         "tokens prism: `token_hash` must be a SHA-256 in lower-case hex"
     );
-    assert_eq!(database.rows().await.unwrap(), BTreeMap::new());
+    assert_eq!(database.rows(&Scope::All).await.unwrap(), BTreeMap::new());
 }
 
 pub(super) async fn a_deleted_row_is_gone_and_deleting_it_again_is_no_error(world: World) {
@@ -105,7 +195,7 @@ pub(super) async fn a_deleted_row_is_gone_and_deleting_it_again_is_no_error(worl
         database.delete_row(UNTAKEN, key).await.unwrap();
         database.delete_row(UNTAKEN, key).await.unwrap();
         left.remove(key);
-        assert_eq!(database.rows().await.unwrap(), left);
+        assert_eq!(database.rows(&Scope::All).await.unwrap(), left);
     }
 }
 
@@ -120,7 +210,7 @@ pub(super) async fn a_row_that_cannot_be_named_is_an_error_and_no_partial_answer
     world
         .ask("update target_assignments set slug = 'Not A Slug' where slug = 'odd'")
         .await;
-    let error = database.rows().await.unwrap_err();
+    let error = database.rows(&Scope::All).await.unwrap_err();
     assert!(
         error
             .to_string()

@@ -53,7 +53,7 @@ pub(super) async fn opening_for_reading_migrates_nothing_and_takes_no_write(worl
     let Opened::Ready(database) = open(&world.url).await.unwrap() else {
         panic!("it has its schema now");
     };
-    assert_eq!(database.rows().await.unwrap(), BTreeMap::new());
+    assert_eq!(database.rows(&Scope::All).await.unwrap(), BTreeMap::new());
     let key = RowKey::Challenge(slug("prism"));
     let refused = database
         .write_row(UNTAKEN, &key, &Row(challenge()), &revision(1), at(0))
@@ -132,7 +132,11 @@ pub(super) async fn a_schema_that_lacks_the_newest_migration_is_brought_up_to_da
     };
     assert_eq!((status.applied.len(), status.pending.len()), (1, 8));
     let database = world.open().await;
-    assert_eq!(database.rows().await.unwrap(), rows(), "no row is lost");
+    assert_eq!(
+        database.rows(&Scope::All).await.unwrap(),
+        rows(),
+        "no row is lost"
+    );
     database.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
 }
 
@@ -182,7 +186,7 @@ pub(super) async fn no_error_repeats_a_value(world: World) {
 pub(super) async fn a_closed_database_says_so(world: World) {
     let database = world.open().await;
     database.close().await;
-    let error = database.rows().await.unwrap_err();
+    let error = database.rows(&Scope::All).await.unwrap_err();
     assert!(
         matches!(error, DatabaseError::Unreachable { .. }),
         "{error:?}"

@@ -158,6 +158,10 @@ impl Engine for Box<dyn Engine> {
         (**self).migrate().await
     }
 
+    async fn act_told(&self) {
+        (**self).act_told().await;
+    }
+
     async fn close(&self) {
         (**self).close().await;
     }
