@@ -26,7 +26,7 @@ pub struct Expected {
     pub place: Place,
     /// The declared version of its interface.
     pub api_version: String,
-    /// Its declared version; empty where none is declared, which any version is as good as.
+    /// Its declared version; empty where none is declared. Where that is no version, as `latest`, any is as good.
     pub version: String,
     /// What it must be able to do.
     pub capabilities: Vec<String>,
@@ -159,8 +159,11 @@ impl Expected {
             }
         }
         match member(&said, "challenge_version") {
-            Some(version) if !self.version.is_empty() && version != self.version.as_str() => {
-                Err(Unfit::OtherVersion(self.version.clone()))
+            Some(version) if names_version(&self.version) => {
+                match version.as_str().map(without_v) == Some(without_v(&self.version)) {
+                    true => Ok(()),
+                    false => Err(Unfit::OtherVersion(self.version.clone())),
+                }
             }
             _ => Ok(()),
         }
@@ -199,6 +202,16 @@ async fn ask_one(client: &dyn Challenges, expected: &Expected, clock: fn() -> Ti
         fitness,
         asked_at: clock(),
     }
+}
+
+/// Tells whether a declared version is one: it comes from the image's tag, which may be `latest`.
+fn names_version(declared: &str) -> bool {
+    without_v(declared).starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// A version is written `1.4.2` or, as tags mostly are, `v1.4.2`.
+fn without_v(version: &str) -> &str {
+    version.strip_prefix('v').unwrap_or(version)
 }
 
 fn object(body: &[u8]) -> Option<Map<String, Value>> {
@@ -280,11 +293,23 @@ mod tests {
         ] {
             assert_eq!(expected().check_version(good.as_bytes()), Ok(()), "{good}");
         }
-        let any = Expected {
-            version: String::new(),
+        let with_v = br#"{"challenge_version": "v1.4.2"}"#;
+        assert_eq!(expected().check_version(with_v), Ok(()));
+        let of_tag = Expected {
+            version: "v1.4.2".to_owned(),
             ..expected()
         };
-        assert_eq!(any.check_version(br#"{"challenge_version": "9"}"#), Ok(()));
+        let without_v = br#"{"challenge_version": "1.4.2"}"#;
+        assert_eq!(of_tag.check_version(without_v), Ok(()));
+        let other = br#"{"challenge_version": "1.4.3"}"#;
+        assert!(of_tag.check_version(other).is_err());
+        for declared in ["", "latest", "main", "vanilla"] {
+            let any = Expected {
+                version: declared.to_owned(),
+                ..expected()
+            };
+            assert_eq!(any.check_version(other), Ok(()), "{declared}");
+        }
         let lacks = |name: &str| Unfit::Lacks(name.to_owned());
         for (bad, why) in [
             ("null", Unfit::VersionForm),
