@@ -5,6 +5,7 @@
 
 mod away;
 mod broken;
+mod clock;
 mod drift;
 mod images;
 mod refused;

@@ -73,6 +73,18 @@ const OPENPGP_KEYS: Need = Need {
     why: "gpg, which signs commits for tests",
     is_there: || find_program("gpg").is_some(),
 };
+const FAKE_CLOCK: Need = Need {
+    package: "libfaketime",
+    why: "sets the clock of a controller under test",
+    is_there: || {
+        let folders = std::fs::read_dir("/usr/lib")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut files = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+        files.any(|file| file.exists())
+    },
+};
 const POSTGRES: Need = Need {
     package: postgres::PACKAGE,
     why: "the database server for tests",
@@ -94,7 +106,14 @@ pub fn ensure_basics() -> Result<()> {
 ///
 /// See [`ensure_all`].
 pub fn ensure_for_tests() -> Result<()> {
-    ensure_all(&[GIT, OPENSSL_PROGRAM, SSH_SERVER, SSH_KEYS, OPENPGP_KEYS])
+    ensure_all(&[
+        GIT,
+        OPENSSL_PROGRAM,
+        SSH_SERVER,
+        SSH_KEYS,
+        OPENPGP_KEYS,
+        FAKE_CLOCK,
+    ])
 }
 
 /// Installs what a database server needs besides.

@@ -15,7 +15,7 @@ use super::store::{Call, Engine, Store};
 use crate::model::FenceToken;
 
 /// Rows of one transaction.
-const MOST: usize = 64;
+const MOST: usize = 256;
 
 /// Rows that wait to be written.
 #[derive(Default)]

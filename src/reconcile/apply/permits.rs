@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 const CONCURRENT_WRITES: usize = 16;
 /// Rows under way at once, counted apart, so that a slow database does not hold up objects. The database writes those
 /// that come side by side in one transaction.
-const CONCURRENT_ROWS: usize = 64;
+const CONCURRENT_ROWS: usize = 256;
 /// After so long a write is late: most are answered within milliseconds, and a busy server takes a few hundred.
 const LATE: Duration = Duration::from_millis(500);
 /// Late writes at once. A server that is slow for all is sent no more than these and those on time, well below what
