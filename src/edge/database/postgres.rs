@@ -197,6 +197,10 @@ impl Engine for Postgres {
     }
 
     async fn close(&self) {
+        // Its connection would be waited for. Where somebody listens just now, it ends with the pool.
+        if let Ok(mut listener) = self.listener.try_lock() {
+            *listener = None;
+        }
         self.pool.close().await;
     }
 }

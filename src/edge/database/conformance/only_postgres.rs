@@ -229,7 +229,12 @@ async fn an_act_is_told_to_other_processes_and_after_a_lost_connection() {
         while !is_quiet().await {}
         here.act(&act(ActKind::Reconcile, None, 3)).await.unwrap();
         told().await;
+        let began = Instant::now();
         there.close().await;
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "nobody waits for the listener"
+        );
         assert!(is_quiet().await, "a closed database tells nothing");
         here.close().await;
     })
