@@ -12,6 +12,7 @@ mod conditions;
 mod error;
 mod group_commit;
 mod health;
+mod history;
 mod location;
 mod migrations;
 mod passes;
@@ -20,6 +21,7 @@ mod rollouts;
 mod rows;
 mod snapshots;
 mod sqlite;
+mod statements;
 mod store;
 mod transaction;
 

@@ -17,7 +17,8 @@ use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::rollouts::RolloutStatements;
 use super::snapshots;
-use super::store::{Access, Call, Engine, RowStatements, Statements};
+use super::statements::{RowStatements, Statements};
+use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
 const MIGRATIONS: [Source; 9] = [

@@ -1,7 +1,8 @@
-//! One look at one challenge, from the rows to the writes; and the survey of all of them.
+//! One look at one challenge, from the rows to the writes.
 
 mod image;
 mod sheet;
+mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use tracing::Instrument as _;
 
 use self::image::{Kept, sight_of};
 use self::sheet::Sheet;
+pub(super) use self::survey::{Surveyed, Weighed};
 use super::agenda::Ended;
-use super::asks::{ASK_INTERVAL, Asked, GATHER_TOLD, GivenUp};
+use super::asks::{ASK_INTERVAL, Asked, GATHER_TOLD};
 use super::board::Done;
 use super::follow::Declared;
 use super::trials::{Overdue, Sight};
@@ -27,13 +29,10 @@ use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
 use crate::reconcile::lease::turn::{Fence, TurnError};
 use crate::reconcile::live::{Depth, Rows, Why};
-use crate::reconcile::plan::{Action, Held, Plan, Request, Step};
+use crate::reconcile::plan::{Action, Plan, Request, Step};
 use crate::reconcile::resolve::Facts;
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
-use crate::reconcile::{
-    Cause, Edges, Planned, Registered, Tags, find_facts, plan_with, read_registered, record,
-    remember_digests, rollout,
-};
+use crate::reconcile::{Cause, Edges, Planned, Registered, plan_with, read_registered, record};
 
 /// How long what is done waits for looks of the same pass before it is recorded.
 const RECORD_WITHIN: Duration = Duration::from_secs(5);
@@ -44,15 +43,6 @@ pub(super) struct World {
     facts: Arc<Facts>,
     /// The challenges of which the survey, and so the guards, saw something to delete.
     deletes: BTreeSet<Slug>,
-}
-
-/// Everything as lists alone tell it.
-pub(super) struct Surveyed {
-    pub(super) world: Arc<World>,
-    pub(super) planned: Planned,
-    /// The token that the database showed before anything was read.
-    seen: Option<FenceToken>,
-    tags: Tags,
 }
 
 /// What a look at one challenge found and did.
@@ -86,10 +76,6 @@ pub(super) struct WentBy {
     /// The image that was not tried; unknown where nothing is wanted of it.
     pub(super) given_up: Option<Option<FailedImage>>,
 }
-
-/// The token that the database showed when a guard was last found to hold a newer revision.
-#[derive(Clone, Copy)]
-pub(super) struct Weighed(Option<FenceToken>);
 
 /// What a look did, for the record of its pass.
 #[derive(Default)]
@@ -181,93 +167,6 @@ impl Looker {
             if let Err(error) = ended.await {
                 tracing::warn!(%error, act = id, "an act was done, which could not be kept; it is done again");
             }
-        }
-    }
-
-    /// Surveys everything: which keys differ, and what the guards say.
-    pub(super) async fn survey(self: Arc<Self>, declared: Arc<Declared>, tags: Tags) -> Surveyed {
-        let platform = &declared.platform;
-        let revision = &declared.snapshot.revision;
-        let seen = self.database.fence().await.ok();
-        let known = read_registered(&self.edges.registry, &Scope::All).await;
-        let facts = find_facts(platform, revision, tags, &self.edges, &known.rows).await;
-        let facts = Arc::new(facts);
-        let request = self.request(revision, Scope::All);
-        let planned = plan_with(
-            platform,
-            facts.clone(),
-            &request,
-            Depth::Survey,
-            &self.edges,
-            known,
-        );
-        let span = tracing::debug_span!("survey", %revision);
-        let planned = planned.instrument(span).await;
-        Surveyed {
-            world: Arc::new(World {
-                declared,
-                facts,
-                deletes: with_deletes(&planned),
-            }),
-            planned,
-            seen,
-            tags,
-        }
-    }
-
-    /// Does what belongs to no challenge, keeps what was found out about a new revision, and records it.
-    /// A revision that changes nothing is recorded without a turn, by the token that was seen.
-    ///
-    /// # Errors
-    /// The turn to write was not to be had, or somebody else wrote since the survey.
-    pub(super) async fn begin_revision(
-        &self,
-        surveyed: &Surveyed,
-        is_new: bool,
-    ) -> Result<(), Why> {
-        let began = (self.clock)();
-        let mut plan = surveyed.planned.plan.clone();
-        // A freeze window holds what belongs to no challenge too; a survey after it goes on from here.
-        let is_frozen = !plan.guards.is_empty();
-        let has_nothing_else = !is_frozen && plan.steps.iter().all(|step| step.slug.is_none());
-        plan.steps.retain(|step| step.slug.is_none() && !is_frozen);
-        // Challenges are looked at after this; what they make is the next survey's.
-        plan.drop_orphans();
-        plan.held.retain(|held| held.slug().is_none());
-        let is_resolved = is_new || surveyed.tags == Tags::Anew;
-        let finds = is_resolved && !surveyed.world.facts.known_digests().is_empty();
-        if plan.steps.is_empty() && !finds {
-            if let (true, true, Some(token)) = (is_new, has_nothing_else, surveyed.seen) {
-                self.record(&surveyed.world, &plan, &[], (began, token))
-                    .await;
-            }
-            return Ok(());
-        }
-        let ticket = self
-            .turns
-            .enter(surveyed.seen)
-            .await
-            .map_err(|error| tell(&error))?;
-        let done = match ticket.is_current {
-            true => {
-                self.do_common(surveyed, &plan, ticket.fence, began).await;
-                Ok(())
-            }
-            false => Err(Why::from("another writer was at work meanwhile")),
-        };
-        self.turns.leave().await;
-        done
-    }
-
-    async fn do_common(&self, surveyed: &Surveyed, plan: &Plan, fence: Fence, began: Timestamp) {
-        let token = fence.token();
-        let world = &surveyed.world;
-        let revision = &world.declared.snapshot.revision;
-        let database = self.database.as_ref();
-        remember_digests(&world.facts, revision, token, database, began).await;
-        let outcomes = apply::apply(plan, &self.writers(fence), began, &|_, _| {}).await;
-        if !outcomes.is_empty() {
-            self.record(world, plan, &outcomes, (began, token)).await;
         }
     }
 
@@ -503,67 +402,6 @@ impl WentBy {
                 .map(|rolled| rolled.known.failed.clone()),
         })
     }
-}
-
-impl Surveyed {
-    /// Returns since when its guards are known to hold.
-    pub(super) fn weighed(&self) -> Weighed {
-        Weighed(self.seen)
-    }
-
-    pub(super) fn revision(&self) -> &Revision {
-        &self.world.declared.snapshot.revision
-    }
-
-    /// Returns the images that it took for given up.
-    pub(super) fn given_up(&self) -> GivenUp {
-        let rolled = self.planned.desired.rollouts.iter();
-        let given_up =
-            rolled.filter_map(|(slug, rolled)| Some((slug.clone(), rolled.known.failed.clone()?)));
-        given_up.collect()
-    }
-
-    /// Tells whether everything could be seen and decided.
-    pub(super) fn is_whole(&self) -> bool {
-        !self.planned.plan.has_unknown() && self.planned.desired.withheld.is_empty()
-    }
-
-    /// Returns the challenges that need a look: with something to do, held back, not ready, or ready
-    /// with an image that is not remembered.
-    pub(super) fn busy(&self) -> BTreeSet<Slug> {
-        let plan = &self.planned.plan;
-        let steps = plan.steps.iter().filter_map(|step| step.slug.clone());
-        let is_open =
-            |held: &&Held| !matches!(held, Held::Retained { .. } | Held::Suspended { .. });
-        let held = plan
-            .held
-            .iter()
-            .filter(is_open)
-            .filter_map(|held| held.slug().cloned());
-        let statuses =
-            status::challenges(&self.world.declared.platform, &self.planned, &Scope::All);
-        let is_moving = |status: &ChallengeStatus| status.condition == Condition::Progressing;
-        let moving = statuses
-            .into_iter()
-            .filter(|(_, status)| is_moving(status))
-            .map(|(slug, _)| slug);
-        let news = rollout::news(&self.planned).map(|(slug, _)| slug);
-        steps.chain(held).chain(moving).chain(news).collect()
-    }
-}
-
-/// Returns the challenges of which a survey has something to delete, now or when a wait is over.
-fn with_deletes(planned: &Planned) -> BTreeSet<Slug> {
-    let plan = &planned.plan;
-    let deleted = plan.steps.iter().filter(|step| is_delete(step));
-    let wanted = &planned.desired.items;
-    let is_unwanted =
-        |held: &&Held| matches!(held, Held::Waits { key, .. } if !wanted.contains_key(key));
-    let waiting = plan.held.iter().filter(is_unwanted);
-    let slugs = deleted
-        .map(|step| step.slug.as_ref())
-        .chain(waiting.map(Held::slug));
-    slugs.flatten().cloned().collect()
 }
 
 /// The row with their hashes is written whenever they are.

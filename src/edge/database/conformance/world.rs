@@ -10,7 +10,8 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::super::location::Location;
-use super::super::store::{Access, Call, Engine, Statements};
+use super::super::statements::Statements;
+use super::super::store::{Access, Call, Engine};
 use super::super::*;
 
 /// One empty database, for one case.
