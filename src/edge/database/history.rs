@@ -6,7 +6,7 @@ use super::passes::{head_document, keys_document};
 use super::store::{Access, Call, Engine, MAX_PAGE, Store};
 use crate::model::FenceToken;
 use crate::model::chain::Chain;
-use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
+use crate::model::pass::{Begun, KeyOutcome, PassRecord, PassSummary};
 
 /// Passes that are read at once to verify or to chain them; one may have ten thousand keys.
 const LINKS: usize = 25;
@@ -15,23 +15,36 @@ const LINKS: usize = 25;
 const MAX_WALKS: u32 = 5;
 
 impl<E: Engine> Store<E> {
-    /// Records a pass behind the end of the chain.
+    /// Records a pass behind the end of the chain, in place of what was kept of it when it was begun.
     pub(super) async fn keep_pass(
         &self,
         token: FenceToken,
         pass: &PassRecord,
+        begun: &[Begun],
     ) -> Result<i64, DatabaseError> {
         let all = self.engine.statements();
-        let retention = [self.retention.passes, self.retention.keys];
         let (head, keys) = (head_document(pass), keys_document(&pass.keys));
         // Made before the transaction, which others wait for.
         let keys_digest = chain::digest(&keys);
-        let calls = vec![
+        let mut calls = vec![
             Call::new(all.hold_chain, vec![GENESIS.to_owned()]),
             Call::after(all.insert_pass, move |answers| {
                 chain::next_document(answers.last()?, head, &keys_digest)
             }),
             Call::new(all.insert_pass_keys, vec![keys.to_string()]),
+        ];
+        calls.extend(self.advancing());
+        calls.extend(self.closing(token, begun));
+        let answers = self.write(token, "recording a pass", calls).await?;
+        self.number_of(answers.get(1))
+    }
+
+    /// Returns the statements behind those that insert a pass and its keys: the oldest make room, and the end of the
+    /// chain moves.
+    pub(super) fn advancing(&self) -> [Call; 2] {
+        let all = self.engine.statements();
+        let retention = [self.retention.passes, self.retention.keys];
+        [
             Call::new(all.prune_passes, retention.map(|n| n.to_string()).into()),
             Call::after(all.advance_chain, |answers| {
                 let [.., inserted, _, pruned] = answers else {
@@ -39,10 +52,13 @@ impl<E: Engine> Store<E> {
                 };
                 chain::advance(inserted, pruned.len())
             }),
-        ];
-        let answers = self.write(token, "recording a pass", calls).await?;
-        let id = answers.get(1).and_then(|rows| rows.first());
-        id.and_then(|text| serde_json::from_str(text).ok())
+        ]
+    }
+
+    /// Returns the number of a new pass out of the rows of the statement that inserted it.
+    pub(super) fn number_of(&self, inserted: Option<&Vec<String>>) -> Result<i64, DatabaseError> {
+        let row = inserted.and_then(|rows| rows.first());
+        row.and_then(|text| serde_json::from_str(text).ok())
             .map(|(id, _): (i64, String)| id)
             .ok_or_else(|| self.unreadable("the number of a new pass".to_owned()))
     }

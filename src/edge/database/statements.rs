@@ -3,6 +3,7 @@
 use super::acts::ActStatements;
 use super::conditions::ConditionStatements;
 use super::health::HealthStatements;
+use super::open_passes::OpenPassStatements;
 use super::rollouts::RolloutStatements;
 use super::snapshots::SnapshotStatements;
 use crate::model::RowKey;
@@ -36,6 +37,7 @@ pub(super) struct Statements {
     pub(super) acts: ActStatements,
     pub(super) conditions: ConditionStatements,
     pub(super) health: HealthStatements,
+    pub(super) open_passes: OpenPassStatements,
     pub(super) rollouts: RolloutStatements,
     pub(super) snapshots: SnapshotStatements,
     pub(super) get_digests: &'static str,
@@ -97,6 +99,7 @@ impl Statements {
             acts,
             conditions,
             health,
+            open_passes,
             rollouts,
             snapshots,
             get_digests,
@@ -170,7 +173,7 @@ impl Statements {
             .chain(of_rollouts)
             .copied();
         let kept = conditions.all().into_iter().chain(snapshots.all());
-        let kept = kept.chain(health.all());
+        let kept = kept.chain(health.all()).chain(open_passes.all());
         of_tables.chain(others).chain(kept).collect()
     }
 }

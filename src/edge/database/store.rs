@@ -4,6 +4,7 @@
 //! So an engine is no more than its statements, its connections and its migrations.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,7 +22,7 @@ use super::statements::Statements;
 use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, revision_id, rows};
 use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
 use crate::model::chain::Chain;
-use crate::model::pass::{PassRecord, PassSummary};
+use crate::model::pass::{Begun, BegunPass, PassRecord, PassSummary};
 use crate::model::rollout::Rollouts;
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Scope, Slug, TargetId};
 
@@ -123,6 +124,8 @@ pub(super) struct Store<E> {
     pub(super) engine: E,
     pub(super) retention: Retention,
     pub(super) group: GroupCommit,
+    /// The number of the next part of a pass that is begun.
+    pub(super) parts: AtomicI64,
 }
 
 type NameRow = fn(String) -> Option<RowKey>;
@@ -137,6 +140,7 @@ impl<E: Engine> Store<E> {
             engine,
             retention,
             group: GroupCommit::default(),
+            parts: AtomicI64::default(),
         }
     }
 
@@ -295,12 +299,25 @@ impl<E: Engine> Database for Store<E> {
         Ok(())
     }
 
+    async fn begin_pass(
+        &self,
+        token: FenceToken,
+        pass: &BegunPass,
+    ) -> Result<Begun, DatabaseError> {
+        self.open_pass(token, pass).await
+    }
+
     async fn record_pass(
         &self,
         token: FenceToken,
         pass: &PassRecord,
+        begun: &[Begun],
     ) -> Result<i64, DatabaseError> {
-        self.keep_pass(token, pass).await
+        self.keep_pass(token, pass, begun).await
+    }
+
+    async fn begun_passes(&self) -> Result<u64, DatabaseError> {
+        self.count_open_passes().await
     }
 
     async fn passes(
@@ -453,11 +470,17 @@ impl<E: Engine> Database for Store<E> {
         self.parse_token(&rows)
     }
 
-    async fn take_fence(&self) -> Result<FenceToken, DatabaseError> {
-        let sql = self.engine.statements().take_fence;
+    async fn take_fence(&self, now: Timestamp) -> Result<FenceToken, DatabaseError> {
+        let all = self.engine.statements();
+        // Counted by a statement of its own: it sees what was begun while the first one waited for its row.
+        let calls = [all.take_fence, all.open_passes.count].map(|sql| Call::new(sql, Vec::new()));
         let doing = "taking the turn to write";
-        let rows = self.one(Access::Write, doing, sql, Vec::new()).await?;
-        self.parse_token(&rows)
+        let answers = self.run(Access::Write, doing, calls.into()).await?.concat();
+        let token = self.parse_token(&answers)?;
+        if self.parse_count(answers.get(1))? > 0 {
+            self.record_interrupted(token, now).await?;
+        }
+        Ok(token)
     }
 
     async fn status(&self) -> Result<MigrationStatus, DatabaseError> {

@@ -1,4 +1,4 @@
-//! One look at one challenge, from the rows to the writes.
+//! One look at one challenge, from the rows to the writes; and the record of looks that begin together.
 
 mod image;
 mod sheet;
@@ -6,11 +6,11 @@ mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use self::image::{Kept, sight_of};
@@ -24,6 +24,7 @@ use super::trials::{Overdue, Sight};
 use super::turns::Turns;
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::act::Suspension;
+use crate::model::pass::Begun;
 use crate::model::rollout::FailedImage;
 use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
@@ -32,10 +33,9 @@ use crate::reconcile::live::{Depth, Rows, Why};
 use crate::reconcile::plan::{Action, Plan, Request, Step};
 use crate::reconcile::resolve::Facts;
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
-use crate::reconcile::{Cause, Edges, Planned, Registered, plan_with, read_registered, record};
-
-/// How long what is done waits for looks of the same pass before it is recorded.
-const RECORD_WITHIN: Duration = Duration::from_secs(5);
+use crate::reconcile::{
+    Cause, Edges, Planned, Registered, begin_pass, plan_with, read_registered, record,
+};
 
 /// What a revision means: the declaration, and what was found out about it.
 pub(super) struct World {
@@ -81,7 +81,9 @@ pub(super) struct WentBy {
 #[derive(Default)]
 struct Worked {
     outcomes: Vec<Outcome>,
-    /// The token it wrote under.
+    /// What was kept of it before it wrote.
+    begun: Option<Begun>,
+    /// The token it wrote under, with a ticket that is handed back once that is recorded.
     token: Option<FenceToken>,
     /// Why nothing could be begun.
     why: Option<Why>,
@@ -210,22 +212,22 @@ impl Looker {
                     standing: standing.of(&slug),
                 };
                 let span = tracing::debug_span!("look", %slug);
-                self.look(world, slug, (known, since), overdue)
+                self.look((world, began), slug, (known, since), overdue)
                     .instrument(span)
             })
             .collect();
         let mut sheet = Sheet::new(world);
         let mut looks = std::pin::pin!(looks);
         loop {
-            match tokio::time::timeout(RECORD_WITHIN, looks.next()).await {
-                Ok(Some((looked, plan, worked))) => {
+            match until(sheet.due, looks.next()).await {
+                Some(Some((looked, plan, worked))) => {
                     sheet.take(plan, worked);
                     // Nobody listens any more when the controller ends.
                     drop(told.send(looked));
                 }
-                Ok(None) => break,
+                Some(None) => break,
                 // What is done is recorded; what hangs has a record of its own when it ends.
-                Err(_) => self.record_sheet(world, &mut sheet, began).await,
+                None => self.record_sheet(world, &mut sheet, began).await,
             }
         }
         self.record_sheet(world, &mut sheet, began).await;
@@ -235,16 +237,21 @@ impl Looker {
         let Sheet {
             plan,
             outcomes,
+            begun,
             token,
+            tickets,
+            due: _,
         } = std::mem::replace(sheet, Sheet::new(world));
         if let Some(token) = token {
-            self.record(world, &plan, &outcomes, (began, token)).await;
+            let times = (began, token);
+            self.record(world, &plan, &outcomes, times, &begun).await;
         }
+        self.turns.leave(tickets).await;
     }
 
     async fn look(
         &self,
-        world: &World,
+        (world, began): (&World, Timestamp),
         slug: Slug,
         (known, since): (Registered, Since),
         overdue: Option<Overdue>,
@@ -259,7 +266,7 @@ impl Looker {
         }
         let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
         let (planned, worked) = match may_begin(&planned) && !is_unguarded {
-            true => self.work(world, &scope, planned, since).await,
+            true => self.work((world, began), &scope, planned, since).await,
             false => (planned, Worked::default()),
         };
         let status = status::challenges(&world.declared.platform, &planned, &scope).remove(&slug);
@@ -304,26 +311,17 @@ impl Looker {
     /// Carries out a plan in a turn; one that was made before somebody else's turn is made again.
     async fn work(
         &self,
-        world: &World,
+        (world, began): (&World, Timestamp),
         scope: &Scope,
         mut planned: Planned,
         since: Since,
     ) -> (Planned, Worked) {
         let ticket = match self.turns.enter(since.seen).await {
             Ok(ticket) => ticket,
-            Err(error) => {
-                let why = Some(tell(&error));
-                return (
-                    planned,
-                    Worked {
-                        why,
-                        ..Worked::default()
-                    },
-                );
-            }
+            Err(error) => return (planned, Worked::hindered(tell(&error))),
         };
         if !ticket.is_current && since.is_guarded {
-            self.turns.leave().await;
+            self.turns.leave(1).await;
             let overtaken = Worked {
                 is_overtaken: true,
                 ..Worked::default()
@@ -334,23 +332,37 @@ impl Looker {
             let known = read_registered(&self.edges.registry, scope).await;
             planned = self.plan(world, scope, known).await;
         }
-        let token = Some(ticket.fence.token());
-        let outcomes = match may_begin(&planned) {
+        let worked = match may_begin(&planned) {
             true => {
-                let writers = self.writers(ticket.fence);
-                apply::apply(&planned.plan, &writers, (self.clock)(), &|_, _| {}).await
+                self.write((world, began), &planned.plan, ticket.fence)
+                    .await
             }
-            false => Vec::new(),
+            false => Ok(Worked::default()),
         };
-        self.turns.leave().await;
-        (
-            planned,
-            Worked {
-                outcomes,
-                token,
-                ..Worked::default()
-            },
-        )
+        let worked = worked.unwrap_or_else(Worked::hindered);
+        // Who wrote hands the ticket back once that is recorded.
+        if worked.token.is_none() {
+            self.turns.leave(1).await;
+        }
+        (planned, worked)
+    }
+
+    /// Writes what a plan says, once it is kept that this was begun.
+    async fn write(
+        &self,
+        (world, began): (&World, Timestamp),
+        plan: &Plan,
+        fence: Fence,
+    ) -> Result<Worked, Why> {
+        let token = fence.token();
+        let begun = self.begin(world, plan, (began, token)).await?;
+        let writers = self.writers(fence);
+        Ok(Worked {
+            outcomes: apply::apply(plan, &writers, (self.clock)(), &|_, _| {}).await,
+            begun,
+            token: Some(token),
+            ..Worked::default()
+        })
     }
 
     /// Tells whether a challenge of a plan was suspended since it was made, as far as that can be known: a look
@@ -369,24 +381,47 @@ impl Looker {
         }
     }
 
+    fn cause<'a>(&'a self, world: &'a World) -> Cause<'a> {
+        Cause {
+            source: &world.declared.snapshot.origin,
+            actor: &self.actor,
+        }
+    }
+
+    async fn begin(
+        &self,
+        world: &World,
+        plan: &Plan,
+        times: (Timestamp, FenceToken),
+    ) -> Result<Option<Begun>, Why> {
+        begin_pass(plan, &self.cause(world), times, self.database.as_ref()).await
+    }
+
     async fn record(
         &self,
         world: &World,
         plan: &Plan,
         outcomes: &[Outcome],
         (began, token): (Timestamp, FenceToken),
+        begun: &[Begun],
     ) {
-        let cause = Cause {
-            source: &world.declared.snapshot.origin,
-            actor: &self.actor,
-        };
+        let cause = self.cause(world);
         let record = record::record(plan, outcomes, &cause, (began, (self.clock)()));
         tracing::info!(
             revision = %plan.revision, outcome = ?record.outcome, created = record.counts.created, updated = record.counts.updated,
             deleted = record.counts.deleted, failed = record.counts.failed, held = record.counts.held, "pass"
         );
-        if let Err(error) = self.database.record_pass(token, &record).await {
+        if let Err(error) = self.database.record_pass(token, &record, begun).await {
             tracing::warn!(%error, "a pass was carried out and not recorded");
+        }
+    }
+}
+
+impl Worked {
+    fn hindered(why: Why) -> Self {
+        Self {
+            why: Some(why),
+            ..Self::default()
         }
     }
 }
@@ -401,6 +436,14 @@ impl WentBy {
                 .get(slug)
                 .map(|rolled| rolled.known.failed.clone()),
         })
+    }
+}
+
+/// Waits for something until a time, if there is one; `None` when that has come first.
+async fn until<T>(due: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match due {
+        Some(due) => tokio::time::timeout_at(due, work).await.ok(),
+        None => Some(work.await),
     }
 }
 

@@ -115,6 +115,7 @@ impl World {
              select cast(count(*) as text) from challenges union all
              select cast(count(*) as text) from passes union all
              select cast(count(*) as text) from pass_keys union all
+             select cast(count(*) as text) from open_passes union all
              select cast(count(*) as text) from image_digests union all
              select cast(token as text) from fence",
         )

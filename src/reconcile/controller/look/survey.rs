@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::Instrument as _;
@@ -18,6 +19,10 @@ use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{
     Planned, Tags, find_facts, plan_with, read_registered, remember_digests, rollout,
 };
+
+/// How long another writer is waited for where there is nothing to write: the turn of one who was killed is over by
+/// then.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Everything as lists alone tell it.
 pub(in crate::reconcile::controller) struct Surveyed {
@@ -72,7 +77,7 @@ impl Looker {
     /// A revision that changes nothing is recorded without a turn, by the token that was seen.
     ///
     /// # Errors
-    /// The turn to write was not to be had, or somebody else wrote since the survey.
+    /// The turn to write was not to be had, somebody else wrote since the survey, or what was begun could not be kept.
     pub(in crate::reconcile::controller) async fn begin_revision(
         &self,
         surveyed: &Surveyed,
@@ -90,11 +95,8 @@ impl Looker {
         let is_resolved = is_new || surveyed.tags == Tags::Anew;
         let finds = is_resolved && !surveyed.world.facts.known_digests().is_empty();
         if plan.steps.is_empty() && !finds {
-            if let (true, true, Some(token)) = (is_new, has_nothing_else, surveyed.seen) {
-                self.record(&surveyed.world, &plan, &[], (began, token))
-                    .await;
-            }
-            return Ok(());
+            let recorded = (is_new && has_nothing_else).then_some(&plan);
+            return self.begin_nothing(surveyed, recorded, began).await;
         }
         let ticket = self
             .turns
@@ -102,26 +104,59 @@ impl Looker {
             .await
             .map_err(|error| tell(&error))?;
         let done = match ticket.is_current {
-            true => {
-                self.do_common(surveyed, &plan, ticket.fence, began).await;
-                Ok(())
-            }
-            false => Err(Why::from("another writer was at work meanwhile")),
+            true => self.do_common(surveyed, &plan, ticket.fence, began).await,
+            false => Err(overtaken()),
         };
-        self.turns.leave().await;
+        self.turns.leave(1).await;
         done
     }
 
-    async fn do_common(&self, surveyed: &Surveyed, plan: &Plan, fence: Fence, began: Timestamp) {
+    /// Records a revision that changes nothing. Where passes were begun and not recorded a turn is taken, if it is to
+    /// be had: that puts those that never ended into the history.
+    async fn begin_nothing(
+        &self,
+        surveyed: &Surveyed,
+        recorded: Option<&Plan>,
+        began: Timestamp,
+    ) -> Result<(), Why> {
+        let open = self.database.begun_passes().await.unwrap_or_default();
+        let ticket = match open {
+            0 => None,
+            _ => self.turns.enter_within(surveyed.seen, PATIENCE).await.ok(),
+        };
+        let taken = ticket.as_ref().map(|ticket| ticket.fence.token());
+        let is_current = ticket.as_ref().is_none_or(|ticket| ticket.is_current);
+        if let (true, Some(plan), Some(token)) = (is_current, recorded, taken.or(surveyed.seen)) {
+            let times = (began, token);
+            self.record(&surveyed.world, plan, &[], times, &[]).await;
+        }
+        self.turns.leave(usize::from(ticket.is_some())).await;
+        match is_current {
+            true => Ok(()),
+            false => Err(overtaken()),
+        }
+    }
+
+    async fn do_common(
+        &self,
+        surveyed: &Surveyed,
+        plan: &Plan,
+        fence: Fence,
+        began: Timestamp,
+    ) -> Result<(), Why> {
         let token = fence.token();
         let world = &surveyed.world;
         let revision = &world.declared.snapshot.revision;
         let database = self.database.as_ref();
+        let begun = self.begin(world, plan, (began, token)).await?;
         remember_digests(&world.facts, revision, token, database, began).await;
         let outcomes = apply::apply(plan, &self.writers(fence), began, &|_, _| {}).await;
         if !outcomes.is_empty() {
-            self.record(world, plan, &outcomes, (began, token)).await;
+            let times = (began, token);
+            self.record(world, plan, &outcomes, times, begun.as_slice())
+                .await;
         }
+        Ok(())
     }
 }
 
@@ -170,6 +205,10 @@ impl Surveyed {
         let news = rollout::news(&self.planned).map(|(slug, _)| slug);
         steps.chain(held).chain(moving).chain(news).collect()
     }
+}
+
+fn overtaken() -> Why {
+    Why::from("another writer was at work meanwhile")
 }
 
 /// Returns the challenges of which a survey has something to delete, now or when a wait is over.
