@@ -102,13 +102,14 @@ Examples:
   platform check deploy/ -o json                 a directory: platform.yaml and every *.yaml below it
   platform check https://HOST/subnet.git#main:deploy")]
     Check(check::CheckArgs),
-    /// Print the JSON Schema of platform.yaml, of a plan, a status or a notification, or the OpenAPI document.
+    /// Print the JSON Schema of platform.yaml, of a plan, a status, a notification or the history, or the OpenAPI document.
     #[command(after_help = "\
 Examples:
   platform schema > platform.schema.json         for an editor
   platform schema --plan                         what `diff -o json` prints
   platform schema --status                       what `status -o json` prints
   platform schema --notification                 what a webhook is sent
+  platform schema --history                      what `history -o json` prints
   platform schema --openapi                      weights and registry over HTTP
   platform schema --markdown                     every field of platform.yaml, to read")]
     Schema(schema::SchemaArgs),

@@ -41,6 +41,7 @@ use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::database::{Database, DatabaseError};
 use crate::edge::images::ImageRegistry;
+use crate::model::pass::Begun;
 use crate::model::{
     ClusterName, Digest, FenceToken, ImageRef, Revision, Row, RowKey, Scope, TargetId,
 };
@@ -190,6 +191,7 @@ pub async fn run_plan(
     let suspended = suspended.map_err(|error| Why(error.to_string()))?;
     let plan = &planned.plan.without(&suspended);
     let now = (run.clock)();
+    let begun = begin_pass(plan, run.cause, (now, token), database.as_ref()).await?;
     remember_digests(
         &planned.facts,
         &plan.revision,
@@ -200,10 +202,31 @@ pub async fn run_plan(
     .await;
     let outcomes = apply::apply(plan, &writers, now, run.progress).await;
     let record = record::record(plan, &outcomes, run.cause, (now, (run.clock)()));
-    if let Err(error) = database.record_pass(token, &record).await {
+    if let Err(error) = database.record_pass(token, &record, begun.as_slice()).await {
         tracing::warn!(%error, "the pass was carried out and not recorded");
     }
     Ok(outcomes)
+}
+
+/// Keeps what a plan is about to write, if it writes anything: should this process end before the record of the pass,
+/// the next writer records that it was begun.
+///
+/// # Errors
+/// That could not be kept; nothing may be written.
+pub async fn begin_pass(
+    plan: &Plan,
+    cause: &Cause<'_>,
+    (began, token): (jiff::Timestamp, FenceToken),
+    database: &dyn Database,
+) -> Result<Option<Begun>, Why> {
+    if plan.steps.is_empty() {
+        return Ok(None);
+    }
+    let pass = record::begun(plan, cause, began);
+    match database.begin_pass(token, &pass).await {
+        Ok(begun) => Ok(Some(begun)),
+        Err(error) => Err(Why(error.to_string())),
+    }
 }
 
 /// A challenge placed on a cluster that this process has no connection to is withheld: nothing of it is touched.

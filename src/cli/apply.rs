@@ -104,6 +104,7 @@ async fn carry_out(
     session.open_for_writing(context).await?;
     let began = tokio::time::Instant::now();
     if !turn::may_write(&planned.plan) {
+        turn::record_interrupted(context, session).await;
         return go_on(args, context, session, planned, began).await;
     }
     let mut signals = Signals::watch()?;

@@ -8,11 +8,16 @@ use serde_json::json;
 
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form};
+use crate::edge::database::Database;
 use crate::model::Slug;
 use crate::model::act::ActRecord;
 use crate::model::chain::{Break, Chain, Link, Unbroken};
-use crate::model::pass::{KeyOutcome, PassCounts, PassRecord, PassSummary};
+use crate::model::pass::{KeyOutcome, PassCounts, PassOutcome, PassRecord, PassSummary};
+use crate::reconcile::record::document::Document;
 use crate::reconcile::render::mask;
+
+/// Told where a pass was begun that is not recorded.
+const OPEN: &str = "a pass was begun and is not recorded yet: it is under way, or was killed, and then whoever writes next records it as interrupted";
 
 /// Arguments of `history`.
 #[derive(Args)]
@@ -83,8 +88,12 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, C
                 CliError::input(format!("there is no pass {pass}"))
                     .hint("`platform history` lists those that are kept")
             })?;
-            let document = json!({"version": 1, "pass": found});
-            show(context, *output, &document, || render_pass(&found))
+            let text = render_pass(&found);
+            let document = Document::Pass {
+                version: 1,
+                pass: found,
+            };
+            show(context, *output, &document, || text)
         }
         Some(Act::Acts { limit, output }) => {
             let acts = match &database {
@@ -106,20 +115,35 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, C
             };
             verified(&chain, *output, context)
         }
-        None => {
-            let passes = match &database {
-                Some(database) => database.passes(args.limit, args.before).await?,
-                None => Vec::new(),
-            };
-            if passes.is_empty() {
-                context.terminal.note("no passes yet");
-            }
-            let document = json!({"version": 1, "passes": passes});
-            show(context, args.output, &document, || {
-                passes.iter().map(render_summary).collect()
-            })
-        }
+        None => list(args, context, database.as_deref()).await,
     }
+}
+
+async fn list(
+    args: &HistoryArgs,
+    context: &Context,
+    database: Option<&dyn Database>,
+) -> Result<Exit, CliError> {
+    let (passes, open) = match database {
+        Some(database) => (
+            database.passes(args.limit, args.before).await?,
+            database.begun_passes().await?,
+        ),
+        None => (Vec::new(), 0),
+    };
+    if passes.is_empty() {
+        context.terminal.note("no passes yet");
+    }
+    if open > 0 {
+        context.terminal.note(OPEN);
+    }
+    let text: String = passes.iter().map(render_summary).collect();
+    let document = Document::Passes {
+        version: 1,
+        passes,
+        has_open: open > 0,
+    };
+    show(context, args.output, &document, || text)
 }
 
 fn show(
@@ -177,7 +201,7 @@ fn broken(found: &Break) -> CliError {
 
 fn render_summary(pass: &PassSummary) -> String {
     format!(
-        "#{:<5} {}  {:.0}  {:<9}  {}  by {}  {}\n",
+        "#{:<5} {}  {:.0}  {:<11}  {}  by {}  {}\n",
         pass.id,
         safe(&pass.chain.short()),
         pass.started_at,
@@ -209,15 +233,12 @@ fn safe(text: &impl ToString) -> String {
 }
 
 fn render_pass(pass: &PassRecord) -> String {
-    let took = pass
-        .started_at
-        .duration_until(pass.finished_at)
-        .as_secs_f64();
     let mut text = format!(
-        "pass     {}{}\nstarted  {:.0}, took {took:.1} s\noutcome  {}\nsource   {} at {}\nactor    {}\nplan     {}\ncounts   {}\n",
+        "pass     {}{}\nstarted  {:.0}, {}\noutcome  {}\nsource   {} at {}\nactor    {}\nplan     {}\ncounts   {}\n",
         pass.id.unwrap_or_default(),
         chain(pass),
         pass.started_at,
+        end(pass),
         word(&pass.outcome),
         safe(&pass.source),
         safe(&pass.revision),
@@ -229,6 +250,15 @@ fn render_pass(pass: &PassRecord) -> String {
         text.push_str(&render_key(key));
     }
     text
+}
+
+/// Returns when a pass ended. Nobody knows that of one that was interrupted.
+fn end(pass: &PassRecord) -> String {
+    if pass.outcome == PassOutcome::Interrupted {
+        return format!("found without an end {:.0}", pass.finished_at);
+    }
+    let took = pass.started_at.duration_until(pass.finished_at);
+    format!("took {:.1} s", took.as_secs_f64())
 }
 
 /// Returns the pass's hash, and that of the one before it.
@@ -273,6 +303,7 @@ fn counts(counts: &PassCounts) -> String {
         unchanged,
         held,
         failed,
+        unknown,
     } = *counts;
     let all = [
         (created, "created"),
@@ -280,6 +311,7 @@ fn counts(counts: &PassCounts) -> String {
         (deleted, "deleted"),
         (held, "held"),
         (failed, "failed"),
+        (unknown, "unknown"),
         (unchanged, "unchanged"),
     ];
     let some = all.iter().filter(|(count, _)| *count > 0);
@@ -296,7 +328,7 @@ fn counts(counts: &PassCounts) -> String {
 mod tests {
     use super::*;
     use crate::model::Revision;
-    use crate::model::pass::{KeyAction, KeyResult, PassOutcome};
+    use crate::model::pass::{KeyAction, KeyResult};
 
     #[test]
     fn a_pass_reads_as_a_head_and_a_line_for_each_key() {
@@ -334,6 +366,41 @@ mod tests {
             "pass     12\nhash     abababababab after 000000000000\nstarted  2026-01-02T03:04:05Z, took 2.5 s\noutcome  partial\n\
              source   platform.yaml at aaaaaaa\nactor    ada@host\nplan     7d41\n\
              counts   1 created · 2 failed\n  create not reached  Service challenge-prism  behind Secret\n"
+        );
+    }
+
+    #[test]
+    fn a_pass_that_was_interrupted_has_no_end_and_says_what_may_have_been_written() {
+        let pass = PassRecord {
+            id: Some(13),
+            started_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            finished_at: "2026-01-02T04:00:00Z".parse().unwrap(),
+            source: "platform.yaml".to_owned(),
+            revision: Revision {
+                digest: format!("sha256:{}", "a".repeat(64)),
+                commit: None,
+            },
+            actor: "ada@host".to_owned(),
+            plan_digest: "7d41".to_owned(),
+            outcome: PassOutcome::Interrupted,
+            counts: PassCounts {
+                unknown: 1,
+                ..PassCounts::default()
+            },
+            chain: None,
+            keys: vec![KeyOutcome {
+                key: "Service challenge-prism".to_owned(),
+                slug: Some("prism".to_owned()),
+                action: KeyAction::Update,
+                outcome: KeyResult::Unknown,
+                why: Some("it may have been written".to_owned()),
+            }],
+        };
+        assert_eq!(
+            render_pass(&pass),
+            "pass     13\nstarted  2026-01-02T03:04:05Z, found without an end 2026-01-02T04:00:00Z\n\
+             outcome  interrupted\nsource   platform.yaml at aaaaaaa\nactor    ada@host\nplan     7d41\n\
+             counts   1 unknown\n  update unknown      Service challenge-prism  it may have been written\n"
         );
     }
 

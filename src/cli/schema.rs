@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{CliError, Context, Exit};
 use crate::reconcile::controller::notify::notification_schema;
+use crate::reconcile::record::document::history_schema;
 use crate::reconcile::render::plan_schema;
 use crate::reconcile::status::document::status_schema;
 use crate::spec;
@@ -21,11 +22,14 @@ pub struct SchemaArgs {
     /// The JSON Schema of a notification, as a webhook is sent it.
     #[arg(long, conflicts_with_all = ["plan", "status"])]
     notification: bool,
-    /// The OpenAPI document of weights and registry over HTTP.
+    /// The JSON Schema of the history, as `history -o json` and `history show N -o json` print it.
     #[arg(long, conflicts_with_all = ["plan", "status", "notification"])]
+    history: bool,
+    /// The OpenAPI document of weights and registry over HTTP.
+    #[arg(long, conflicts_with_all = ["plan", "status", "notification", "history"])]
     openapi: bool,
     /// Every field of platform.yaml as Markdown.
-    #[arg(long, conflicts_with_all = ["plan", "status", "notification", "openapi"])]
+    #[arg(long, conflicts_with_all = ["plan", "status", "notification", "history", "openapi"])]
     markdown: bool,
 }
 
@@ -36,6 +40,7 @@ pub(super) fn run(args: &SchemaArgs, context: &Context) -> Result<Exit, CliError
         SchemaArgs {
             notification: true, ..
         } => notification_schema(),
+        SchemaArgs { history: true, .. } => history_schema(),
         SchemaArgs { openapi: true, .. } => openapi(),
         SchemaArgs { markdown: true, .. } => spec::reference(),
         SchemaArgs { .. } => spec::schema(),

@@ -15,6 +15,9 @@ use crate::reconcile::lease::{AcquireError, Clock, Lease, Lost, PASS};
 use crate::reconcile::plan::{Action, Held, Plan};
 use crate::reconcile::render::mask;
 
+/// How long a turn is waited for that has nothing to write: that of a writer who was killed is over by then.
+const MOMENT: Duration = Duration::from_secs(6);
+
 /// Tells whether carrying out this plan may write: at once, or when what something waits for is there.
 pub fn may_write(plan: &Plan) -> bool {
     let waits = |held: &Held| matches!(held, Held::Waits { .. });
@@ -35,16 +38,37 @@ pub async fn take(
         return Err(CliError::bug("the database is not open for writing"));
     };
     make_namespace(session, plan).await?;
-    let namespace = &session.declaration.platform.namespace;
-    let identity = identity(context, verb);
-    let clock = Clock::of_machine(now);
-    let lease = Lease::new(session.leases.clone(), namespace, PASS, &identity, clock);
+    let lease = lease(context, session, verb);
     let waiting = |holder: &str| {
         let line = format!("waiting for another writer: {holder}");
         context.terminal.note(&mask::line(&line));
     };
     let taken = Turn::take(&lease, database, limit, &waiting).await;
-    taken.map_err(|error| refusal(error, namespace))
+    taken.map_err(|error| refusal(error, &session.declaration.platform.namespace))
+}
+
+/// Takes a turn and gives it back where a pass was begun and is not recorded: the turn records one that never ended.
+/// Where another writer is at work it may be that one's, and else it is the next writer's.
+pub async fn record_interrupted(context: &Context, session: &Session) {
+    let Registry::Ready(database) = &session.edges.registry else {
+        return;
+    };
+    if !database.begun_passes().await.is_ok_and(|open| open > 0) {
+        return;
+    }
+    let lease = lease(context, session, "apply");
+    match Turn::take(&lease, database, MOMENT, &|_| {}).await {
+        Ok(turn) => turn.end().await,
+        Err(error) => tracing::debug!(%error, "a pass that was begun stays open"),
+    }
+}
+
+/// Returns the lease of passes, as this process takes it.
+fn lease(context: &Context, session: &Session, verb: &str) -> Lease {
+    let namespace = &session.declaration.platform.namespace;
+    let identity = identity(context, verb);
+    let clock = Clock::of_machine(now);
+    Lease::new(session.leases.clone(), namespace, PASS, &identity, clock)
 }
 
 /// Returns who this process is, as other writers are told.

@@ -12,14 +12,17 @@ mod conditions;
 mod error;
 mod group_commit;
 mod health;
+mod history;
 mod location;
 mod migrations;
+mod open_passes;
 mod passes;
 mod postgres;
 mod rollouts;
 mod rows;
 mod snapshots;
 mod sqlite;
+mod statements;
 mod store;
 mod transaction;
 
@@ -41,7 +44,7 @@ pub use snapshots::WeightSnapshots;
 
 use crate::model::act::{Act, ActRecord, Suspensions};
 use crate::model::chain::Chain;
-use crate::model::pass::{PassRecord, PassSummary};
+use crate::model::pass::{Begun, BegunPass, PassRecord, PassSummary};
 use crate::model::rollout::Rollouts;
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Scope, Secret};
 use location::Location;
@@ -76,13 +79,33 @@ pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
     /// `Fenced`, or the database did not answer.
     async fn delete_row(&self, token: FenceToken, key: &RowKey) -> Result<(), DatabaseError>;
 
-    /// Records a pass with its outcomes, all or nothing, and returns its number. Long texts are cut, at
-    /// most [`MAX_KEYS`] keys are kept (those not done first), and the oldest passes make room.
+    /// Keeps what a pass, or a part of one, is about to write, before it writes anything else. Until it is recorded
+    /// the pass is open; the next [`Database::take_fence`] records what it finds open as interrupted. Texts and keys
+    /// have the bounds of [`Database::record_pass`].
+    ///
+    /// # Errors
+    /// `Fenced`, or the database did not answer; then nothing may be written.
+    async fn begin_pass(&self, token: FenceToken, pass: &BegunPass)
+    -> Result<Begun, DatabaseError>;
+
+    /// Records a pass with its outcomes in place of what was `begun` of it in this turn, all or nothing, and returns
+    /// its number. Long texts are cut, at most [`MAX_KEYS`] keys are kept (those not done first), and the oldest
+    /// passes make room.
     ///
     /// # Errors
     /// `Fenced`, or the database did not answer.
-    async fn record_pass(&self, token: FenceToken, pass: &PassRecord)
-    -> Result<i64, DatabaseError>;
+    async fn record_pass(
+        &self,
+        token: FenceToken,
+        pass: &PassRecord,
+        begun: &[Begun],
+    ) -> Result<i64, DatabaseError>;
+
+    /// Returns how many parts of passes were begun and not recorded: they are under way, or never ended.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn begun_passes(&self) -> Result<u64, DatabaseError>;
 
     /// Returns up to `limit` (at most 1000) passes before the number `before`, newest first.
     ///
@@ -189,11 +212,12 @@ pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
     async fn fence(&self) -> Result<FenceToken, DatabaseError>;
 
     /// Takes the turn to write and returns its token, which is higher than all before it. Every write under an
-    /// earlier one is refused from now on; one that had begun is over.
+    /// earlier one is refused from now on; one that had begun is over. Passes of earlier turns that were begun and
+    /// never recorded are in the history by then, as interrupted.
     ///
     /// # Errors
     /// The database did not answer, or did not come to the end of an earlier write.
-    async fn take_fence(&self) -> Result<FenceToken, DatabaseError>;
+    async fn take_fence(&self, now: Timestamp) -> Result<FenceToken, DatabaseError>;
 
     /// Returns which database this is and which migrations it has.
     ///

@@ -1,9 +1,10 @@
 //! The chain that the kept passes form: each carries the hash of the one before it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where a pass stands in the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// The hash of the pass before it, which may be dropped by now.
     pub previous: String,

@@ -1,19 +1,20 @@
 //! A pass as it is kept: which revision, who, what came of it, and the outcome for each key.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Revision;
 use super::chain::Link;
 
 /// A pass with its outcomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PassRecord {
     /// Its number; given by the database, so absent in a new record.
     pub id: Option<i64>,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When it ended; of one that was interrupted, when that was found.
     pub finished_at: Timestamp,
     /// Where the declaration came from, as people are shown it.
     pub source: String,
@@ -33,14 +34,35 @@ pub struct PassRecord {
     pub keys: Vec<KeyOutcome>,
 }
 
+/// A pass, or a part of one, that is about to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BegunPass {
+    /// When the pass began.
+    pub started_at: Timestamp,
+    /// Where the declaration came from, as people are shown it.
+    pub source: String,
+    /// What it works from.
+    pub revision: Revision,
+    /// Who started it.
+    pub actor: String,
+    /// The digest of its plan.
+    pub plan_digest: String,
+    /// What it is about to write, each key with the outcome that it has if nothing more is heard of it.
+    pub keys: Vec<KeyOutcome>,
+}
+
+/// The number of a part of a pass that was begun, until it is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun(pub i64);
+
 /// A pass without its outcomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PassSummary {
     /// Its number.
     pub id: i64,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When it ended; of one that was interrupted, when that was found.
     pub finished_at: Timestamp,
     /// Where the declaration came from, as people are shown it.
     pub source: String,
@@ -61,7 +83,7 @@ pub struct PassSummary {
 }
 
 /// What came of a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PassOutcome {
     /// Nothing was to be done.
@@ -74,10 +96,12 @@ pub enum PassOutcome {
     Failed,
     /// A guard or a check did not let it begin.
     Refused,
+    /// It began to write, and was not heard of again; the next writer recorded it.
+    Interrupted,
 }
 
 /// How many keys of each sort a pass had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PassCounts {
     /// Made.
@@ -92,10 +116,12 @@ pub struct PassCounts {
     pub held: u64,
     /// Tried without success.
     pub failed: u64,
+    /// About to be written when the pass was interrupted.
+    pub unknown: u64,
 }
 
 /// What came of one key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyOutcome {
     /// The key, as people are shown it.
     pub key: String,
@@ -110,7 +136,7 @@ pub struct KeyOutcome {
 }
 
 /// What was to be done to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyAction {
     /// Make it.
@@ -124,7 +150,7 @@ pub enum KeyAction {
 }
 
 /// What came of what was to be done to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyResult {
     /// It was done.
@@ -135,6 +161,8 @@ pub enum KeyResult {
     NotReached,
     /// It was not to be done.
     Held,
+    /// The pass was interrupted: it may have been done.
+    Unknown,
 }
 
 impl PassSummary {

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The revision of a source: a digest of the files' content and, from git, the commit with its subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revision {
     /// `sha256:` and 64 hex digits over the names and bytes of the files read.
     pub digest: String,
@@ -14,7 +15,7 @@ pub struct Revision {
 }
 
 /// A git commit as shown to people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Commit {
     /// The full object id in hex.
     pub id: String,

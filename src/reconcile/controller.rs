@@ -147,7 +147,7 @@ impl Controller {
 
     /// Runs until it is stopped; then lets what is under way end.
     pub async fn run(mut self, stop: CancellationToken) {
-        let watched = self.watched.clone();
+        let (watched, looker) = (self.watched.clone(), self.looker.clone());
         let mut survey: BoxFuture<'static, Surveyed> = futures::future::pending().boxed();
         let mut is_surveying = false;
         let mut asking = self.looker.clone().ask().boxed();
@@ -189,6 +189,7 @@ impl Controller {
                     self.take_asked(asked);
                 }
                 touched = watched.touched() => self.touch(&touched),
+                () = looker.turns.rested() => self.turn_due = Some(Instant::now() + LINGER),
                 Some(looked) = self.ended.1.recv() => self.take_look(looked),
                 () = sleep_until(wake), if wake.is_some() => {}
             }
@@ -285,7 +286,6 @@ impl Controller {
             });
             return;
         }
-        self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
         self.asks.inform(&desired.suspended, surveyed.given_up());
@@ -372,7 +372,6 @@ impl Controller {
 
     fn take_look(&mut self, looked: Looked) {
         let now = Instant::now();
-        self.turn_due = Some(now + LINGER);
         match (looked.wants_survey, self.weighed) {
             (true, Some(_)) => self.survey_due = Some(now),
             (true, None) => self.survey_soon(now),

@@ -1,11 +1,16 @@
-//! A pass as it is kept in the history: who, from what, and what came of each key. Pure.
+//! A pass as it is kept in the history: who, from what, and what came of each key; and, while it is under way, what
+//! it is about to write. Pure.
+
+pub mod document;
 
 use std::collections::BTreeMap;
 
 use super::apply::Outcome;
 use super::plan::{Held, Plan, Step, digest::plan_digest};
 use crate::model::Key;
-use crate::model::pass::{KeyAction, KeyOutcome, KeyResult, PassCounts, PassOutcome, PassRecord};
+use crate::model::pass::{
+    BegunPass, KeyAction, KeyOutcome, KeyResult, PassCounts, PassOutcome, PassRecord,
+};
 
 /// Who runs a pass and from where, for its record.
 pub struct Cause<'a> {
@@ -45,6 +50,24 @@ pub fn record(
         counts,
         chain: None,
         keys,
+    }
+}
+
+/// Returns what is kept of a pass that is about to carry out a plan, in case that nothing more is heard of it.
+#[must_use]
+pub fn begun(plan: &Plan, cause: &Cause<'_>, began: jiff::Timestamp) -> BegunPass {
+    let unknown = |step: &Step| KeyOutcome {
+        outcome: KeyResult::Unknown,
+        why: Some("it may have been written".to_owned()),
+        ..of_step(step, None)
+    };
+    BegunPass {
+        started_at: began,
+        source: cause.source.to_owned(),
+        revision: plan.revision.clone(),
+        actor: cause.actor.to_owned(),
+        plan_digest: plan_digest(plan),
+        keys: plan.steps.iter().map(unknown).collect(),
     }
 }
 
@@ -111,6 +134,7 @@ fn count(plan: &Plan, keys: &[KeyOutcome]) -> PassCounts {
         // What waits for another object is the next pass's.
         held: ended(KeyResult::Held) + ended(KeyResult::NotReached),
         failed: ended(KeyResult::Failed),
+        unknown: ended(KeyResult::Unknown),
     }
 }
 

@@ -409,7 +409,7 @@ async fn a_history_that_was_tampered_with_is_a_broken_chain() {
     let database = open_and_migrate(&url).await.unwrap();
     for number in 0..3 {
         database
-            .record_pass(FenceToken::UNTAKEN, &pass(number))
+            .record_pass(FenceToken::UNTAKEN, &pass(number), &[])
             .await
             .unwrap();
     }

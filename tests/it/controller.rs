@@ -8,6 +8,7 @@ mod broken;
 mod clock;
 mod drift;
 mod images;
+mod interrupted;
 mod refused;
 mod replicas;
 mod rest;

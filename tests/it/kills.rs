@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::support::chain::{Chain, Possessions, Undisturbed, run_trials};
+use crate::support::proxy::Seen;
 use crate::support::world::{World, is_soak};
 
 /// Every so many requests in the short form; odd, so that in turn each form of link is hit everywhere.
@@ -22,6 +23,7 @@ async fn run(chain: &mut Chain, kill: Kill, undisturbed: &Undisturbed) {
         chain.apply("60s").await.expect(0);
     }
     let before = Possessions::of(&chain.world).await;
+    let recorded = history(chain).await.0;
     chain.turn();
     let proxy = chain.world.proxy.clone();
     let child = chain.world.start(&["apply", "--yes"]);
@@ -29,7 +31,13 @@ async fn run(chain: &mut Chain, kill: Kill, undisturbed: &Undisturbed) {
     let killed = World::finish(child).await;
     // Where a quick look saved requests, it came to its end.
     assert!(matches!(killed.code, -1 | 0), "{kill:?}: {killed}");
+    let sent = proxy.take_seen();
     proxy.heal();
+    let (passes, has_open) = history(chain).await;
+    assert!(
+        has_open || passes > recorded || !sent.iter().take(kill.after).any(is_write),
+        "{kill:?}: the history does not know of its writes: {sent:#?}"
+    );
     let left = Possessions::of(&chain.world).await;
     before.check_kept(&left, &chain.slug(), &kill);
     let diff = chain.world.run(&["diff"]).await;
@@ -46,6 +54,22 @@ async fn run(chain: &mut Chain, kill: Kill, undisturbed: &Undisturbed) {
     );
     chain.check_generated(&kill).await;
     chain.world.run(&["diff"]).await.expect(0);
+    assert!(!history(chain).await.1, "{kill:?}: a pass stays open");
+    chain.world.run(&["history", "verify"]).await.expect(0);
+}
+
+/// Returns how many passes are recorded, and whether one was begun that is not.
+async fn history(chain: &Chain) -> (usize, bool) {
+    let args = ["history", "-o", "json", "--limit", "1000"];
+    let history = chain.world.run(&args).await.expect(0).json();
+    let passes = history["passes"].as_array().unwrap();
+    (passes.len(), history["has_open"] == true)
+}
+
+/// Tells whether a request changes what is declared.
+fn is_write(seen: &Seen) -> bool {
+    let verbs = ["patch", "json-patch", "post", "delete"];
+    seen.resource != "leases" && verbs.contains(&seen.verb.as_str())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

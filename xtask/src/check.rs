@@ -153,7 +153,7 @@ fn find_or_install_cargo_deny(interrupt: &Interrupt) -> Result<Option<PathBuf>> 
 }
 
 /// What `platform schema` prints, each with its committed copy.
-const GENERATED: [(&[&str], &str); 6] = [
+const GENERATED: [(&[&str], &str); 7] = [
     (&["schema"], "schema/platform.schema.json"),
     (&["schema", "--plan"], "schema/plan.schema.json"),
     (&["schema", "--status"], "schema/status.schema.json"),
@@ -161,6 +161,7 @@ const GENERATED: [(&[&str], &str); 6] = [
         &["schema", "--notification"],
         "schema/notification.schema.json",
     ),
+    (&["schema", "--history"], "schema/history.schema.json"),
     (&["schema", "--openapi"], "schema/openapi.json"),
     (&["schema", "--markdown"], "docs/platform-yaml.md"),
 ];

@@ -15,6 +15,7 @@ mod fence_cases;
 mod health_cases;
 mod only_postgres;
 mod only_sqlite;
+mod open_cases;
 mod pass_cases;
 mod rollout_cases;
 mod row_cases;
@@ -38,6 +39,7 @@ use chain_cases::*;
 use condition_cases::*;
 use fence_cases::*;
 use health_cases::*;
+use open_cases::*;
 use pass_cases::*;
 use rollout_cases::*;
 use row_cases::*;
@@ -86,6 +88,14 @@ on_both!(
     a_pass_with_too_much_in_it_is_cut_and_never_refused,
     an_interrupted_recording_leaves_a_whole_pass_or_none,
     writers_at_the_same_time_all_succeed,
+    a_pass_that_was_begun_and_recorded_leaves_nothing_open,
+    a_pass_that_never_ended_is_recorded_by_the_next_turn,
+    parts_of_one_pass_that_never_ended_are_one_pass,
+    a_deposed_writer_begins_nothing_and_takes_nothing_back,
+    taking_a_turn_that_is_cut_off_loses_no_pass_and_doubles_none,
+    what_is_begun_while_a_turn_is_taken_is_refused_or_recorded,
+    a_begun_pass_with_too_much_in_it_is_cut_and_never_refused,
+    passes_that_never_ended_make_room_like_others,
     weights_are_kept_to_the_byte_and_read_back,
     weights_are_never_replaced_by_older_ones,
     the_oldest_weights_make_room,

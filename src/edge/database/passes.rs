@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::model::pass::{KeyOutcome, KeyResult, PassRecord};
+use crate::model::pass::{BegunPass, KeyOutcome, KeyResult, PassRecord};
 
 /// The most keys that are kept of one pass.
 pub const MAX_KEYS: usize = 10_000;
@@ -27,6 +27,25 @@ pub(super) fn head_document(pass: &PassRecord) -> Value {
         "plan_digest": fitted(&pass.plan_digest, 100),
         "outcome": pass.outcome,
         "counts": pass.counts,
+        "key_count": pass.keys.len(),
+    })
+}
+
+/// Returns what is about to be written as it is kept until it is recorded, without its token and its number. Its head
+/// is what [`head_document`] has of it from the beginning.
+pub(super) fn begun_document(pass: &BegunPass) -> Value {
+    let commit = pass.revision.commit.as_ref();
+    json!({
+        "head": {
+            "started_at": stamp(pass.started_at),
+            "source": fitted(&pass.source, 500),
+            "revision_digest": fitted(&pass.revision.digest, 100),
+            "commit_id": commit.map(|c| fitted(&c.id, 100)),
+            "commit_subject": commit.map(|c| fitted(&c.subject, 500)),
+            "actor": fitted(&pass.actor, 200),
+        },
+        "plan_digest": fitted(&pass.plan_digest, 100),
+        "keys": keys_document(&pass.keys),
         "key_count": pass.keys.len(),
     })
 }

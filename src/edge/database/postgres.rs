@@ -15,12 +15,14 @@ use super::error::{translate, translate_migration};
 use super::health;
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
+use super::open_passes;
 use super::rollouts::RolloutStatements;
 use super::snapshots;
-use super::store::{Access, Call, Engine, RowStatements, Statements};
+use super::statements::{RowStatements, Statements};
+use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 9] = [
+const MIGRATIONS: [Source; 10] = [
     (
         1,
         "registry",
@@ -61,6 +63,11 @@ const MIGRATIONS: [Source; 9] = [
         9,
         "health",
         include_str!("migrations/postgres/0009_health.sql"),
+    ),
+    (
+        10,
+        "open passes",
+        include_str!("migrations/postgres/0010_open_passes.sql"),
     ),
 ];
 
@@ -486,6 +493,7 @@ static STATEMENTS: Statements = Statements {
         retry: "update rollouts set failed = null where slug = $1::text::jsonb ->> 'slug'",
     },
     health: health::POSTGRES,
+    open_passes: open_passes::POSTGRES,
     snapshots: snapshots::POSTGRES,
     get_digests: r#"
         select json_build_array(image, digest, revision,

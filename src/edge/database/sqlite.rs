@@ -19,12 +19,14 @@ use super::error::{is_busy, translate, translate_migration};
 use super::health;
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
+use super::open_passes;
 use super::rollouts::RolloutStatements;
 use super::snapshots;
-use super::store::{Access, Call, Engine, RowStatements, Statements};
+use super::statements::{RowStatements, Statements};
+use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 9] = [
+const MIGRATIONS: [Source; 10] = [
     (
         1,
         "registry",
@@ -57,6 +59,11 @@ const MIGRATIONS: [Source; 9] = [
         9,
         "health",
         include_str!("migrations/sqlite/0009_health.sql"),
+    ),
+    (
+        10,
+        "open passes",
+        include_str!("migrations/sqlite/0010_open_passes.sql"),
     ),
 ];
 
@@ -469,6 +476,7 @@ static STATEMENTS: Statements = Statements {
         retry: "update rollouts set failed = null where slug = ?1 ->> 'slug'",
     },
     health: health::SQLITE,
+    open_passes: open_passes::SQLITE,
     snapshots: snapshots::SQLITE,
     get_digests: "
         select json_array(image, digest, revision, resolved_at)

@@ -4,6 +4,7 @@
 //! So an engine is no more than its statements, its connections and its migrations.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,20 +13,16 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::migrate::Migrator;
 
-use super::acts::{self, ActStatements};
-use super::chain::{End, GENESIS, Record, Walk};
-use super::conditions::ConditionStatements;
+use super::acts;
 use super::error::translate;
 use super::group_commit::GroupCommit;
-use super::health::HealthStatements;
 use super::migrations::{self, DatabaseKind, Remembered};
-use super::passes::{fitted, head_document, keys_document, stamp};
-use super::rollouts::RolloutStatements;
-use super::snapshots::SnapshotStatements;
-use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, chain, revision_id, rows};
+use super::passes::{fitted, stamp};
+use super::statements::Statements;
+use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, revision_id, rows};
 use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
 use crate::model::chain::Chain;
-use crate::model::pass::{KeyOutcome, PassRecord, PassSummary};
+use crate::model::pass::{Begun, BegunPass, PassRecord, PassSummary};
 use crate::model::rollout::Rollouts;
 use crate::model::{Digest, FenceToken, ImageRef, Revision, Row, RowKey, Scope, Slug, TargetId};
 
@@ -38,14 +35,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most rows of a table, and the most images, that one call handles: far above what a subnet has.
 pub(super) const MAX_ROWS: usize = 10_000;
 
-/// Passes that are read at once to verify or to chain them; one may have ten thousand keys.
-const LINKS: usize = 25;
-
-/// Times that verifying begins anew because passes were dropped meanwhile.
-const MAX_WALKS: u32 = 5;
-
-/// The most passes in one answer.
-const MAX_PAGE: u32 = 1000;
+/// The most passes, or acts, in one answer.
+pub(super) const MAX_PAGE: u32 = 1000;
 
 /// Makes arguments of a statement out of the rows of those before it in the same transaction; none where
 /// something stored is of another form.
@@ -121,69 +112,6 @@ pub(super) trait Engine: Send + Sync {
     async fn close(&self);
 }
 
-/// The SQL of one engine.
-pub(super) struct Statements {
-    pub(super) server_version: &'static str,
-    /// Gives `true`, `false`, or `foreign` where there are only tables of another program.
-    pub(super) has_migrations: &'static str,
-    pub(super) applied_migrations: &'static str,
-    pub(super) challenges: RowStatements,
-    pub(super) targets: RowStatements,
-    pub(super) tokens: RowStatements,
-    pub(super) assignments: RowStatements,
-    pub(super) insert_pass: &'static str,
-    pub(super) insert_pass_keys: &'static str,
-    pub(super) prune_passes: &'static str,
-    pub(super) list_passes: &'static str,
-    pub(super) get_pass: &'static str,
-    pub(super) get_pass_keys: &'static str,
-    /// What the first pass follows; gives the end of the chain, and keeps it so until the end of the transaction.
-    pub(super) hold_chain: &'static str,
-    /// No argument; gives the end of the chain, whatever is left of it.
-    pub(super) read_chain: &'static str,
-    /// Number, limit; gives passes after that number as the chain sees them.
-    pub(super) read_links: &'static str,
-    /// A list of numbers with their place in the chain.
-    pub(super) write_links: &'static str,
-    /// The newest hash, its number, and by how many more passes are kept.
-    pub(super) advance_chain: &'static str,
-    pub(super) acts: ActStatements,
-    pub(super) conditions: ConditionStatements,
-    pub(super) health: HealthStatements,
-    pub(super) rollouts: RolloutStatements,
-    pub(super) snapshots: SnapshotStatements,
-    pub(super) get_digests: &'static str,
-    pub(super) write_digest: &'static str,
-    pub(super) prune_digests: &'static str,
-    /// No argument; gives the token.
-    pub(super) read_fence: &'static str,
-    /// No argument; gives the new token.
-    pub(super) take_fence: &'static str,
-    /// Token; gives a row when it is the newest, and keeps it so until the end of the transaction.
-    pub(super) hold_fence: &'static str,
-}
-
-/// The SQL of one table of rows.
-pub(super) struct RowStatements {
-    /// Which, as [`rows::scoped`] tells it; gives `[id, row]`, at most 10 001 times.
-    pub(super) read: &'static str,
-    /// Id, row, revision, time.
-    pub(super) write: &'static str,
-    /// Id.
-    pub(super) delete: &'static str,
-}
-
-impl Statements {
-    fn of(&self, key: &RowKey) -> &RowStatements {
-        match key {
-            RowKey::Challenge(_) => &self.challenges,
-            RowKey::Target(_) => &self.targets,
-            RowKey::Tokens(_) => &self.tokens,
-            RowKey::Assignment(_) => &self.assignments,
-        }
-    }
-}
-
 /// How much history is kept. Without the second number, passes that fail for weeks would fill the disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
@@ -196,6 +124,8 @@ pub(super) struct Store<E> {
     pub(super) engine: E,
     pub(super) retention: Retention,
     pub(super) group: GroupCommit,
+    /// The number of the next part of a pass that is begun.
+    pub(super) parts: AtomicI64,
 }
 
 type NameRow = fn(String) -> Option<RowKey>;
@@ -210,81 +140,13 @@ impl<E: Engine> Store<E> {
             engine,
             retention,
             group: GroupCommit::default(),
+            parts: AtomicI64::default(),
         }
     }
 
     /// Applies pending migrations.
     pub(super) async fn migrate(&self) -> Result<(), DatabaseError> {
         self.engine.migrate().await
-    }
-
-    /// Chains the passes that were recorded before there was a chain, oldest first, safely beside other
-    /// processes that do the same.
-    pub(super) async fn chain_passes(&self) -> Result<(), DatabaseError> {
-        let all = self.engine.statements();
-        if !self.has_unchained().await? {
-            return Ok(());
-        }
-        loop {
-            let calls = vec![
-                Call::new(all.hold_chain, vec![GENESIS.to_owned()]),
-                Call::after(all.read_links, |answers| {
-                    let End { newest, .. } = chain::parse_end(answers.last()?)?;
-                    Some(vec![newest.to_string(), LINKS.to_string()])
-                }),
-                Call::after(all.write_links, |answers| {
-                    let [.., end, records] = answers else {
-                        return None;
-                    };
-                    chain::links_document(end, records)
-                }),
-                Call::after(all.advance_chain, |answers| {
-                    chain::advance(answers.last()?, 0)
-                }),
-            ];
-            let doing = "chaining the passes";
-            let answers = self.run(Access::Write, doing, calls).await?;
-            if answers.get(2).is_none_or(Vec::is_empty) {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn has_unchained(&self) -> Result<bool, DatabaseError> {
-        let sql = self.engine.statements().read_chain;
-        let doing = "reading the end of the passes";
-        let rows = self.one(Access::Read, doing, sql, Vec::new()).await?;
-        let end = chain::parse_end(&rows);
-        Ok(end.is_some_and(|end| end.last.is_some_and(|last| last > end.newest)))
-    }
-
-    /// Walks the chain once; nothing where passes were dropped faster than they were read.
-    async fn walk_passes(&self) -> Result<Option<Chain>, DatabaseError> {
-        let all = self.engine.statements();
-        let mut walk: Option<Walk> = None;
-        loop {
-            let after = walk.as_ref().map_or(0, Walk::after);
-            let calls = vec![
-                Call::new(all.read_chain, Vec::new()),
-                Call::new(all.read_links, vec![after.to_string(), LINKS.to_string()]),
-            ];
-            let doing = "verifying the passes";
-            let answers = self.run(Access::Read, doing, calls).await?;
-            let [end, records] = answers.as_slice() else {
-                return Ok(None);
-            };
-            let what = "the row of table pass_chain";
-            let end: End = self.parse(what, end.first().map_or("", String::as_str))?;
-            let records: Vec<Record> = self.parse_all("a row of table passes", records)?;
-            let is_end = records.len() < LINKS;
-            let walk = walk.get_or_insert_with(|| Walk::new(end.clone()));
-            if walk.is_overtaken(&end) {
-                return Ok(None);
-            }
-            if let Some(chain) = walk.take(&records, is_end) {
-                return Ok(Some(chain));
-            }
-        }
     }
 
     pub(super) async fn run(
@@ -437,35 +299,25 @@ impl<E: Engine> Database for Store<E> {
         Ok(())
     }
 
+    async fn begin_pass(
+        &self,
+        token: FenceToken,
+        pass: &BegunPass,
+    ) -> Result<Begun, DatabaseError> {
+        self.open_pass(token, pass).await
+    }
+
     async fn record_pass(
         &self,
         token: FenceToken,
         pass: &PassRecord,
+        begun: &[Begun],
     ) -> Result<i64, DatabaseError> {
-        let all = self.engine.statements();
-        let retention = [self.retention.passes, self.retention.keys];
-        let (head, keys) = (head_document(pass), keys_document(&pass.keys));
-        // Made before the transaction, which others wait for.
-        let keys_digest = chain::digest(&keys);
-        let calls = vec![
-            Call::new(all.hold_chain, vec![GENESIS.to_owned()]),
-            Call::after(all.insert_pass, move |answers| {
-                chain::next_document(answers.last()?, head, &keys_digest)
-            }),
-            Call::new(all.insert_pass_keys, vec![keys.to_string()]),
-            Call::new(all.prune_passes, retention.map(|n| n.to_string()).into()),
-            Call::after(all.advance_chain, |answers| {
-                let [.., inserted, _, pruned] = answers else {
-                    return None;
-                };
-                chain::advance(inserted, pruned.len())
-            }),
-        ];
-        let answers = self.write(token, "recording a pass", calls).await?;
-        let id = answers.get(1).and_then(|rows| rows.first());
-        id.and_then(|text| serde_json::from_str(text).ok())
-            .map(|(id, _): (i64, String)| id)
-            .ok_or_else(|| self.unreadable("the number of a new pass".to_owned()))
+        self.keep_pass(token, pass, begun).await
+    }
+
+    async fn begun_passes(&self) -> Result<u64, DatabaseError> {
+        self.count_open_passes().await
     }
 
     async fn passes(
@@ -473,46 +325,15 @@ impl<E: Engine> Database for Store<E> {
         limit: u32,
         before: Option<i64>,
     ) -> Result<Vec<PassSummary>, DatabaseError> {
-        let arguments = vec![
-            before.unwrap_or(i64::MAX).to_string(),
-            limit.min(MAX_PAGE).to_string(),
-        ];
-        let sql = self.engine.statements().list_passes;
-        let texts = self
-            .one(Access::Read, "listing passes", sql, arguments)
-            .await?;
-        self.parse_all("a row of table passes", &texts)
+        self.list_passes(limit, before).await
     }
 
     async fn pass(&self, id: i64) -> Result<Option<PassRecord>, DatabaseError> {
-        let all = self.engine.statements();
-        let calls =
-            [all.get_pass, all.get_pass_keys].map(|sql| Call::new(sql, vec![id.to_string()]));
-        let answers = self
-            .run(Access::Read, "reading a pass", calls.into())
-            .await?;
-        let [heads, keys] = answers.as_slice() else {
-            return Ok(None);
-        };
-        let Some(head) = heads.first() else {
-            return Ok(None);
-        };
-        let head: PassSummary = self.parse("a row of table passes", head)?;
-        let keys: Vec<KeyOutcome> = self.parse_all("a row of table pass_keys", keys)?;
-        Ok(Some(head.with_keys(keys)))
+        self.read_pass(id).await
     }
 
     async fn verify_passes(&self) -> Result<Chain, DatabaseError> {
-        for _ in 0..MAX_WALKS {
-            if let Some(chain) = self.walk_passes().await? {
-                return Ok(chain);
-            }
-        }
-        Err(DatabaseError::Failed {
-            place: self.engine.place().to_owned(),
-            doing: "verifying the passes",
-            why: "they are dropped faster than they are read".to_owned(),
-        })
+        self.verify_chain().await
     }
 
     async fn suspensions(&self, scope: &Scope) -> Result<Suspensions, DatabaseError> {
@@ -649,11 +470,17 @@ impl<E: Engine> Database for Store<E> {
         self.parse_token(&rows)
     }
 
-    async fn take_fence(&self) -> Result<FenceToken, DatabaseError> {
-        let sql = self.engine.statements().take_fence;
+    async fn take_fence(&self, now: Timestamp) -> Result<FenceToken, DatabaseError> {
+        let all = self.engine.statements();
+        // Counted by a statement of its own: it sees what was begun while the first one waited for its row.
+        let calls = [all.take_fence, all.open_passes.count].map(|sql| Call::new(sql, Vec::new()));
         let doing = "taking the turn to write";
-        let rows = self.one(Access::Write, doing, sql, Vec::new()).await?;
-        self.parse_token(&rows)
+        let answers = self.run(Access::Write, doing, calls.into()).await?.concat();
+        let token = self.parse_token(&answers)?;
+        if self.parse_count(answers.get(1))? > 0 {
+            self.record_interrupted(token, now).await?;
+        }
+        Ok(token)
     }
 
     async fn status(&self) -> Result<MigrationStatus, DatabaseError> {
@@ -693,109 +520,5 @@ impl<E: Engine> Database for Store<E> {
         {
             tracing::debug!(place = self.engine.place(), "closed without its answer");
         }
-    }
-}
-
-#[cfg(test)]
-impl Statements {
-    /// Returns every statement, so that a test can prepare each; taken apart so that none is forgotten.
-    pub(super) fn all(&self) -> Vec<&'static str> {
-        let Self {
-            server_version,
-            has_migrations,
-            applied_migrations,
-            challenges,
-            targets,
-            tokens,
-            assignments,
-            insert_pass,
-            insert_pass_keys,
-            prune_passes,
-            list_passes,
-            get_pass,
-            get_pass_keys,
-            hold_chain,
-            read_chain,
-            read_links,
-            write_links,
-            advance_chain,
-            acts,
-            conditions,
-            health,
-            rollouts,
-            snapshots,
-            get_digests,
-            write_digest,
-            prune_digests,
-            read_fence,
-            take_fence,
-            hold_fence,
-        } = self;
-        let ActStatements {
-            read_suspensions,
-            suspend,
-            resume,
-            insert,
-            prune,
-            end,
-            pending,
-            list,
-        } = acts;
-        let of_acts = [
-            read_suspensions,
-            suspend,
-            resume,
-            insert,
-            prune,
-            end,
-            pending,
-            list,
-        ];
-        let RolloutStatements {
-            read,
-            write,
-            prune,
-            retry,
-        } = rollouts;
-        let of_rollouts = [read, write, prune, retry];
-        let tables = [challenges, targets, tokens, assignments];
-        let of_tables = tables.into_iter().flat_map(|table| {
-            let RowStatements {
-                read,
-                write,
-                delete,
-            } = table;
-            [*read, *write, *delete]
-        });
-        let others = [
-            server_version,
-            has_migrations,
-            applied_migrations,
-            insert_pass,
-            insert_pass_keys,
-            prune_passes,
-            list_passes,
-            get_pass,
-            get_pass_keys,
-            hold_chain,
-            read_chain,
-            read_links,
-            write_links,
-            advance_chain,
-            get_digests,
-            write_digest,
-            prune_digests,
-            read_fence,
-            take_fence,
-            hold_fence,
-        ];
-        let others = others
-            .into_iter()
-            .chain(of_acts)
-            .chain(of_rollouts)
-            .copied();
-        let kept = conditions.all().into_iter().chain(snapshots.all());
-        let kept = kept.chain(health.all());
-        of_tables.chain(others).chain(kept).collect()
     }
 }

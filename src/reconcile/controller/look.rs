@@ -1,42 +1,41 @@
-//! One look at one challenge, from the rows to the writes; and the survey of all of them.
+//! One look at one challenge, from the rows to the writes; and the record of looks that begin together.
 
 mod image;
 mod sheet;
+mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use self::image::{Kept, sight_of};
 use self::sheet::Sheet;
+pub(super) use self::survey::{Surveyed, Weighed};
 use super::agenda::Ended;
-use super::asks::{ASK_INTERVAL, Asked, GATHER_TOLD, GivenUp};
+use super::asks::{ASK_INTERVAL, Asked, GATHER_TOLD};
 use super::board::Done;
 use super::follow::Declared;
 use super::trials::{Overdue, Sight};
 use super::turns::Turns;
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::act::Suspension;
+use crate::model::pass::Begun;
 use crate::model::rollout::FailedImage;
 use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
 use crate::reconcile::lease::turn::{Fence, TurnError};
 use crate::reconcile::live::{Depth, Rows, Why};
-use crate::reconcile::plan::{Action, Held, Plan, Request, Step};
+use crate::reconcile::plan::{Action, Plan, Request, Step};
 use crate::reconcile::resolve::Facts;
 use crate::reconcile::status::{self, ChallengeStatus, Condition};
 use crate::reconcile::{
-    Cause, Edges, Planned, Registered, Tags, find_facts, plan_with, read_registered, record,
-    remember_digests, rollout,
+    Cause, Edges, Planned, Registered, begin_pass, plan_with, read_registered, record,
 };
-
-/// How long what is done waits for looks of the same pass before it is recorded.
-const RECORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a revision means: the declaration, and what was found out about it.
 pub(super) struct World {
@@ -44,15 +43,6 @@ pub(super) struct World {
     facts: Arc<Facts>,
     /// The challenges of which the survey, and so the guards, saw something to delete.
     deletes: BTreeSet<Slug>,
-}
-
-/// Everything as lists alone tell it.
-pub(super) struct Surveyed {
-    pub(super) world: Arc<World>,
-    pub(super) planned: Planned,
-    /// The token that the database showed before anything was read.
-    seen: Option<FenceToken>,
-    tags: Tags,
 }
 
 /// What a look at one challenge found and did.
@@ -87,15 +77,13 @@ pub(super) struct WentBy {
     pub(super) given_up: Option<Option<FailedImage>>,
 }
 
-/// The token that the database showed when a guard was last found to hold a newer revision.
-#[derive(Clone, Copy)]
-pub(super) struct Weighed(Option<FenceToken>);
-
 /// What a look did, for the record of its pass.
 #[derive(Default)]
 struct Worked {
     outcomes: Vec<Outcome>,
-    /// The token it wrote under.
+    /// What was kept of it before it wrote.
+    begun: Option<Begun>,
+    /// The token it wrote under, with a ticket that is handed back once that is recorded.
     token: Option<FenceToken>,
     /// Why nothing could be begun.
     why: Option<Why>,
@@ -184,93 +172,6 @@ impl Looker {
         }
     }
 
-    /// Surveys everything: which keys differ, and what the guards say.
-    pub(super) async fn survey(self: Arc<Self>, declared: Arc<Declared>, tags: Tags) -> Surveyed {
-        let platform = &declared.platform;
-        let revision = &declared.snapshot.revision;
-        let seen = self.database.fence().await.ok();
-        let known = read_registered(&self.edges.registry, &Scope::All).await;
-        let facts = find_facts(platform, revision, tags, &self.edges, &known.rows).await;
-        let facts = Arc::new(facts);
-        let request = self.request(revision, Scope::All);
-        let planned = plan_with(
-            platform,
-            facts.clone(),
-            &request,
-            Depth::Survey,
-            &self.edges,
-            known,
-        );
-        let span = tracing::debug_span!("survey", %revision);
-        let planned = planned.instrument(span).await;
-        Surveyed {
-            world: Arc::new(World {
-                declared,
-                facts,
-                deletes: with_deletes(&planned),
-            }),
-            planned,
-            seen,
-            tags,
-        }
-    }
-
-    /// Does what belongs to no challenge, keeps what was found out about a new revision, and records it.
-    /// A revision that changes nothing is recorded without a turn, by the token that was seen.
-    ///
-    /// # Errors
-    /// The turn to write was not to be had, or somebody else wrote since the survey.
-    pub(super) async fn begin_revision(
-        &self,
-        surveyed: &Surveyed,
-        is_new: bool,
-    ) -> Result<(), Why> {
-        let began = (self.clock)();
-        let mut plan = surveyed.planned.plan.clone();
-        // A freeze window holds what belongs to no challenge too; a survey after it goes on from here.
-        let is_frozen = !plan.guards.is_empty();
-        let has_nothing_else = !is_frozen && plan.steps.iter().all(|step| step.slug.is_none());
-        plan.steps.retain(|step| step.slug.is_none() && !is_frozen);
-        // Challenges are looked at after this; what they make is the next survey's.
-        plan.drop_orphans();
-        plan.held.retain(|held| held.slug().is_none());
-        let is_resolved = is_new || surveyed.tags == Tags::Anew;
-        let finds = is_resolved && !surveyed.world.facts.known_digests().is_empty();
-        if plan.steps.is_empty() && !finds {
-            if let (true, true, Some(token)) = (is_new, has_nothing_else, surveyed.seen) {
-                self.record(&surveyed.world, &plan, &[], (began, token))
-                    .await;
-            }
-            return Ok(());
-        }
-        let ticket = self
-            .turns
-            .enter(surveyed.seen)
-            .await
-            .map_err(|error| tell(&error))?;
-        let done = match ticket.is_current {
-            true => {
-                self.do_common(surveyed, &plan, ticket.fence, began).await;
-                Ok(())
-            }
-            false => Err(Why::from("another writer was at work meanwhile")),
-        };
-        self.turns.leave().await;
-        done
-    }
-
-    async fn do_common(&self, surveyed: &Surveyed, plan: &Plan, fence: Fence, began: Timestamp) {
-        let token = fence.token();
-        let world = &surveyed.world;
-        let revision = &world.declared.snapshot.revision;
-        let database = self.database.as_ref();
-        remember_digests(&world.facts, revision, token, database, began).await;
-        let outcomes = apply::apply(plan, &self.writers(fence), began, &|_, _| {}).await;
-        if !outcomes.is_empty() {
-            self.record(world, plan, &outcomes, (began, token)).await;
-        }
-    }
-
     /// Looks at challenges side by side, tells of each as it ends, and records them as one pass.
     pub(super) async fn pass(
         self: Arc<Self>,
@@ -311,22 +212,22 @@ impl Looker {
                     standing: standing.of(&slug),
                 };
                 let span = tracing::debug_span!("look", %slug);
-                self.look(world, slug, (known, since), overdue)
+                self.look((world, began), slug, (known, since), overdue)
                     .instrument(span)
             })
             .collect();
         let mut sheet = Sheet::new(world);
         let mut looks = std::pin::pin!(looks);
         loop {
-            match tokio::time::timeout(RECORD_WITHIN, looks.next()).await {
-                Ok(Some((looked, plan, worked))) => {
+            match until(sheet.due, looks.next()).await {
+                Some(Some((looked, plan, worked))) => {
                     sheet.take(plan, worked);
                     // Nobody listens any more when the controller ends.
                     drop(told.send(looked));
                 }
-                Ok(None) => break,
+                Some(None) => break,
                 // What is done is recorded; what hangs has a record of its own when it ends.
-                Err(_) => self.record_sheet(world, &mut sheet, began).await,
+                None => self.record_sheet(world, &mut sheet, began).await,
             }
         }
         self.record_sheet(world, &mut sheet, began).await;
@@ -336,16 +237,21 @@ impl Looker {
         let Sheet {
             plan,
             outcomes,
+            begun,
             token,
+            tickets,
+            due: _,
         } = std::mem::replace(sheet, Sheet::new(world));
         if let Some(token) = token {
-            self.record(world, &plan, &outcomes, (began, token)).await;
+            let times = (began, token);
+            self.record(world, &plan, &outcomes, times, &begun).await;
         }
+        self.turns.leave(tickets).await;
     }
 
     async fn look(
         &self,
-        world: &World,
+        (world, began): (&World, Timestamp),
         slug: Slug,
         (known, since): (Registered, Since),
         overdue: Option<Overdue>,
@@ -360,7 +266,7 @@ impl Looker {
         }
         let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
         let (planned, worked) = match may_begin(&planned) && !is_unguarded {
-            true => self.work(world, &scope, planned, since).await,
+            true => self.work((world, began), &scope, planned, since).await,
             false => (planned, Worked::default()),
         };
         let status = status::challenges(&world.declared.platform, &planned, &scope).remove(&slug);
@@ -405,26 +311,17 @@ impl Looker {
     /// Carries out a plan in a turn; one that was made before somebody else's turn is made again.
     async fn work(
         &self,
-        world: &World,
+        (world, began): (&World, Timestamp),
         scope: &Scope,
         mut planned: Planned,
         since: Since,
     ) -> (Planned, Worked) {
         let ticket = match self.turns.enter(since.seen).await {
             Ok(ticket) => ticket,
-            Err(error) => {
-                let why = Some(tell(&error));
-                return (
-                    planned,
-                    Worked {
-                        why,
-                        ..Worked::default()
-                    },
-                );
-            }
+            Err(error) => return (planned, Worked::hindered(tell(&error))),
         };
         if !ticket.is_current && since.is_guarded {
-            self.turns.leave().await;
+            self.turns.leave(1).await;
             let overtaken = Worked {
                 is_overtaken: true,
                 ..Worked::default()
@@ -435,23 +332,37 @@ impl Looker {
             let known = read_registered(&self.edges.registry, scope).await;
             planned = self.plan(world, scope, known).await;
         }
-        let token = Some(ticket.fence.token());
-        let outcomes = match may_begin(&planned) {
+        let worked = match may_begin(&planned) {
             true => {
-                let writers = self.writers(ticket.fence);
-                apply::apply(&planned.plan, &writers, (self.clock)(), &|_, _| {}).await
+                self.write((world, began), &planned.plan, ticket.fence)
+                    .await
             }
-            false => Vec::new(),
+            false => Ok(Worked::default()),
         };
-        self.turns.leave().await;
-        (
-            planned,
-            Worked {
-                outcomes,
-                token,
-                ..Worked::default()
-            },
-        )
+        let worked = worked.unwrap_or_else(Worked::hindered);
+        // Who wrote hands the ticket back once that is recorded.
+        if worked.token.is_none() {
+            self.turns.leave(1).await;
+        }
+        (planned, worked)
+    }
+
+    /// Writes what a plan says, once it is kept that this was begun.
+    async fn write(
+        &self,
+        (world, began): (&World, Timestamp),
+        plan: &Plan,
+        fence: Fence,
+    ) -> Result<Worked, Why> {
+        let token = fence.token();
+        let begun = self.begin(world, plan, (began, token)).await?;
+        let writers = self.writers(fence);
+        Ok(Worked {
+            outcomes: apply::apply(plan, &writers, (self.clock)(), &|_, _| {}).await,
+            begun,
+            token: Some(token),
+            ..Worked::default()
+        })
     }
 
     /// Tells whether a challenge of a plan was suspended since it was made, as far as that can be known: a look
@@ -470,24 +381,47 @@ impl Looker {
         }
     }
 
+    fn cause<'a>(&'a self, world: &'a World) -> Cause<'a> {
+        Cause {
+            source: &world.declared.snapshot.origin,
+            actor: &self.actor,
+        }
+    }
+
+    async fn begin(
+        &self,
+        world: &World,
+        plan: &Plan,
+        times: (Timestamp, FenceToken),
+    ) -> Result<Option<Begun>, Why> {
+        begin_pass(plan, &self.cause(world), times, self.database.as_ref()).await
+    }
+
     async fn record(
         &self,
         world: &World,
         plan: &Plan,
         outcomes: &[Outcome],
         (began, token): (Timestamp, FenceToken),
+        begun: &[Begun],
     ) {
-        let cause = Cause {
-            source: &world.declared.snapshot.origin,
-            actor: &self.actor,
-        };
+        let cause = self.cause(world);
         let record = record::record(plan, outcomes, &cause, (began, (self.clock)()));
         tracing::info!(
             revision = %plan.revision, outcome = ?record.outcome, created = record.counts.created, updated = record.counts.updated,
             deleted = record.counts.deleted, failed = record.counts.failed, held = record.counts.held, "pass"
         );
-        if let Err(error) = self.database.record_pass(token, &record).await {
+        if let Err(error) = self.database.record_pass(token, &record, begun).await {
             tracing::warn!(%error, "a pass was carried out and not recorded");
+        }
+    }
+}
+
+impl Worked {
+    fn hindered(why: Why) -> Self {
+        Self {
+            why: Some(why),
+            ..Self::default()
         }
     }
 }
@@ -505,65 +439,12 @@ impl WentBy {
     }
 }
 
-impl Surveyed {
-    /// Returns since when its guards are known to hold.
-    pub(super) fn weighed(&self) -> Weighed {
-        Weighed(self.seen)
+/// Waits for something until a time, if there is one; `None` when that has come first.
+async fn until<T>(due: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match due {
+        Some(due) => tokio::time::timeout_at(due, work).await.ok(),
+        None => Some(work.await),
     }
-
-    pub(super) fn revision(&self) -> &Revision {
-        &self.world.declared.snapshot.revision
-    }
-
-    /// Returns the images that it took for given up.
-    pub(super) fn given_up(&self) -> GivenUp {
-        let rolled = self.planned.desired.rollouts.iter();
-        let given_up =
-            rolled.filter_map(|(slug, rolled)| Some((slug.clone(), rolled.known.failed.clone()?)));
-        given_up.collect()
-    }
-
-    /// Tells whether everything could be seen and decided.
-    pub(super) fn is_whole(&self) -> bool {
-        !self.planned.plan.has_unknown() && self.planned.desired.withheld.is_empty()
-    }
-
-    /// Returns the challenges that need a look: with something to do, held back, not ready, or ready
-    /// with an image that is not remembered.
-    pub(super) fn busy(&self) -> BTreeSet<Slug> {
-        let plan = &self.planned.plan;
-        let steps = plan.steps.iter().filter_map(|step| step.slug.clone());
-        let is_open =
-            |held: &&Held| !matches!(held, Held::Retained { .. } | Held::Suspended { .. });
-        let held = plan
-            .held
-            .iter()
-            .filter(is_open)
-            .filter_map(|held| held.slug().cloned());
-        let statuses =
-            status::challenges(&self.world.declared.platform, &self.planned, &Scope::All);
-        let is_moving = |status: &ChallengeStatus| status.condition == Condition::Progressing;
-        let moving = statuses
-            .into_iter()
-            .filter(|(_, status)| is_moving(status))
-            .map(|(slug, _)| slug);
-        let news = rollout::news(&self.planned).map(|(slug, _)| slug);
-        steps.chain(held).chain(moving).chain(news).collect()
-    }
-}
-
-/// Returns the challenges of which a survey has something to delete, now or when a wait is over.
-fn with_deletes(planned: &Planned) -> BTreeSet<Slug> {
-    let plan = &planned.plan;
-    let deleted = plan.steps.iter().filter(|step| is_delete(step));
-    let wanted = &planned.desired.items;
-    let is_unwanted =
-        |held: &&Held| matches!(held, Held::Waits { key, .. } if !wanted.contains_key(key));
-    let waiting = plan.held.iter().filter(is_unwanted);
-    let slugs = deleted
-        .map(|step| step.slug.as_ref())
-        .chain(waiting.map(Held::slug));
-    slugs.flatten().cloned().collect()
 }
 
 /// The row with their hashes is written whenever they are.

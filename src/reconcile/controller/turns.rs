@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::Instant;
 
 use crate::edge::database::Database;
@@ -23,6 +23,8 @@ pub(super) struct Turns {
     lease: Lease,
     database: Arc<dyn Database>,
     current: Mutex<Current>,
+    /// Told when the last ticket is handed back.
+    idle: Notify,
 }
 
 #[derive(Default)]
@@ -45,6 +47,7 @@ impl Turns {
             lease,
             database,
             current: Mutex::default(),
+            idle: Notify::new(),
         }
     }
 
@@ -103,13 +106,22 @@ impl Turns {
         Ok(ticket)
     }
 
-    /// Hands a ticket back.
-    pub(super) async fn leave(&self) {
+    /// Hands tickets back.
+    pub(super) async fn leave(&self, tickets: usize) {
+        if tickets == 0 {
+            return;
+        }
         let mut current = self.current.lock().await;
-        current.writers = current.writers.saturating_sub(1);
+        current.writers = current.writers.saturating_sub(tickets);
         if current.writers == 0 {
             current.idle_since = Some(Instant::now());
+            self.idle.notify_one();
         }
+    }
+
+    /// Returns once nobody writes any more: [`LINGER`] later the turn may end.
+    pub(super) async fn rested(&self) {
+        self.idle.notified().await;
     }
 
     /// Gives the turn back if nobody has written under it for a moment.

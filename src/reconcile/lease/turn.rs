@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use super::pulse::{Lost, Pulse};
@@ -43,6 +44,8 @@ pub struct Turn {
     fence: Fence,
     database: Arc<dyn Database>,
     has_waited: bool,
+    /// Tells the time, for what is recorded.
+    wall: fn() -> Timestamp,
 }
 
 /// Why no turn was taken.
@@ -58,7 +61,7 @@ pub enum TurnError {
 
 impl Turn {
     /// Takes the lease, waiting for it up to `limit`, and then a token of the database; from then on nothing of
-    /// an earlier turn is written. `waiting` is told of each other holder that is waited for.
+    /// an earlier turn is written, and what an earlier one began and never recorded is in the history. `waiting` is told of each other holder that is waited for.
     ///
     /// # Errors
     /// Either of the two could not be had; the lease is given back.
@@ -75,7 +78,7 @@ impl Turn {
         };
         let held = lease.acquire(limit, &noted).await;
         let held = held.map_err(TurnError::Lease)?;
-        match database.take_fence().await {
+        match database.take_fence((lease.clock.wall)()).await {
             Ok(token) => {
                 let pulse = held.pulse();
                 let fence = Fence {
@@ -88,6 +91,7 @@ impl Turn {
                     fence,
                     database: database.clone(),
                     has_waited: has_waited.into_inner(),
+                    wall: lease.clock.wall,
                 })
             }
             Err(error) => {
@@ -112,10 +116,11 @@ impl Turn {
     }
 
     /// Gives the lease back. A token is left behind, so that who planned meanwhile sees that somebody wrote; who
-    /// planned under a turn that ended without has to wait for its lease, and sees it by that.
+    /// planned under a turn that ended without has to wait for its lease, and sees it by that. What was begun in this
+    /// turn and is not recorded is recorded as interrupted.
     pub async fn end(self) {
         if self.fence.check().is_ok()
-            && let Err(error) = self.database.take_fence().await
+            && let Err(error) = self.database.take_fence((self.wall)()).await
         {
             tracing::warn!(%error, "the end of a turn was not noted");
         }

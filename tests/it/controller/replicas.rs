@@ -216,9 +216,11 @@ async fn the_next_leader_goes_on_and_nothing_of_the_one_before_comes_after_it() 
     let seed = number("PLATFORM_WALK_SEED", 1);
     let mut dice = Dice::new(seed);
     let mut replicas = Replicas::start().await;
+    let mut in_writes = 0;
     for round in 1..=rounds {
         let end = *dice.pick(&[End::Killed, End::Stopped]);
         let is_in_write = dice.chance(50);
+        in_writes += usize::from(is_in_write);
         let told = format!("seed {seed}, round {round}, {end:?}, in a write: {is_in_write}");
         replicas.round(round, end, is_in_write, &told).await;
     }
@@ -233,11 +235,16 @@ async fn the_next_leader_goes_on_and_nothing_of_the_one_before_comes_after_it() 
     );
     assert!(percentile(lead, 99) <= FAIL_OVER, "{lead:?}");
     let passes = replicas.passes().await;
+    // Of each version there is a pass that wrote it, or that was interrupted while it did.
+    let has_written = |pass: &&Value| {
+        let counts = ["created", "updated", "unknown"].map(|name| pass["counts"][name].as_u64());
+        counts.into_iter().flatten().any(|count| count > 0)
+    };
     let recorded: BTreeSet<String> = passes
         .iter()
+        .filter(has_written)
         .map(|pass| pass["revision"]["digest"].to_string())
         .collect();
-    // Of each version there is a pass, whoever ended in the middle of it.
     let shown = |pass: &Value| {
         let told = ["id", "started_at", "actor", "outcome", "counts"].map(|name| &pass[name]);
         format!("{told:?} {}", pass["revision"]["digest"])
@@ -247,6 +254,14 @@ async fn the_next_leader_goes_on_and_nothing_of_the_one_before_comes_after_it() 
         recorded.len() > rounds.min(900),
         "{}: {all:#?}\n{}",
         recorded.len(),
+        replicas.logs()
+    );
+    let interrupted = passes
+        .iter()
+        .filter(|pass| pass["outcome"] == "interrupted");
+    assert!(
+        interrupted.count() >= in_writes.min(400),
+        "{in_writes} in the middle of a write: {all:#?}\n{}",
         replicas.logs()
     );
     replicas.world.run(&["history", "verify"]).await.expect(0);

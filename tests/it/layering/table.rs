@@ -256,7 +256,7 @@ pub const PARTS: &[Part] = &[
     pure(
         "reconcile::record",
         &["model", "reconcile::apply", "reconcile::plan"],
-        &["jiff"],
+        &["jiff", "schemars"],
     ),
     // The pass as one page, and what follows from a whole pass.
     doing(
@@ -459,6 +459,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::lease",
             "reconcile::live",
             "reconcile::plan",
+            "reconcile::record",
             "reconcile::render",
             "reconcile::source",
             "reconcile::status",

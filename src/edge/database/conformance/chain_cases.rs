@@ -9,7 +9,7 @@ async fn recorded(world: &World, count: u32) -> (Arc<dyn Database>, Vec<i64>) {
     for number in 0..count {
         ids.push(
             database
-                .record_pass(UNTAKEN, &pass(number, 3))
+                .record_pass(UNTAKEN, &pass(number, 3), &[])
                 .await
                 .unwrap(),
         );
@@ -191,7 +191,7 @@ pub(super) async fn passes_that_changed_places_are_found(world: World) {
     let database = world.open().await;
     for number in 0..4 {
         database
-            .record_pass(UNTAKEN, &pass(number, 0))
+            .record_pass(UNTAKEN, &pass(number, 0), &[])
             .await
             .unwrap();
     }
@@ -242,7 +242,10 @@ pub(super) async fn newest_passes_that_are_gone_are_found(world: World) {
         database.verify_passes().await.unwrap(),
         broken(5, Fault::Gone, 0)
     );
-    database.record_pass(UNTAKEN, &pass(9, 1)).await.unwrap();
+    database
+        .record_pass(UNTAKEN, &pass(9, 1), &[])
+        .await
+        .unwrap();
     let found = database.verify_passes().await.unwrap();
     assert_eq!(
         found,
@@ -274,7 +277,10 @@ pub(super) async fn a_pass_that_was_added_is_found(world: World) {
         database.verify_passes().await.unwrap(),
         broken(7, Fault::Added, 3)
     );
-    let next = database.record_pass(UNTAKEN, &pass(4, 1)).await.unwrap();
+    let next = database
+        .record_pass(UNTAKEN, &pass(4, 1), &[])
+        .await
+        .unwrap();
     assert_eq!(next, 8, "recording goes on");
     assert_eq!(
         database.verify_passes().await.unwrap(),
@@ -294,7 +300,10 @@ pub(super) async fn an_end_of_the_chain_that_was_changed_or_lost_is_found(world:
         database.verify_passes().await.unwrap(),
         broken(3, Fault::Added, 0)
     );
-    let next = database.record_pass(UNTAKEN, &pass(4, 1)).await.unwrap();
+    let next = database
+        .record_pass(UNTAKEN, &pass(4, 1), &[])
+        .await
+        .unwrap();
     assert_eq!(next, 4, "recording goes on");
     assert_eq!(
         database.verify_passes().await.unwrap(),
@@ -305,7 +314,10 @@ pub(super) async fn an_end_of_the_chain_that_was_changed_or_lost_is_found(world:
 pub(super) async fn the_chain_holds_while_old_passes_make_room(world: World) {
     let store = pass_cases::keep(&world, 7, 1000).await;
     for number in 0..20 {
-        store.record_pass(UNTAKEN, &pass(number, 2)).await.unwrap();
+        store
+            .record_pass(UNTAKEN, &pass(number, 2), &[])
+            .await
+            .unwrap();
         let found = unbroken(&store).await;
         assert_eq!(found.passes, u64::from(number + 1).min(7));
     }
@@ -320,7 +332,7 @@ pub(super) async fn recorders_at_the_same_time_do_not_fork_the_chain(world: Worl
         } else {
             second.clone()
         };
-        tokio::spawn(async move { database.record_pass(UNTAKEN, &pass(n, 20)).await })
+        tokio::spawn(async move { database.record_pass(UNTAKEN, &pass(n, 20), &[]).await })
     });
     let mut ids = Vec::new();
     for recorder in recorders.collect::<Vec<_>>() {
@@ -334,12 +346,18 @@ pub(super) async fn recorders_at_the_same_time_do_not_fork_the_chain(world: Worl
 pub(super) async fn a_chain_that_grows_and_sheds_while_it_is_verified_is_unbroken(world: World) {
     let store = Arc::new(pass_cases::keep(&world, 60, 100_000).await);
     for number in 0..60 {
-        store.record_pass(UNTAKEN, &pass(number, 1)).await.unwrap();
+        store
+            .record_pass(UNTAKEN, &pass(number, 1), &[])
+            .await
+            .unwrap();
     }
     let writer = store.clone();
     let writing = tokio::spawn(async move {
         for number in 60..120 {
-            writer.record_pass(UNTAKEN, &pass(number, 1)).await.unwrap();
+            writer
+                .record_pass(UNTAKEN, &pass(number, 1), &[])
+                .await
+                .unwrap();
         }
     });
     while !writing.is_finished() {
@@ -387,7 +405,10 @@ pub(super) async fn passes_from_before_the_chain_are_chained(world: World) {
     let chained = database.pass(30).await.unwrap().unwrap();
     assert_eq!(chained.keys, kept.keys, "nothing of it changed");
     assert_eq!(
-        database.record_pass(UNTAKEN, &pass(99, 1)).await.unwrap(),
+        database
+            .record_pass(UNTAKEN, &pass(99, 1), &[])
+            .await
+            .unwrap(),
         61
     );
     assert_eq!(unbroken(&*database).await.passes, 58);

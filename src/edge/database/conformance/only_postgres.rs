@@ -185,7 +185,10 @@ async fn a_user_without_the_right_to_make_tables_can_still_start() {
         });
         let started = open_and_migrate(&url).await;
         let recorded = match &started {
-            Ok(database) => database.record_pass(UNTAKEN, &pass(1, 2)).await.map(drop),
+            Ok(database) => database
+                .record_pass(UNTAKEN, &pass(1, 2), &[])
+                .await
+                .map(drop),
             Err(error) => Err(error.clone()),
         };
         if let Ok(database) = started {

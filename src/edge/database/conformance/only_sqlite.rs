@@ -26,7 +26,10 @@ fn url_of(path: &Path) -> Secret<String> {
 async fn files_are_their_owners_only() {
     on_sqlite(async |world| {
         let database = world.open().await;
-        database.record_pass(UNTAKEN, &pass(1, 3)).await.unwrap();
+        database
+            .record_pass(UNTAKEN, &pass(1, 3), &[])
+            .await
+            .unwrap();
         let folder = world.folder.as_ref().unwrap().path();
         let all = names(folder);
         let expected = ["platform.db", "platform.db-shm", "platform.db-wal"];
@@ -95,7 +98,7 @@ async fn a_reader_beside_a_writer_sees_what_is_committed() {
         }
         assert_eq!(reader.rows(&Scope::All).await.unwrap(), rows());
         reader.close().await;
-        writer.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
+        writer.record_pass(UNTAKEN, &pass(1, 1), &[]).await.unwrap();
     })
     .await;
 }
@@ -166,7 +169,7 @@ async fn a_file_is_migrated_and_written() {
     let database = open_and_migrate(&url_of(&path)).await.unwrap();
     for number in 0..5 {
         database
-            .record_pass(UNTAKEN, &pass(number, 10))
+            .record_pass(UNTAKEN, &pass(number, 10), &[])
             .await
             .unwrap();
     }
@@ -184,7 +187,7 @@ async fn processes_that_start_at_once_migrate_once_and_all_write() {
             }
             let database = world.open().await;
             assert_eq!(database.passes(100, None).await.unwrap().len(), 30);
-            assert_eq!(database.status().await.unwrap().applied.len(), 9);
+            assert_eq!(database.status().await.unwrap().applied.len(), 10);
         })
         .await;
     }
@@ -200,7 +203,7 @@ async fn passes_are_written_one_after_the_other() {
     let database = open_and_migrate(&url_of(&path)).await.unwrap();
     for number in 0..count {
         database
-            .record_pass(UNTAKEN, &pass(number, 200))
+            .record_pass(UNTAKEN, &pass(number, 200), &[])
             .await
             .unwrap();
     }
@@ -220,7 +223,10 @@ async fn a_killed_process_leaves_whole_passes_and_no_lock() {
             let database = world.open().await;
             assert_eq!(world.ask(torn).await, ["0"]);
             assert_eq!(world.ask("pragma integrity_check").await, ["ok"]);
-            database.record_pass(UNTAKEN, &pass(1, 1)).await.unwrap();
+            database
+                .record_pass(UNTAKEN, &pass(1, 1), &[])
+                .await
+                .unwrap();
             database.close().await;
         }
         let written = world.ask("select cast(count(*) as text) from passes").await;

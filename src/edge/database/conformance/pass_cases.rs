@@ -11,7 +11,7 @@ pub(super) async fn passes_are_recorded_and_read_back(world: World) {
     local.revision.commit = None;
     local.outcome = PassOutcome::Converged;
     for mut written in [pass(1, 5), local, pass(3, 1000)] {
-        let id = database.record_pass(UNTAKEN, &written).await.unwrap();
+        let id = database.record_pass(UNTAKEN, &written, &[]).await.unwrap();
         written.id = Some(id);
         let listed = database.passes(1, None).await.unwrap().remove(0);
         written.chain = Some(listed.chain.clone());
@@ -27,7 +27,7 @@ pub(super) async fn passes_are_listed_newest_first_in_pages(world: World) {
     for number in 0..7 {
         ids.push(
             database
-                .record_pass(UNTAKEN, &pass(number, 1))
+                .record_pass(UNTAKEN, &pass(number, 1), &[])
                 .await
                 .unwrap(),
         );
@@ -53,6 +53,7 @@ pub(super) async fn keep(world: &World, passes: u64, keys: u64) -> Store<Box<dyn
         engine: world.engine().await,
         retention,
         group: GroupCommit::default(),
+        parts: std::sync::atomic::AtomicI64::default(),
     }
 }
 
@@ -62,7 +63,10 @@ pub(super) async fn the_oldest_passes_make_room(world: World) {
     for number in 0..5 {
         ids.insert(
             0,
-            store.record_pass(UNTAKEN, &pass(number, 2)).await.unwrap(),
+            store
+                .record_pass(UNTAKEN, &pass(number, 2), &[])
+                .await
+                .unwrap(),
         );
     }
     let kept: Vec<i64> = store
@@ -84,10 +88,13 @@ pub(super) async fn the_oldest_passes_make_room(world: World) {
 pub(super) async fn passes_with_many_keys_make_room_sooner(world: World) {
     let store = keep(&world, 100, 25).await;
     for number in 0..5 {
-        store.record_pass(UNTAKEN, &pass(number, 10)).await.unwrap();
+        store
+            .record_pass(UNTAKEN, &pass(number, 10), &[])
+            .await
+            .unwrap();
     }
     assert_eq!(store.passes(10, None).await.unwrap().len(), 2);
-    let large = store.record_pass(UNTAKEN, &pass(9, 60)).await.unwrap();
+    let large = store.record_pass(UNTAKEN, &pass(9, 60), &[]).await.unwrap();
     let kept = store.passes(10, None).await.unwrap();
     assert_eq!(
         kept.iter().map(|p| p.id).collect::<Vec<_>>(),
@@ -102,7 +109,7 @@ pub(super) async fn a_pass_with_too_much_in_it_is_cut_and_never_refused(world: W
     large.actor = "é".repeat(100_000);
     large.source = "with \0 in it".to_owned();
     large.keys[1].why = Some("x".repeat(100_000));
-    let id = database.record_pass(UNTAKEN, &large).await.unwrap();
+    let id = database.record_pass(UNTAKEN, &large, &[]).await.unwrap();
     let kept = database.pass(id).await.unwrap().unwrap();
     assert_eq!(kept.keys.len(), MAX_KEYS);
     let failed = |keys: &[KeyOutcome]| {
@@ -126,11 +133,16 @@ pub(super) async fn an_interrupted_recording_leaves_a_whole_pass_or_none(world: 
     for step in 0..40 {
         let recording = database.clone();
         let task =
-            tokio::spawn(async move { recording.record_pass(UNTAKEN, &pass(step, 300)).await });
+            tokio::spawn(
+                async move { recording.record_pass(UNTAKEN, &pass(step, 300), &[]).await },
+            );
         tokio::time::sleep(Duration::from_micros(u64::from(step) * 150)).await;
         task.abort();
         let interrupted = task.await.is_err();
-        database.record_pass(UNTAKEN, &pass(step, 1)).await.unwrap();
+        database
+            .record_pass(UNTAKEN, &pass(step, 1), &[])
+            .await
+            .unwrap();
         let kept = database.passes(2, None).await.unwrap();
         for summary in &kept {
             let whole = database.pass(summary.id).await.unwrap().unwrap();
@@ -160,7 +172,7 @@ pub(super) async fn writers_at_the_same_time_all_succeed(world: World) {
             database
                 .write_row(UNTAKEN, &key, &Row(challenge()), &revision(n), at(0))
                 .await?;
-            database.record_pass(UNTAKEN, &pass(n, 20)).await?;
+            database.record_pass(UNTAKEN, &pass(n, 20), &[]).await?;
             database.rows(&Scope::All).await
         })
     });

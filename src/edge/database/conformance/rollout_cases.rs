@@ -53,7 +53,7 @@ pub(super) async fn what_came_of_images_is_kept_and_what_failed_is_tried_again_w
     let rollouts = database.rollouts(&Scope::All).await.unwrap();
     assert_eq!(rollouts[&slug("prism")], good("1"));
     assert_eq!(rollouts[&slug("other")], good("9"));
-    database.take_fence().await.unwrap();
+    database.take_fence(at(0)).await.unwrap();
     let late = database.write_rollouts(UNTAKEN, &both, at(7)).await;
     assert!(
         matches!(late, Err(DatabaseError::Fenced { .. })),

@@ -10,7 +10,8 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::super::location::Location;
-use super::super::store::{Access, Call, Engine, Statements};
+use super::super::statements::Statements;
+use super::super::store::{Access, Call, Engine};
 use super::super::*;
 
 /// One empty database, for one case.
@@ -114,6 +115,7 @@ impl World {
              select cast(count(*) as text) from challenges union all
              select cast(count(*) as text) from passes union all
              select cast(count(*) as text) from pass_keys union all
+             select cast(count(*) as text) from open_passes union all
              select cast(count(*) as text) from image_digests union all
              select cast(token as text) from fence",
         )

@@ -110,7 +110,7 @@ impl Looker {
         let news = Rollouts::from([(slug.clone(), rollout)]);
         let kept = self.database.write_rollouts(token, &news, (self.clock)());
         let kept = kept.await;
-        self.turns.leave().await;
+        self.turns.leave(1).await;
         kept.inspect_err(|error| tracing::warn!(%slug, %error, "what came of an image is not kept"))
             .is_ok()
     }
