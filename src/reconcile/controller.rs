@@ -163,12 +163,14 @@ impl Controller {
                 let surveying = self.looker.clone().survey(declared, tags);
                 (survey, is_surveying) = (surveying.boxed(), true);
             }
-            if !self.is_weighing(is_surveying, now) {
+            let may_look = self.may_look(is_surveying, now);
+            if may_look {
                 self.begin_looks(now);
             }
             self.end_turn(now);
             let wakes = [
-                self.agenda.next(),
+                // What is due and may not begin yet begins when something else wakes the loop.
+                self.agenda.next().filter(|_| may_look),
                 self.survey_due.filter(|_| !is_surveying),
                 self.turn_due,
                 self.tokens_due,
@@ -331,11 +333,12 @@ impl Controller {
         }
     }
 
-    /// Tells whether looks have to wait: a revision that a guard holds may have been let through by hand, and what
-    /// was written for it would be taken for drift.
-    fn is_weighing(&self, is_surveying: bool, now: Instant) -> bool {
+    /// Tells whether looks may begin: there is a revision to keep, and none that a guard holds is being weighed. That
+    /// one may have been let through by hand, and what was written for it would be taken for drift.
+    fn may_look(&self, is_surveying: bool, now: Instant) -> bool {
         let is_due = self.survey_due.is_some_and(|due| due <= now);
-        self.weighed.is_some() && (is_surveying || is_due)
+        let is_weighing = self.weighed.is_some() && (is_surveying || is_due);
+        self.world.is_some() && !is_weighing
     }
 
     /// Begins a look at each challenge that is due.

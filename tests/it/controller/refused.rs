@@ -111,6 +111,26 @@ async fn a_freeze_window_holds_what_belongs_to_no_challenge_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster"]
+async fn a_first_revision_that_a_guard_holds_is_waited_with_at_rest() {
+    let world = World::new().await;
+    let both = world.yaml(&[("one", FILE), ("two", FILE)]);
+    world.declare(&both);
+    world.run(&["apply", "--yes", "--no-wait"]).await.expect(0);
+    let loose = "safety: {max_deleted_percent: 100, max_emission_change_points: 100}\n";
+    world.declare(&world.yaml(&[("one", FILE)]).replace(loose, ""));
+    let mut keeper = Keeper::start(&world, &[]);
+    until_metric(&mut keeper, "platform_revision_guarded", 1.0).await;
+    // Something happened to each challenge, and nothing may be done about it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = keeper.computed();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let computed = keeper.computed() - before;
+    assert!(computed < Duration::from_millis(800), "{computed:?} of 4 s");
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
 async fn what_a_guard_holds_waits_for_a_person_and_the_revision_before_is_kept() {
     let world = World::new().await;
     let strict = |challenges: &[(&str, &str)]| {
