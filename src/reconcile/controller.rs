@@ -147,7 +147,7 @@ impl Controller {
 
     /// Runs until it is stopped; then lets what is under way end.
     pub async fn run(mut self, stop: CancellationToken) {
-        let watched = self.watched.clone();
+        let (watched, looker) = (self.watched.clone(), self.looker.clone());
         let mut survey: BoxFuture<'static, Surveyed> = futures::future::pending().boxed();
         let mut is_surveying = false;
         let mut asking = self.looker.clone().ask().boxed();
@@ -191,6 +191,7 @@ impl Controller {
                     self.take_asked(asked);
                 }
                 touched = watched.touched() => self.touch(&touched),
+                () = looker.turns.left() => self.turn_due = Some(Instant::now() + LINGER),
                 Some(looked) = self.ended.1.recv() => self.take_look(looked),
                 () = sleep_until(wake), if wake.is_some() => {}
             }
@@ -287,7 +288,6 @@ impl Controller {
             });
             return;
         }
-        self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
         self.asks.inform(&desired.suspended, surveyed.given_up());
@@ -375,7 +375,6 @@ impl Controller {
 
     fn take_look(&mut self, looked: Looked) {
         let now = Instant::now();
-        self.turn_due = Some(now + LINGER);
         match (looked.wants_survey, self.weighed) {
             (true, Some(_)) => self.survey_due = Some(now),
             (true, None) => self.survey_soon(now),

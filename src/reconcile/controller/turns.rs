@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::Instant;
 
 use crate::edge::database::Database;
@@ -23,6 +23,7 @@ pub(super) struct Turns {
     lease: Lease,
     database: Arc<dyn Database>,
     current: Mutex<Current>,
+    left: Notify,
 }
 
 #[derive(Default)]
@@ -45,6 +46,7 @@ impl Turns {
             lease,
             database,
             current: Mutex::default(),
+            left: Notify::new(),
         }
     }
 
@@ -109,7 +111,13 @@ impl Turns {
         current.writers = current.writers.saturating_sub(1);
         if current.writers == 0 {
             current.idle_since = Some(Instant::now());
+            self.left.notify_one();
         }
+    }
+
+    /// Waits until nobody writes any more: [`LINGER`] later the turn may be given back.
+    pub(super) async fn left(&self) {
+        self.left.notified().await;
     }
 
     /// Gives the turn back if nobody has written under it for a moment.
@@ -135,5 +143,56 @@ impl Current {
         if let Some(turn) = self.turn.take() {
             turn.end().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::edge::cluster::leases::fake::FakeLeases;
+    use crate::edge::database::open_and_migrate;
+    use crate::model::Secret;
+    use crate::reconcile::lease::{Clock, PASS};
+
+    async fn turns(leases: &FakeLeases, folder: &tempfile::TempDir) -> Turns {
+        let url = format!("sqlite:{}", folder.path().join("platform.db").display());
+        let database = open_and_migrate(&Secret::new(url)).await.unwrap();
+        let clock = Clock::of_machine(jiff::Timestamp::now);
+        let lease = Lease::new(Arc::new(leases.clone()), "ns", PASS, "it", clock);
+        Turns::new(lease, database)
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_nothing_was_written_in_is_given_back_too() {
+        let (leases, folder) = (FakeLeases::default(), tempfile::tempdir().unwrap());
+        let turns = turns(&leases, &folder).await;
+        assert_eq!(turns.left().now_or_never(), None, "nobody wrote");
+        let seen = turns.database.fence().await.unwrap();
+        turns.database.take_fence().await.unwrap();
+        let ticket = turns.enter(Some(seen)).await.unwrap();
+        assert!(!ticket.is_current, "another writer was at work");
+        turns.leave().await;
+        turns.left().await;
+        assert_ne!(leases.record().holder, "");
+        tokio::time::sleep(LINGER).await;
+        turns.end_idle().await;
+        assert_eq!(leases.record().holder, "");
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_left_when_the_last_of_its_writers_leaves_it() {
+        let (leases, folder) = (FakeLeases::default(), tempfile::tempdir().unwrap());
+        let turns = turns(&leases, &folder).await;
+        let seen = turns.database.fence().await.ok();
+        for _ in 0..2 {
+            turns.enter(seen).await.unwrap();
+        }
+        turns.leave().await;
+        assert_eq!(turns.left().now_or_never(), None);
+        turns.leave().await;
+        turns.left().await;
+        turns.end().await;
     }
 }
