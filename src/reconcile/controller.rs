@@ -262,9 +262,9 @@ impl Controller {
             .world
             .as_ref()
             .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
-        let now_told = (self.looker.clock)();
         self.weighed = (!refused.is_empty()).then(|| surveyed.weighed());
-        let are_other = self.board.take_survey(&surveyed, &refused, now_told);
+        let clock = self.looker.clock;
+        let are_other = self.board.take_survey(&surveyed, &refused, clock());
         if !refused.is_empty() {
             if are_other {
                 tracing::warn!(revision = %surveyed.revision(), guards = ?refused, "a guard of `safety` holds this revision; the one before it is kept");
@@ -288,6 +288,7 @@ impl Controller {
             });
             return;
         }
+        self.board.take_revision(&surveyed, clock());
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
         self.asks.inform(&desired.suspended, surveyed.given_up());

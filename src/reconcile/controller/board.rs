@@ -221,30 +221,31 @@ impl Board {
         is_new
     }
 
-    /// Takes a survey, and tells whether the guards that hold it are others than before.
+    /// Takes that everything was surveyed, and tells whether the guards that hold it are others than before.
     pub(super) fn take_survey(
         &self,
         surveyed: &Surveyed,
         guards: &[Guard],
         now: Timestamp,
     ) -> bool {
+        let mut standing = self.write();
+        standing.blindness = None;
+        standing.surveyed_at = Some(now);
+        let old = std::mem::replace(&mut standing.guards, guards.to_vec());
+        standing.guarded = (!guards.is_empty()).then(|| surveyed.revision().clone());
+        drop(standing);
+        self.tell(|_| {});
+        old != guards
+    }
+
+    /// Takes that the surveyed revision is the one that is kept, and how its challenges stand.
+    pub(super) fn take_revision(&self, surveyed: &Surveyed, now: Timestamp) {
         let statuses = status::challenges(
             &surveyed.world.declared.platform,
             &surveyed.planned,
             &Scope::All,
         );
         let mut standing = self.write();
-        standing.blindness = None;
-        standing.surveyed_at = Some(now);
-        let old = std::mem::replace(&mut standing.guards, guards.to_vec());
-        let are_other = old != guards;
-        let guarded = (!guards.is_empty()).then(|| surveyed.revision().clone());
-        standing.guarded = guarded;
-        if !guards.is_empty() {
-            drop(standing);
-            self.tell(|_| {});
-            return are_other;
-        }
         standing.revision = Some(surveyed.revision().clone());
         standing
             .challenges
@@ -260,7 +261,6 @@ impl Board {
             news.slugs.extend(slugs);
             news.is_survey = true;
         });
-        are_other
     }
 
     pub(super) fn take_look(
