@@ -58,6 +58,10 @@ const SURVEY_AGAIN: Duration = Duration::from_secs(5);
 const TOKENS_TOGETHER: Duration = Duration::from_secs(1);
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long the beginning of a revision may: what writes ends soon, what waits for another writer may wait for minutes.
+const BEGIN_GRACE: Duration = Duration::from_secs(2);
+/// How long the turn may take to be given back at the end; one that is not is over by itself as soon.
+const LAST_TURN: Duration = Duration::from_secs(4);
 
 /// Keeps the cluster and the registry as declared.
 pub struct Controller {
@@ -184,7 +188,7 @@ impl Controller {
                 },
                 surveyed = &mut survey => {
                     (survey, is_surveying) = (futures::future::pending().boxed(), false);
-                    self.take_survey(surveyed).await;
+                    self.take_survey(surveyed, &stop).await;
                 }
                 asked = &mut asking => {
                     asking = self.looker.clone().ask().boxed();
@@ -198,13 +202,23 @@ impl Controller {
             // Ends of tasks carry nothing; what they found came by the channel.
             while self.looks.try_join_next().is_some() {}
         }
+        self.end().await;
+    }
+
+    /// Lets what is under way end, and gives the turn to write back.
+    async fn end(mut self) {
         let rest = async { while self.looks.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, rest).await.is_err() {
             tracing::warn!(
                 "what was under way did not end in time; the next start goes on from there"
             );
+            // One that waits for its turn keeps the others from ending it.
+            self.looks.shutdown().await;
         }
-        self.looker.turns.end().await;
+        let ended = tokio::time::timeout(LAST_TURN, self.looker.turns.end());
+        if ended.await.is_err() {
+            tracing::warn!("the turn to write could not be given back in time");
+        }
     }
 
     /// Takes what is known of the source to the board, and a new revision to the next survey.
@@ -233,7 +247,7 @@ impl Controller {
     }
 
     /// Takes a survey: a revision that no guard refuses becomes the one that is kept.
-    async fn take_survey(&mut self, surveyed: Surveyed) {
+    async fn take_survey(&mut self, surveyed: Surveyed, stop: &CancellationToken) {
         let now = Instant::now();
         let again = |due: Duration| Some(now + due);
         let is_newest = self
@@ -279,7 +293,15 @@ impl Controller {
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
-        if let Err(why) = self.looker.begin_revision(&surveyed, is_new).await {
+        let stopped = async {
+            stop.cancelled().await;
+            tokio::time::sleep(BEGIN_GRACE).await;
+        };
+        let begun = tokio::select! {
+            begun = self.looker.begin_revision(&surveyed, is_new) => begun,
+            () = stopped => return,
+        };
+        if let Err(why) = begun {
             tracing::warn!(%why, "the revision is not begun yet");
             self.survey_due = again(match is_new {
                 true => SURVEY_AGAIN,
