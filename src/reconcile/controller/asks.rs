@@ -39,6 +39,8 @@ pub(super) struct Asks {
     surveying: BTreeSet<i64>,
     /// Whether the next survey resolves tags anew.
     resolves: bool,
+    /// Whether the one that was begun last does, until one came to its end.
+    is_resolving: bool,
     suspended: Suspensions,
     given_up: GivenUp,
     /// Whether what holds is known: a look that began before that went by something else.
@@ -123,14 +125,17 @@ impl Asks {
         self.looking.remove(slug).unwrap_or_default()
     }
 
-    /// Tells that a survey begins, and returns whether it resolves tags anew.
+    /// Tells that a survey begins, and returns whether it resolves tags anew. One that came to nothing kept nothing of
+    /// what it resolved, so the next one does it again.
     pub(super) fn begin_survey(&mut self) -> bool {
         self.surveying.append(&mut self.survey_due);
-        std::mem::take(&mut self.resolves)
+        self.is_resolving |= std::mem::take(&mut self.resolves);
+        self.is_resolving
     }
 
     /// Tells that a survey came to its end, and returns the acts that end with it.
     pub(super) fn end_survey(&mut self) -> BTreeSet<i64> {
+        self.is_resolving = false;
         std::mem::take(&mut self.surveying)
     }
 }
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_resolved_anew_by_one_survey() {
+    fn tags_are_resolved_anew_by_one_survey_that_comes_to_its_end() {
         let mut asks = Asks::default();
         let acts = vec![
             act(1, ActKind::Reconcile, None),
@@ -279,7 +284,12 @@ mod tests {
         let due = asks.take(asked(&[], acts));
         assert!(due.survey && due.looks.is_empty());
         assert!(asks.begin_survey());
+        assert!(asks.begin_survey(), "the first saw not everything");
+        let late = vec![act(3, ActKind::Resolve, None)];
+        asks.take(asked(&[], late));
         assert_eq!(asks.end_survey(), BTreeSet::from([1, 2]));
+        assert!(asks.begin_survey(), "asked for during a survey");
+        assert_eq!(asks.end_survey(), BTreeSet::from([3]));
         assert!(!asks.begin_survey());
     }
 }
