@@ -12,14 +12,8 @@ use crate::model::{Key, Kind, ObjectKey};
 use crate::reconcile::Registry;
 use crate::reconcile::lease::turn::{Turn, TurnError};
 use crate::reconcile::lease::{AcquireError, Clock, Lease, Lost, PASS};
-use crate::reconcile::plan::{Action, Held, Plan};
+use crate::reconcile::plan::{Action, Plan};
 use crate::reconcile::render::mask;
-
-/// Tells whether carrying out this plan may write: at once, or when what something waits for is there.
-pub fn may_write(plan: &Plan) -> bool {
-    let waits = |held: &Held| matches!(held, Held::Waits { .. });
-    !plan.steps.is_empty() || plan.held.iter().any(waits)
-}
 
 /// Takes the turn, waiting for another writer up to `limit`. The database has to be open for writing.
 ///
