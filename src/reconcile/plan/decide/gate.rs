@@ -2,7 +2,7 @@
 //! what would be taken away before that which replaces it. Pure.
 
 use super::{Decision, Decisions, World};
-use crate::model::{Key, ObjectKey};
+use crate::model::{Key, Kind, ObjectKey};
 use crate::reconcile::live::{Readiness, Why};
 use crate::reconcile::plan::{Action, Held};
 
@@ -39,6 +39,9 @@ impl World<'_> {
             on: Key::Object(on.clone()),
             why,
         };
+        if let Some(old) = self.old_autoscaler(key, decisions) {
+            return Some(wait(&old, Why::from("two would scale one workload")));
+        }
         after.iter().find_map(|on| match decisions.of_object(on)? {
             Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
             Decision::Unchanged => match &self.live.object(on)?.readiness {
@@ -49,13 +52,31 @@ impl World<'_> {
         })
     }
 
-    /// What a challenge runs with is not taken away while the workload that is to run without it is held:
-    /// the old workload when the mode changes, its database when that moves elsewhere.
-    fn needed_still(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Held> {
-        let slug = match key {
-            Key::Object(_) => self.slug(key)?,
-            Key::Row(_) => return None,
+    /// Returns the autoscaler of the other kind, while it is there and this plan does not delete it.
+    fn old_autoscaler(&self, key: &Key, decisions: &Decisions<'_>) -> Option<ObjectKey> {
+        let key = key.object()?;
+        let kind = match key.kind {
+            Kind::HorizontalPodAutoscaler => Kind::ScaledObject,
+            Kind::ScaledObject => Kind::HorizontalPodAutoscaler,
+            _ => return None,
         };
+        let old = ObjectKey {
+            kind,
+            ..key.clone()
+        };
+        let is_ours = self.live.object(&old)?.owner.is_some();
+        let is_deleted = matches!(decisions.of_object(&old), Some(Decision::Do { .. }));
+        (is_ours && !is_deleted).then_some(old)
+    }
+
+    /// What a challenge runs with is not taken away while the workload that is to run without it is held:
+    /// the old workload when the mode changes, its database when that moves elsewhere. It runs without an autoscaler
+    /// too; and one of KEDA's that stayed would be listed no more, once the row of its challenge tells of none.
+    fn needed_still(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Held> {
+        if is_autoscaler(key.object()?.kind) {
+            return None;
+        }
+        let slug = self.slug(key)?;
         let workload = *self.workloads.get(slug)?;
         matches!(decisions.get(workload)?, Decision::Held(_)).then(|| Held::Waits {
             key: key.clone(),
@@ -64,4 +85,8 @@ impl World<'_> {
             why: Why::from("that is held; this is deleted when that is done"),
         })
     }
+}
+
+fn is_autoscaler(kind: Kind) -> bool {
+    matches!(kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject)
 }
