@@ -32,7 +32,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -200,14 +200,20 @@ impl Controller {
                 () = sleep_until(wake), if wake.is_some() => {}
             }
             // Ends of tasks carry nothing; what they found came by the channel.
-            while self.looks.try_join_next().is_some() {}
+            while let Some(ended) = self.looks.try_join_next() {
+                go_on_panicking(ended);
+            }
         }
         self.end().await;
     }
 
     /// Lets what is under way end, and gives the turn to write back.
     async fn end(mut self) {
-        let rest = async { while self.looks.join_next().await.is_some() {} };
+        let rest = async {
+            while let Some(ended) = self.looks.join_next().await {
+                go_on_panicking(ended);
+            }
+        };
         if tokio::time::timeout(GRACE, rest).await.is_err() {
             tracing::warn!(
                 "what was under way did not end in time; the next start goes on from there"
@@ -455,6 +461,14 @@ impl Controller {
             self.looks
                 .spawn(self.looker.clone().end_acts(acts, outcome));
         }
+    }
+}
+
+/// A look that panicked leaves its challenge looked at for ever, and the turn to write with a writer: only a new start
+/// goes on from there.
+fn go_on_panicking(ended: Result<(), JoinError>) {
+    if let Some(panic) = ended.err().and_then(|ended| ended.try_into_panic().ok()) {
+        std::panic::resume_unwind(panic);
     }
 }
 
