@@ -19,6 +19,7 @@ mod notices;
 pub mod notify;
 mod outlook;
 pub mod routes;
+mod surveys;
 pub mod tellers;
 mod trials;
 mod turns;
@@ -41,6 +42,7 @@ use self::asks::{Asked, Asks};
 use self::board::Board;
 use self::follow::{Declared, Followed};
 use self::look::{Looked, Looker, Surveyed, Weighed, World};
+use self::surveys::Surveys;
 use self::trials::Trials;
 use self::turns::{LINGER, Turns};
 use super::Tags;
@@ -49,13 +51,6 @@ use super::live::Why;
 use super::live::watched::{Touched, Watched};
 use super::plan::Guard;
 
-/// How often everything is surveyed without an event: rows of the registry have no watch.
-const SURVEY_INTERVAL: Duration = Duration::from_secs(300);
-/// How soon a survey follows one that could not see everything, or whose guards refused.
-const SURVEY_AGAIN: Duration = Duration::from_secs(5);
-/// How long new tokens wait for those of other challenges that are being looked at, before a survey follows; and how
-/// soon the next one may, for somebody may change what is made of them again and again.
-const TOKENS_TOGETHER: Duration = Duration::from_secs(1);
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long the beginning of a revision may: what writes ends soon, what waits for another writer may wait for minutes.
@@ -77,11 +72,9 @@ pub struct Controller {
         mpsc::UnboundedSender<Looked>,
         mpsc::UnboundedReceiver<Looked>,
     ),
-    survey_due: Option<Instant>,
-    /// When new tokens are surveyed at the latest, while there are any.
-    tokens_due: Option<Instant>,
-    /// When that was last.
-    tokens_seen: Option<Instant>,
+    surveys: Surveys,
+    /// Whether the last survey could not see everything.
+    is_blind: bool,
     /// Since when a guard is known to hold a newer revision, while one does.
     weighed: Option<Weighed>,
     /// When it is asked whether the turn to write may be given back.
@@ -139,9 +132,8 @@ impl Controller {
             world: None,
             looks: JoinSet::new(),
             ended: mpsc::unbounded_channel(),
-            survey_due: None,
-            tokens_due: None,
-            tokens_seen: None,
+            surveys: Surveys::default(),
+            is_blind: false,
             weighed: None,
             turn_due: None,
             asks: Asks::default(),
@@ -158,7 +150,7 @@ impl Controller {
         self.take_source();
         loop {
             let now = Instant::now();
-            self.gather_tokens(now);
+            self.surveys.gather_tokens(self.agenda.is_idle(), now);
             if !is_surveying && let Some(declared) = self.due_survey(now) {
                 let tags = match self.asks.begin_survey() {
                     true => Tags::Anew,
@@ -175,9 +167,9 @@ impl Controller {
             let wakes = [
                 // What is due and may not begin yet begins when something else wakes the loop.
                 self.agenda.next().filter(|_| may_look),
-                self.survey_due.filter(|_| !is_surveying),
+                self.surveys.next().filter(|_| !is_surveying),
+                self.surveys.next_tokens(),
                 self.turn_due,
-                self.tokens_due,
             ];
             let wake = wakes.into_iter().flatten().min();
             tokio::select! {
@@ -239,23 +231,19 @@ impl Controller {
         }
         self.board.take_source(&followed);
         if is_new {
-            self.survey_due = Some(Instant::now());
+            self.surveys.renew(Instant::now());
         }
     }
 
     /// Returns the declaration to survey, if a survey is due.
     fn due_survey(&mut self, now: Instant) -> Option<Arc<Declared>> {
-        if self.survey_due.is_none_or(|due| due > now) {
-            return None;
-        }
-        self.survey_due = None;
-        self.followed.borrow().good.clone()
+        let is_due = self.surveys.begin(now);
+        is_due.then(|| self.followed.borrow().good.clone())?
     }
 
     /// Takes a survey: a revision that no guard refuses becomes the one that is kept.
     async fn take_survey(&mut self, surveyed: Surveyed, stop: &CancellationToken) {
         let now = Instant::now();
-        let again = |due: Duration| Some(now + due);
         let is_newest = self
             .followed
             .borrow()
@@ -263,14 +251,16 @@ impl Controller {
             .as_ref()
             .is_some_and(|good| Arc::ptr_eq(good, &surveyed.world.declared));
         if !is_newest {
-            self.survey_due = Some(now);
+            self.surveys.renew(now);
             return;
         }
-        if let Some(why) = surveyed.planned.live.blindness() {
+        let blindness = surveyed.planned.live.blindness();
+        self.is_blind = blindness.is_some();
+        if let Some(why) = blindness {
             if self.board.take_blindness(why.clone()) {
                 tracing::warn!(%why, "not everything can be seen; nothing is changed");
             }
-            self.survey_due = again(SURVEY_AGAIN);
+            self.surveys.end(false, now);
             return;
         }
         let guards: Vec<Guard> = surveyed.planned.plan.guards.clone();
@@ -289,13 +279,10 @@ impl Controller {
             if are_other {
                 tracing::warn!(revision = %surveyed.revision(), guards = ?refused, "a guard of `safety` holds this revision; the one before it is kept");
             }
-            self.survey_due = again(SURVEY_AGAIN);
+            self.surveys.end(false, now);
             return;
         }
-        self.survey_due = again(match surveyed.is_whole() {
-            true => SURVEY_INTERVAL,
-            false => SURVEY_AGAIN,
-        });
+        self.surveys.end(surveyed.is_whole(), now);
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
@@ -309,11 +296,7 @@ impl Controller {
         };
         if let Err(why) = begun {
             tracing::warn!(%why, "the revision is not begun yet");
-            self.survey_due = again(match is_new {
-                true => SURVEY_AGAIN,
-                // Somebody wrote meanwhile, often this process itself; nothing is weighed anew.
-                false => TOKENS_TOGETHER,
-            });
+            self.surveys.put_off(is_new, Instant::now());
             return;
         }
         self.board.take_revision(&surveyed, clock());
@@ -336,37 +319,18 @@ impl Controller {
             self.agenda.touch(slug, now);
         }
         if touched.contains(&None) {
-            self.tokens_due.get_or_insert(now + TOKENS_TOGETHER);
+            self.surveys.take_tokens(now);
         }
         // A revision that waits for a guard may have been let through by hand.
         if self.world.is_none() || self.weighed.is_some() {
-            self.survey_soon(now);
-        }
-    }
-
-    fn survey_soon(&mut self, now: Instant) {
-        let soon = now + SURVEY_AGAIN;
-        self.survey_due = Some(self.survey_due.map_or(soon, |due| due.min(soon)));
-    }
-
-    /// What is made of all tokens belongs to no challenge, so a survey sees to it: as soon as nobody is looked at who
-    /// may have new ones too.
-    fn gather_tokens(&mut self, now: Instant) {
-        let is_rested = self
-            .tokens_seen
-            .is_none_or(|seen| seen + TOKENS_TOGETHER <= now);
-        let is_due = |due: Instant| due <= now || (is_rested && self.agenda.is_idle());
-        if self.tokens_due.is_some_and(is_due) {
-            (self.tokens_due, self.tokens_seen) = (None, Some(now));
-            self.survey_due = Some(now);
+            self.surveys.hasten(now);
         }
     }
 
     /// Tells whether looks may begin: there is a revision to keep, and none that a guard holds is being weighed. That
     /// one may have been let through by hand, and what was written for it would be taken for drift.
     fn may_look(&self, is_surveying: bool, now: Instant) -> bool {
-        let is_due = self.survey_due.is_some_and(|due| due <= now);
-        let is_weighing = self.weighed.is_some() && (is_surveying || is_due);
+        let is_weighing = self.weighed.is_some() && (is_surveying || self.surveys.are_due(now));
         self.world.is_some() && !is_weighing
     }
 
@@ -405,12 +369,12 @@ impl Controller {
     fn take_look(&mut self, looked: Looked) {
         let now = Instant::now();
         match (looked.wants_survey, self.weighed) {
-            (true, Some(_)) => self.survey_due = Some(now),
-            (true, None) => self.survey_soon(now),
+            (true, Some(_)) => self.surveys.renew(now),
+            (true, None) => self.surveys.hasten(now),
             (false, _) => {}
         }
         if looked.has_new_tokens {
-            self.tokens_due.get_or_insert(now + TOKENS_TOGETHER);
+            self.surveys.take_tokens(now);
         }
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
         if let Some(ends) = self.take_sight(&looked, now) {
@@ -447,12 +411,18 @@ impl Controller {
     /// Takes what people ask for, unless it could not be read.
     fn take_asked(&mut self, asked: Option<Asked>) {
         let now = Instant::now();
-        let due = asked.map(|asked| self.asks.take(asked)).unwrap_or_default();
+        let Some(asked) = asked else { return };
+        // What is away does not tell when it is back; and who wrote may have let a revision through by hand.
+        let was_written = |weighed: Weighed| weighed.is_before(asked.fence);
+        if self.is_blind || self.weighed.is_some_and(was_written) {
+            self.surveys.hasten(now);
+        }
+        let due = self.asks.take(asked);
         for slug in &due.looks {
             self.agenda.renew(slug, now);
         }
         if due.survey {
-            self.survey_due = Some(now);
+            self.surveys.renew(now);
         }
     }
 

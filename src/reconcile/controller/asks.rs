@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::look::WentBy;
-use crate::model::Slug;
+use crate::model::{FenceToken, Slug};
 use crate::model::act::{ActKind, ActRecord, Suspensions};
 use crate::model::rollout::FailedImage;
 
@@ -23,6 +23,8 @@ pub(super) struct Asked {
     pub(super) suspended: Suspensions,
     pub(super) given_up: GivenUp,
     pub(super) acts: Vec<ActRecord>,
+    /// The token of whoever wrote last.
+    pub(super) fence: FenceToken,
 }
 
 /// The images that are not tried again.
@@ -70,6 +72,7 @@ impl Asks {
             suspended,
             given_up,
             acts,
+            fence: _,
         } = asked;
         // Before the first survey there is nothing to look at.
         if self.is_informed {
@@ -193,6 +196,7 @@ mod tests {
             suspended: suspended.collect(),
             given_up: GivenUp::new(),
             acts,
+            fence: FenceToken::UNTAKEN,
         }
     }
 

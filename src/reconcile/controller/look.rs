@@ -91,6 +91,13 @@ pub(super) struct WentBy {
 #[derive(Clone, Copy)]
 pub(super) struct Weighed(Option<FenceToken>);
 
+impl Weighed {
+    /// Tells whether somebody wrote since.
+    pub(super) fn is_before(self, fence: FenceToken) -> bool {
+        self.0.is_some_and(|seen| seen < fence)
+    }
+}
+
 /// What a look did, for the record of its pass.
 #[derive(Default)]
 struct Worked {
@@ -165,6 +172,7 @@ impl Looker {
                 suspended,
                 given_up: given_up.collect(),
                 acts: self.database.pending_acts().await?,
+                fence: self.database.fence().await?,
             })
         };
         let asked: Result<Asked, DatabaseError> = both.await;

@@ -45,7 +45,7 @@ pub trait Watchable: ClusterWrite + ClusterWatch {}
 impl<T: ClusterWrite + ClusterWatch> Watchable for T {}
 
 /// The challenges whose objects changed in a way that a pass may have to see to; none stands for what belongs to
-/// none of them.
+/// none of them, and for a kind that can be seen again.
 pub type Touched = BTreeSet<Option<Slug>>;
 
 /// A cluster whose lists come from memory.
@@ -216,6 +216,10 @@ async fn follow(cluster: Arc<dyn Watchable>, place: Place, watch: Arc<Watch>, me
             Ok(None) => events = cluster.watch(place.0, &place.1),
             Err(_) => watch.works_again(),
         }
+        if failing && watch.is_working() {
+            // What could not be seen belongs to nobody yet.
+            memory.tell(Touched::from([None]));
+        }
     }
 }
 
@@ -243,6 +247,10 @@ impl Watch {
             self.lookout.tell(&self.place, true);
             self.state.send_replace(WatchState::Current);
         }
+    }
+
+    fn is_working(&self) -> bool {
+        *self.state.borrow() == WatchState::Current
     }
 
     fn fails(&self, why: String) {
