@@ -93,7 +93,8 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         board,
         views: door.as_ref().map(Door::views),
     };
-    let keeping = follow_while(context, hint, &stop, async |database, followed| {
+    let told = (hint, home.board.clone());
+    let keeping = follow_while(context, told, &stop, async |database, followed| {
         control(context, home, database, followed, &stop).await
     });
     context.terminal.note(&format!(

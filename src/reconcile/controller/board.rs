@@ -48,6 +48,8 @@ pub struct Standing {
     pub revision: Option<Revision>,
     /// When the source was last read to the end.
     pub source_read_at: Option<Timestamp>,
+    /// When the database last answered.
+    pub database_read_at: Option<Timestamp>,
     /// What is newer and cannot be used.
     pub bad: Option<Bad>,
     /// The guards that hold a newer revision.
@@ -199,11 +201,18 @@ impl Board {
 
     /// Takes what is known of the source.
     pub fn take_source(&self, followed: &Followed) {
-        let mut standing = self.write();
-        standing.source_read_at = followed.read_at;
-        standing.bad.clone_from(&followed.bad);
-        drop(standing);
+        self.write().bad.clone_from(&followed.bad);
         self.tell(|_| {});
+    }
+
+    /// Takes that the source was read to the end, which is no news.
+    pub(super) fn take_reading(&self, now: Timestamp) {
+        self.write().source_read_at = Some(now);
+    }
+
+    /// Takes that the database answered, which is no news.
+    pub(super) fn take_database(&self, now: Timestamp) {
+        self.write().database_read_at = Some(now);
     }
 
     /// Takes who else runs the loop; nobody else where this process does.

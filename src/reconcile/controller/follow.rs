@@ -10,6 +10,7 @@ use notify::{RecursiveMode, Watcher as _};
 use rand::TryRngCore as _;
 use tokio::sync::{Notify, watch};
 
+use super::board::Board;
 use crate::model::{CommitId, Revision};
 use crate::reconcile::source::{self, GitOrigin, Origin, Snapshot, SourceError};
 use crate::spec::{self, Platform, Policy, Problem};
@@ -34,8 +35,6 @@ pub struct Followed {
     pub good: Option<Arc<Declared>>,
     /// What is newer and cannot.
     pub bad: Option<Bad>,
-    /// When the source was last read to the end.
-    pub read_at: Option<Timestamp>,
 }
 
 /// What cannot be used, and why.
@@ -59,6 +58,8 @@ pub struct Follower {
     pub interval: Duration,
     /// Where it is told that the source may have changed.
     pub hint: Arc<Notify>,
+    /// Where it is told that the source was read, also where that is no news.
+    pub board: Arc<Board>,
     /// The commit applied last, where the check of signatures begins.
     pub last: Option<CommitId>,
     /// The clock.
@@ -98,10 +99,12 @@ impl Follower {
             Origin::Git(origin) => read_git(origin, seen).await,
         };
         let now = (self.clock)();
+        if read.is_ok() {
+            self.board.take_reading(now);
+        }
         match read {
             Ok(None) => {
                 told.send_if_modified(|followed| {
-                    followed.read_at = Some(now);
                     // The source answers again.
                     let had_no_answer = followed
                         .bad
@@ -139,7 +142,6 @@ impl Follower {
         match checked {
             Ok(new) => {
                 told.send_if_modified(|followed| {
-                    followed.read_at = Some(now);
                     let was_bad = followed.bad.take().is_some();
                     let is_new = new.is_some();
                     if let Some((platform, warnings)) = new {
@@ -244,9 +246,6 @@ fn tell_bad(
     now: Timestamp,
 ) {
     told.send_if_modified(|followed| {
-        if revision.is_some() {
-            followed.read_at = Some(now);
-        }
         let is_known = followed
             .bad
             .as_ref()
@@ -266,4 +265,41 @@ fn tell_bad(
 fn jittered(interval: Duration) -> Duration {
     let dice = rand::rngs::OsRng.try_next_u32().unwrap_or(u32::MAX / 2);
     interval.mul_f64(0.9 + 0.2 * f64::from(dice) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_reading_is_told_and_is_news_only_where_something_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("platform.yaml");
+        std::fs::write(&path, include_str!("../../../examples/platform.yaml")).unwrap();
+        let follower = Follower {
+            origin: Origin::Path(path.to_str().unwrap().to_owned()),
+            policy: Policy::default(),
+            interval: Duration::from_secs(60),
+            hint: Arc::default(),
+            board: Arc::default(),
+            last: None,
+            clock: Timestamp::now,
+        };
+        let (told, mut followed) = watch::channel(Followed::default());
+        let mut seen = Seen {
+            tip: None,
+            last: None,
+        };
+        follower.look(&mut seen, &told).await;
+        assert!(followed.borrow_and_update().good.is_some());
+        let first = follower.board.read().source_read_at.unwrap();
+        follower.look(&mut seen, &told).await;
+        assert!(!followed.has_changed().unwrap());
+        assert!(follower.board.read().source_read_at.unwrap() > first);
+        std::fs::remove_file(&path).unwrap();
+        let last = follower.board.read().source_read_at;
+        follower.look(&mut seen, &told).await;
+        assert!(followed.borrow_and_update().bad.is_some());
+        assert_eq!(follower.board.read().source_read_at, last);
+    }
 }
