@@ -46,6 +46,14 @@ pub(super) struct World {
     deletes: BTreeSet<Slug>,
 }
 
+impl World {
+    /// Tells whether a plan for these challenges would delete what no guard has weighed.
+    fn is_unguarded(&self, scope: &Scope, plan: &Plan) -> bool {
+        let is_weighed = self.deletes.iter().any(|slug| scope.contains(slug));
+        has_deletes(plan) && !is_weighed
+    }
+}
+
 /// Everything as lists alone tell it.
 pub(super) struct Surveyed {
     pub(super) world: Arc<World>,
@@ -108,6 +116,8 @@ struct Worked {
     why: Option<Why>,
     /// Whether another writer was at work while a newer revision waits for a person.
     is_overtaken: bool,
+    /// Whether the plan that was made again would delete what no guard has weighed.
+    is_unguarded: bool,
 }
 
 /// Since when the world is known to a look.
@@ -366,7 +376,7 @@ impl Looker {
             let known = read_registered(&self.edges.registry, &scope).await;
             planned = self.plan(world, &scope, known).await;
         }
-        let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
+        let is_unguarded = world.is_unguarded(&scope, &planned.plan);
         let (planned, worked) = match may_begin(&planned) && !is_unguarded {
             true => self.work(world, &scope, planned, since).await,
             false => (planned, Worked::default()),
@@ -388,7 +398,7 @@ impl Looker {
             status,
             is_frozen: !planned.plan.guards.is_empty(),
             hindrance: worked.why.clone(),
-            wants_survey: is_unguarded || worked.is_overtaken,
+            wants_survey: is_unguarded || worked.is_unguarded || worked.is_overtaken,
             has_new_tokens: has_new_tokens(&worked.outcomes),
             done: Done::of(&planned.plan, &worked.outcomes),
         };
@@ -444,7 +454,8 @@ impl Looker {
             planned = self.plan(world, scope, known).await;
         }
         let token = Some(ticket.fence.token());
-        let outcomes = match may_begin(&planned) {
+        let is_unguarded = world.is_unguarded(scope, &planned.plan);
+        let outcomes = match may_begin(&planned) && !is_unguarded {
             true => {
                 let writers = self.writers(ticket.fence);
                 apply::apply(&planned.plan, &writers, (self.clock)(), &|_, _| {}).await
@@ -457,6 +468,7 @@ impl Looker {
             Worked {
                 outcomes,
                 token,
+                is_unguarded,
                 ..Worked::default()
             },
         )
