@@ -39,6 +39,7 @@ pub(super) async fn follow_while(
     let follower = Follower {
         origin: declaration::origin(&settings.source, settings)?,
         policy: declaration::policy(settings),
+        unfit: settings.database_url(true).err().map(|why| why.to_string()),
         interval: settings.controller.interval,
         hint,
         board,

@@ -54,6 +54,9 @@ pub struct Follower {
     pub origin: Origin,
     /// The policy it is checked under.
     pub policy: Policy,
+    /// Why no declaration that asks for the production policy can be kept here, if so: the database is none for it. The
+    /// first one is whoever starts the process to refuse.
+    pub unfit: Option<String>,
     /// How often it is read without a hint.
     pub interval: Duration,
     /// Where it is told that the source may have changed.
@@ -65,6 +68,9 @@ pub struct Follower {
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
+
+/// A declaration with what is probably not meant in it, or why it cannot be used.
+type Checked = Result<(Platform, Vec<Problem>), String>;
 
 /// What was seen of a git source.
 struct Seen {
@@ -137,7 +143,7 @@ impl Follower {
             .is_some_and(|good| good.snapshot.revision == revision);
         let checked = match is_known {
             true => Ok(None),
-            false => check(&snapshot, self.policy).map(Some),
+            false => self.check(&snapshot, told).map(Some),
         };
         match checked {
             Ok(new) => {
@@ -155,6 +161,16 @@ impl Follower {
                 });
             }
             Err(why) => tell_bad(told, Some(revision), why, now),
+        }
+    }
+
+    fn check(&self, snapshot: &Snapshot, told: &watch::Sender<Followed>) -> Checked {
+        let (platform, warnings) = check(snapshot, self.policy)?;
+        match &self.unfit {
+            Some(why) if platform.environment.enforces_policy() && told.borrow().good.is_some() => {
+                Err(why.clone())
+            }
+            _ => Ok((platform, warnings)),
         }
     }
 
@@ -224,7 +240,7 @@ async fn read_git(origin: &GitOrigin, seen: &mut Seen) -> Result<Option<Snapshot
     Ok(Some(snapshot))
 }
 
-fn check(snapshot: &Snapshot, policy: Policy) -> Result<(Platform, Vec<Problem>), String> {
+fn check(snapshot: &Snapshot, policy: Policy) -> Checked {
     let checked =
         spec::parse(&snapshot.files).and_then(|written| spec::check_under(&written, policy));
     match checked {
@@ -271,20 +287,54 @@ fn jittered(interval: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn each_reading_is_told_and_is_news_only_where_something_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("platform.yaml");
-        std::fs::write(&path, include_str!("../../../examples/platform.yaml")).unwrap();
-        let follower = Follower {
+    fn follower(path: &Path) -> Follower {
+        Follower {
             origin: Origin::Path(path.to_str().unwrap().to_owned()),
             policy: Policy::default(),
+            unfit: None,
             interval: Duration::from_secs(60),
             hint: Arc::default(),
             board: Arc::default(),
             last: None,
             clock: Timestamp::now,
+        }
+    }
+
+    #[tokio::test]
+    async fn production_is_refused_where_a_revision_before_it_is_kept_in_a_database_that_is_none_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("platform.yaml");
+        let declare = |environment: &str| {
+            let text = format!(
+                "api_version: platform.network/v1\nenvironment: {environment}\nemissions: {{}}\nchallenges: {{}}\n"
+            );
+            std::fs::write(&path, text).unwrap();
         };
+        let unfit = Follower {
+            unfit: Some("it is SQLite".to_owned()),
+            ..follower(&path)
+        };
+        let (told, mut followed) = watch::channel(Followed::default());
+        let mut seen = Seen {
+            tip: None,
+            last: None,
+        };
+        declare("development");
+        unfit.look(&mut seen, &told).await;
+        let good = followed.borrow_and_update().good.clone().unwrap();
+        declare("production");
+        unfit.look(&mut seen, &told).await;
+        let known = followed.borrow_and_update().clone();
+        assert_eq!(known.bad.unwrap().why, "it is SQLite");
+        assert!(Arc::ptr_eq(&known.good.unwrap(), &good));
+    }
+
+    #[tokio::test]
+    async fn each_reading_is_told_and_is_news_only_where_something_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("platform.yaml");
+        std::fs::write(&path, include_str!("../../../examples/platform.yaml")).unwrap();
+        let follower = follower(&path);
         let (told, mut followed) = watch::channel(Followed::default());
         let mut seen = Seen {
             tip: None,
