@@ -62,6 +62,10 @@ const LAST_TURN: Duration = Duration::from_secs(4);
 pub struct Controller {
     looker: Arc<Looker>,
     watched: Arc<Watched>,
+    /// Where the leases are under which it works.
+    namespace: String,
+    /// Where they have to be for the revision that is to be kept from now on.
+    moves_to: Option<String>,
     followed: watch::Receiver<Followed>,
     board: Arc<Board>,
     agenda: Agenda,
@@ -93,6 +97,8 @@ pub struct Parts {
     pub database: Arc<dyn crate::edge::database::Database>,
     /// The lease of passes, which each writer takes in turn.
     pub lease: Lease,
+    /// The namespace of that lease, and of the lead.
+    pub namespace: String,
     /// What is known of the source.
     pub followed: watch::Receiver<Followed>,
     /// Where it is told how things stand.
@@ -112,6 +118,7 @@ impl Controller {
             watched,
             database,
             lease,
+            namespace,
             followed,
             board,
             actor,
@@ -126,6 +133,8 @@ impl Controller {
                 clock,
             )),
             watched,
+            namespace,
+            moves_to: None,
             followed,
             board,
             agenda: Agenda::default(),
@@ -141,14 +150,15 @@ impl Controller {
         }
     }
 
-    /// Runs until it is stopped; then lets what is under way end.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until it is stopped, or until another namespace is the one to keep; then lets what is under way end.
+    /// Returns that namespace: who writes there takes turns by the lease that is there.
+    pub async fn run(mut self, stop: CancellationToken) -> Option<String> {
         let (watched, looker) = (self.watched.clone(), self.looker.clone());
         let mut survey: BoxFuture<'static, Surveyed> = futures::future::pending().boxed();
         let mut is_surveying = false;
         let mut asking = self.looker.clone().ask().boxed();
         self.take_source();
-        loop {
+        while self.moves_to.is_none() {
             let now = Instant::now();
             self.surveys.gather_tokens(self.agenda.is_idle(), now);
             if !is_surveying && let Some(declared) = self.due_survey(now) {
@@ -196,7 +206,9 @@ impl Controller {
                 go_on_panicking(ended);
             }
         }
+        let moves_to = self.moves_to.take();
         self.end().await;
+        moves_to
     }
 
     /// Lets what is under way end, and gives the turn to write back.
@@ -283,6 +295,12 @@ impl Controller {
             return;
         }
         self.surveys.end(surveyed.is_whole(), now);
+        let namespace = &surveyed.world.declared.platform.namespace;
+        if *namespace != self.namespace {
+            tracing::info!(%namespace, "another namespace is kept from now on; the lead is taken there");
+            self.moves_to = Some(namespace.clone());
+            return;
+        }
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use platform::reconcile::lease::LEADER;
 use serde_json::{Value, json};
 
 use crate::lease::lease;
@@ -202,5 +203,48 @@ async fn what_a_guard_holds_waits_for_a_person_and_the_revision_before_is_kept()
     assert!(world.get("statefulsets", "challenge-two").await.is_none());
     keeper.until_settled(&world).await;
     check_kept(&world, &mut keeper, "challenge-one").await;
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+/// Returns who leads in a namespace, if anybody does.
+async fn leader(world: &World) -> String {
+    let leases = "/apis/coordination.k8s.io/v1/namespaces";
+    let path = format!("{leases}/{}/leases/{LEADER}", world.namespace);
+    let lease = world.admin.get(&path).await.unwrap_or_default();
+    let holder = lease["spec"]["holderIdentity"].as_str();
+    holder.unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn the_lead_moves_to_another_namespace_once_that_is_let_through() {
+    let (world, other) = (World::new().await, World::new().await);
+    let home = world.yaml(&[("one", FILE)]);
+    world.declare(&home);
+    let operator = world.kubeconfig_of_operator();
+    let variables = [("KUBECONFIG", operator.as_str())];
+    let mut keeper = Keeper::start_role(&world, &["run"], "keeper", &variables);
+    keeper.until_ready(1).await;
+    keeper.until_settled(&world).await;
+    world.declare(&home.replace(&world.namespace, &other.namespace));
+    until_metric(&mut keeper, "platform_revision_guarded", 1.0).await;
+    assert_ne!(leader(&world).await, "");
+    assert_eq!(leader(&other).await, "");
+    let allowed = ["apply", "--yes", "--allow-empty-cluster", "--timeout", "60s"];
+    world.run_as_operator(&allowed).await.expect(0);
+    until_metric(&mut keeper, "platform_revision_guarded", 0.0).await;
+    keeper
+        .until("the lead in the other", async |_| {
+            leader(&world).await.is_empty() && !leader(&other).await.is_empty()
+        })
+        .await;
+    let away = json!({"spec": {"type": "NodePort"}});
+    other.edit("services", "challenge-one", away).await;
+    keeper
+        .until("the service as it was", async |_| {
+            let service = other.get("services", "challenge-one").await.unwrap();
+            service["spec"]["type"] == "ClusterIP"
+        })
+        .await;
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
