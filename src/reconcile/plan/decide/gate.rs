@@ -2,7 +2,7 @@
 //! what would be taken away before that which replaces it. Pure.
 
 use super::{Decision, Decisions, World};
-use crate::model::{Key, Kind, ObjectKey};
+use crate::model::{Key, Kind, ObjectKey, RowKey};
 use crate::reconcile::live::{Readiness, Why};
 use crate::reconcile::plan::{Action, Held};
 
@@ -33,40 +33,47 @@ impl World<'_> {
             return self.needed_still(key, decisions);
         }
         let slug = self.slug(key).cloned();
-        let wait = |on: &ObjectKey, why: Why| Held::Waits {
+        let wait = |on: Key, why: Why| Held::Waits {
             key: key.clone(),
             slug: slug.clone(),
-            on: Key::Object(on.clone()),
+            on,
             why,
         };
         if let Some(old) = self.old_autoscaler(key, decisions) {
-            return Some(wait(&old, Why::from("two would scale one workload")));
+            return Some(wait(old, Why::from("two would scale one workload")));
         }
         after.iter().find_map(|on| match decisions.of_object(on)? {
-            Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
+            Decision::Held(_) => Some(wait(Key::Object(on.clone()), Why::from("that is held"))),
             Decision::Unchanged => match &self.live.object(on)?.readiness {
                 Readiness::Ready => None,
-                Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
+                Readiness::NotReady(state) => {
+                    Some(wait(Key::Object(on.clone()), Why(state.clone())))
+                }
             },
             Decision::Do { .. } | Decision::Nothing => None,
         })
     }
 
-    /// Returns the autoscaler of the other kind, while it is there and this plan does not delete it.
-    fn old_autoscaler(&self, key: &Key, decisions: &Decisions<'_>) -> Option<ObjectKey> {
-        let key = key.object()?;
-        let kind = match key.kind {
+    /// Returns what tells that an autoscaler of the other kind is there, or may be, and is not deleted by this plan.
+    fn old_autoscaler(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Key> {
+        let new = key.object()?;
+        let kind = match new.kind {
             Kind::HorizontalPodAutoscaler => Kind::ScaledObject,
             Kind::ScaledObject => Kind::HorizontalPodAutoscaler,
             _ => return None,
         };
         let old = ObjectKey {
             kind,
-            ..key.clone()
+            ..new.clone()
         };
-        let is_ours = self.live.object(&old)?.owner.is_some();
-        let is_deleted = matches!(decisions.of_object(&old), Some(Decision::Do { .. }));
-        (is_ours && !is_deleted).then_some(old)
+        let is_ours = |old| self.live.object(old).is_some_and(|old| old.owner.is_some());
+        let is_deleted = |old| matches!(decisions.of_object(old), Some(Decision::Do { .. }));
+        if is_ours(&old) && !is_deleted(&old) {
+            return Some(Key::Object(old));
+        }
+        // The row that goes on to tell of one.
+        let row = Key::Row(RowKey::Challenge(self.slug(key)?.clone()));
+        matches!(decisions.get(&row), Some(Decision::Held(_))).then_some(row)
     }
 
     /// What a challenge runs with is not taken away while the workload that is to run without it is held:
