@@ -82,7 +82,8 @@ fn assert_covers(selector: &Value, deployment: &Value) {
 #[test]
 #[ignore = "needs Helm"]
 fn the_control_plane_is_closed_to_all_but_itself_and_those_who_are_named() {
-    let enabled = ["controller", "weights", "admin"].map(|role| format!("{role}.deployment.enabled=true"));
+    let enabled =
+        ["controller", "weights", "admin"].map(|role| format!("{role}.deployment.enabled=true"));
     let enabled = enabled.iter().map(String::as_str).chain([SOURCE]);
     let enabled: Vec<&str> = enabled.collect();
     let with = |more: &[&str]| rendered_chart("n", &[&enabled[..], more].concat());
@@ -101,7 +102,10 @@ fn the_control_plane_is_closed_to_all_but_itself_and_those_who_are_named() {
     assert_eq!(policy["spec"]["ingress"], ingress);
     let is_policy = |object: &Value| object["kind"] == "NetworkPolicy";
     assert!(!with(&["networkPolicy.enabled=false"]).iter().any(is_policy));
-    assert!(!rendered_chart("n", &[]).iter().any(is_policy), "nothing to close");
+    assert!(
+        !rendered_chart("n", &[]).iter().any(is_policy),
+        "nothing to close"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::look::WentBy;
-use crate::model::{FenceToken, Slug};
 use crate::model::act::{ActKind, ActRecord, Suspensions};
 use crate::model::rollout::FailedImage;
+use crate::model::{FenceToken, Slug};
 
 /// How often the database is asked.
 pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(2);

@@ -173,7 +173,11 @@ impl CommitStatus {
         if let Err(error) = &told {
             tracing::warn!(%error, commit = outlook.commit, "the status of a commit was not delivered");
         }
-        let fate = if told.is_ok() { Fate::Sent } else { Fate::Failed };
+        let fate = if told.is_ok() {
+            Fate::Sent
+        } else {
+            Fate::Failed
+        };
         board.count(Channel::CommitStatus, fate);
         if let Err(HookError::Later { .. }) = told {
             self.late.insert(outlook.commit.clone(), outlook);

@@ -301,7 +301,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn production_is_refused_where_a_revision_before_it_is_kept_in_a_database_that_is_none_for_it() {
+    async fn production_is_refused_where_a_revision_before_it_is_kept_in_a_database_that_is_none_for_it()
+     {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("platform.yaml");
         let declare = |environment: &str| {

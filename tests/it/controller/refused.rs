@@ -116,7 +116,8 @@ async fn a_freeze_window_holds_what_belongs_to_no_challenge_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a cluster"]
-async fn a_revision_is_told_as_kept_once_another_writer_lets_it_begin_and_a_stop_does_not_wait_for_that() {
+async fn a_revision_is_told_as_kept_once_another_writer_lets_it_begin_and_a_stop_does_not_wait_for_that()
+ {
     let world = World::new().await;
     let plain = world.yaml(&[("one", FILE)]);
     world.declare(&plain);
@@ -230,7 +231,13 @@ async fn the_lead_moves_to_another_namespace_once_that_is_let_through() {
     until_metric(&mut keeper, "platform_revision_guarded", 1.0).await;
     assert_ne!(leader(&world).await, "");
     assert_eq!(leader(&other).await, "");
-    let allowed = ["apply", "--yes", "--allow-empty-cluster", "--timeout", "60s"];
+    let allowed = [
+        "apply",
+        "--yes",
+        "--allow-empty-cluster",
+        "--timeout",
+        "60s",
+    ];
     world.run_as_operator(&allowed).await.expect(0);
     until_metric(&mut keeper, "platform_revision_guarded", 0.0).await;
     keeper
