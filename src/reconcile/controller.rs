@@ -79,7 +79,7 @@ pub struct Controller {
     surveys: Surveys,
     /// Whether the last survey could not see everything.
     is_blind: bool,
-    /// Since when a guard is known to hold a newer revision, while one does.
+    /// Since when a newer revision is known to wait, for a guard or for its turn, while one does.
     weighed: Option<Weighed>,
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
@@ -280,13 +280,9 @@ impl Controller {
             .into_iter()
             .filter(|guard| !matches!(guard, Guard::Freeze { .. }))
             .collect();
-        let is_new = self
-            .world
-            .as_ref()
-            .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
         self.weighed = (!refused.is_empty()).then(|| surveyed.weighed());
-        let clock = self.looker.clock;
-        let are_other = self.board.take_survey(&surveyed, &refused, clock());
+        let told = (self.looker.clock)();
+        let are_other = self.board.take_survey(&surveyed, &refused, told);
         if !refused.is_empty() {
             if are_other {
                 tracing::warn!(revision = %surveyed.revision(), guards = ?refused, "a guard of `safety` holds this revision; the one before it is kept");
@@ -301,6 +297,15 @@ impl Controller {
             self.moves_to = Some(namespace.clone());
             return;
         }
+        self.begin(surveyed, stop).await;
+    }
+
+    /// Begins to keep what was surveyed.
+    async fn begin(&mut self, surveyed: Surveyed, stop: &CancellationToken) {
+        let is_new = self
+            .world
+            .as_ref()
+            .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
@@ -314,10 +319,13 @@ impl Controller {
         };
         if let Err(why) = begun {
             tracing::warn!(%why, "the revision is not begun yet");
+            // Who wrote meanwhile may have applied this one, which is no drift from the one before it.
+            self.weighed = is_new.then(|| surveyed.weighed());
             self.surveys.put_off(is_new, Instant::now());
             return;
         }
-        self.board.take_revision(&surveyed, clock());
+        let now = Instant::now();
+        self.board.take_revision(&surveyed, (self.looker.clock)());
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
         self.asks.inform(&desired.suspended, surveyed.given_up());
