@@ -39,7 +39,7 @@ use self::live::{Depth, Live, Look, Rows, Why, see_live};
 use self::plan::{Plan, Request, plan_pass};
 use self::resolve::{Assignments, Facts, resolve};
 use crate::edge::cluster::ClusterWrite;
-use crate::edge::database::{Database, DatabaseError};
+use crate::edge::database::{Database, DatabaseError, ResolvedDigest};
 use crate::edge::images::ImageRegistry;
 use crate::model::pass::Begun;
 use crate::model::{
@@ -108,11 +108,13 @@ pub async fn find_facts(
     edges: &Edges,
     rows: &Rows,
 ) -> Facts {
+    let remembered = remembered_digests(platform, &edges.registry).await;
     let known = match tags {
-        Tags::Kept => known_digests(platform, revision, &edges.registry).await,
+        Tags::Kept => digests_of(Some(revision), &remembered),
         Tags::Anew => BTreeMap::new(),
     };
     let mut facts = resolve(platform, edges.images.as_ref(), &known, &assignments(rows)).await;
+    facts.take_earlier(digests_of(None, &remembered));
     withhold_unconnected(&mut facts, edges);
     facts
 }
@@ -282,25 +284,30 @@ pub async fn read_registered(registry: &Registry, scope: &Scope) -> Registered {
     }
 }
 
-/// Returns the digests that tags were resolved to for this revision. One that is not known is asked for again.
-async fn known_digests(
+/// Returns the digests that tags of this declaration were resolved to, for whatever revision.
+async fn remembered_digests(
     platform: &Platform,
-    revision: &Revision,
     registry: &Registry,
-) -> BTreeMap<ImageRef, Digest> {
+) -> BTreeMap<ImageRef, ResolvedDigest> {
     let images: Vec<ImageRef> = resolve::list_unpinned(platform).into_iter().collect();
-    let Registry::Ready(database) = registry else {
-        return BTreeMap::new();
-    };
-    if images.is_empty() {
-        return BTreeMap::new();
+    match registry {
+        Registry::Ready(database) if !images.is_empty() => {
+            // One that is not known is asked for again.
+            database.digests(&images).await.unwrap_or_default()
+        }
+        Registry::Ready(_) | Registry::Absent | Registry::Unknown(_) => BTreeMap::new(),
     }
-    let resolved = database.digests(&images).await.unwrap_or_default();
-    let of_revision = resolved
-        .into_iter()
-        .filter(|(_, resolved)| resolved.is_of(revision));
-    of_revision
-        .map(|(image, resolved)| (image, resolved.digest))
+}
+
+/// Returns the digests that were resolved for a revision, or for any.
+fn digests_of(
+    revision: Option<&Revision>,
+    remembered: &BTreeMap<ImageRef, ResolvedDigest>,
+) -> BTreeMap<ImageRef, Digest> {
+    let is_of = |resolved: &ResolvedDigest| revision.is_none_or(|of| resolved.is_of(of));
+    let found = remembered.iter().filter(|(_, resolved)| is_of(resolved));
+    found
+        .map(|(image, resolved)| (image.clone(), resolved.digest.clone()))
         .collect()
 }
 

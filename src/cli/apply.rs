@@ -98,12 +98,12 @@ async fn carry_out(
     show(args, context, session, &planned.plan)?;
     refuse_blind(&planned)?;
     refuse_guards(&planned.plan, args)?;
-    if !planned.plan.steps.is_empty() {
+    if planned.plan.may_write() {
         confirm(args, context)?;
     }
     session.open_for_writing(context).await?;
     let began = tokio::time::Instant::now();
-    if !turn::may_write(&planned.plan) {
+    if !planned.plan.may_write() {
         turn::record_interrupted(context, session).await;
         return go_on(args, context, session, planned, began).await;
     }

@@ -25,7 +25,7 @@ use crate::reconcile::controller::routes::{Views, routes};
 use crate::reconcile::controller::webhook::WebhookSecret;
 use crate::reconcile::controller::{Controller, Parts};
 use crate::reconcile::desired::build_namespace;
-use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS};
+use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS, Pulse};
 use crate::reconcile::live::watched::Watched;
 use crate::reconcile::{Edges, Registry};
 use crate::weights::routes::Views as PublicViews;
@@ -93,7 +93,8 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         board,
         views: door.as_ref().map(Door::views),
     };
-    let keeping = follow_while(context, hint, &stop, async |database, followed| {
+    let told = (hint, home.board.clone());
+    let keeping = follow_while(context, told, &stop, async |database, followed| {
         control(context, home, database, followed, &stop).await
     });
     context.terminal.note(&format!(
@@ -165,76 +166,92 @@ async fn keep_turns(
     followed: &watch::Receiver<Followed>,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
-    let Home {
-        cluster,
-        watched,
-        board,
-        views: _,
-    } = home;
-    let namespace = first_namespace(followed);
-    let lease = |name: &str| {
-        let identity = turn::identity(context, "controller");
-        let clock = Clock::of_machine(now);
-        Lease::new(cluster.clone(), &namespace, name, &identity, clock)
-    };
-    let (leader, pass) = (lease(LEADER), lease(PASS));
-    let make_namespace = async || {
-        let (key, item) = build_namespace(&ClusterName::Local, &namespace);
-        let manifest = item.manifest().unwrap_or_default();
-        turn::create_namespace(cluster.as_ref(), &key, &manifest).await
-    };
-    while let Some(held) = lead((&leader, &pass), board, stop, &make_namespace).await {
-        let local: Arc<dyn ClusterWrite> = watched.clone();
-        let edges = Edges {
-            clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
-            registry: Registry::Ready(database.clone()),
-            images: Arc::new(HttpRegistry::new()),
-            fence: None,
+    let mut namespace = first_namespace(followed);
+    loop {
+        let lease = |name: &str| {
+            let identity = turn::identity(context, "controller");
+            let clock = Clock::of_machine(now);
+            Lease::new(home.cluster.clone(), &namespace, name, &identity, clock)
         };
-        let controller = Controller::new(Parts {
-            edges,
-            watched: watched.clone(),
+        let (leader, pass) = (lease(LEADER), lease(PASS));
+        let make_namespace = async || {
+            let (key, item) = build_namespace(&ClusterName::Local, &namespace);
+            let manifest = item.manifest().unwrap_or_default();
+            turn::create_namespace(home.cluster.as_ref(), &key, &manifest).await
+        };
+        let held = lead((&leader, &pass), &home.board, stop, &make_namespace).await;
+        let Some(held) = held else { return Ok(()) };
+        let parts = Parts {
+            edges: edges(home, database),
+            watched: home.watched.clone(),
             database: database.clone(),
-            lease: pass.clone().under(held.pulse()),
+            lease: pass.under(held.pulse()),
+            namespace: namespace.clone(),
             followed: followed.clone(),
-            board: board.clone(),
+            board: home.board.clone(),
             actor: format!("{} (controller)", context.settings.actor),
             clock: now,
-        });
-        let (stop_it, pulse) = (stop.child_token(), held.pulse());
-        // It keeps what the last looks find; unless another leads, who keeps what it finds itself.
-        let (closing, deposed) = (CancellationToken::new(), CancellationToken::new());
-        let lost = async {
-            tokio::select! {
-                lost = pulse.lost() => {
-                    tracing::warn!(why = %lost, "no longer the leader");
-                    deposed.cancel();
-                    stop_it.cancel();
-                }
-                () = stop_it.cancelled() => {}
-            }
         };
-        let place = telling::Place {
-            cluster: cluster.name().to_owned(),
-            namespace: namespace.clone(),
-        };
-        let (tellers, tell) = telling::begin(context, cluster.clone(), board, &place)?;
-        let ledger = Ledger::new(
-            board.clone(),
-            database.clone(),
-            tellers,
-            context.settings.controller.rollout_deadline,
-            now,
-        );
-        let keeping = deposed.run_until_cancelled(ledger.keep(closing.clone()));
-        tokio::join!(lost, telling::tell_while(tell, keeping), async {
-            controller.run(stop_it.clone()).await;
-            stop_it.cancel();
-            closing.cancel();
-        });
+        let kept = keep_turn(context, home, parts, held.pulse(), stop).await;
         held.release().await;
+        if let Some(moved) = kept? {
+            namespace = moved;
+        }
     }
-    Ok(())
+}
+
+fn edges(home: &Home, database: &Arc<dyn Database>) -> Edges {
+    let local: Arc<dyn ClusterWrite> = home.watched.clone();
+    Edges {
+        clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
+        registry: Registry::Ready(database.clone()),
+        images: Arc::new(HttpRegistry::new()),
+        fence: None,
+    }
+}
+
+/// Keeps what is declared for as long as this process leads, and returns where it is to lead next, if elsewhere.
+async fn keep_turn(
+    context: &Context,
+    home: &Home,
+    parts: Parts,
+    pulse: Pulse,
+    stop: &CancellationToken,
+) -> Result<Option<String>, CliError> {
+    let place = telling::Place {
+        cluster: home.cluster.name().to_owned(),
+        namespace: parts.namespace.clone(),
+    };
+    let (tellers, tell) = telling::begin(context, home.cluster.clone(), &home.board, &place)?;
+    let ledger = Ledger::new(
+        home.board.clone(),
+        parts.database.clone(),
+        tellers,
+        context.settings.controller.rollout_deadline,
+        now,
+    );
+    let controller = Controller::new(parts);
+    let stop_it = stop.child_token();
+    // It keeps what the last looks find; unless another leads, who keeps what it finds itself.
+    let (closing, deposed) = (CancellationToken::new(), CancellationToken::new());
+    let lost = async {
+        tokio::select! {
+            lost = pulse.lost() => {
+                tracing::warn!(why = %lost, "no longer the leader");
+                deposed.cancel();
+                stop_it.cancel();
+            }
+            () = stop_it.cancelled() => {}
+        }
+    };
+    let keeping = deposed.run_until_cancelled(ledger.keep(closing.clone()));
+    let ((), _, moved) = tokio::join!(lost, telling::tell_while(tell, keeping), async {
+        let moved = controller.run(stop_it.clone()).await;
+        stop_it.cancel();
+        closing.cancel();
+        moved
+    });
+    Ok(moved)
 }
 
 /// Waits until this process is the one that runs the loop; `None` when it is stopped before. Meanwhile it keeps an

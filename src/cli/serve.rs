@@ -91,8 +91,9 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
     let source = masked(&context.settings.source);
     context.terminal.note(&format!("following {source}"));
     let views = door.views();
-    let (hint, board) = (Arc::new(Notify::new()), Board::default());
-    let showing = follow_while(context, hint, &stop, async |database, mut followed| {
+    let (hint, board) = (Arc::new(Notify::new()), Arc::<Board>::default());
+    let told = (hint, board.clone());
+    let showing = follow_while(context, told, &stop, async |database, mut followed| {
         let first = tokio::select! {
             () = stop.cancelled() => None,
             first = first_good(&mut followed, &board) => first,

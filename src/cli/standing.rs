@@ -19,13 +19,14 @@ use crate::reconcile::controller::follow::{Followed, Follower};
 /// The pause before the database is tried again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
-/// Opens the registry, and follows the source for as long as `work` goes on with both.
+/// Opens the registry, and follows the source for as long as `work` goes on with both. The board is told of each reading,
+/// and a hint leads to one.
 ///
 /// # Errors
 /// A setting cannot be used, or what `work` ends with.
 pub(super) async fn follow_while(
     context: &Context,
-    hint: Arc<Notify>,
+    (hint, board): (Arc<Notify>, Arc<Board>),
     stop: &CancellationToken,
     work: impl AsyncFnOnce(Arc<dyn Database>, watch::Receiver<Followed>) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
@@ -38,8 +39,10 @@ pub(super) async fn follow_while(
     let follower = Follower {
         origin: declaration::origin(&settings.source, settings)?,
         policy: declaration::policy(settings),
+        unfit: settings.database_url(true).err().map(|why| why.to_string()),
         interval: settings.controller.interval,
         hint,
+        board,
         last: match settings.git.verifies {
             true => last_applied_in(database.as_ref()).await?,
             false => None,

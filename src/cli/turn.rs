@@ -12,17 +12,11 @@ use crate::model::{Key, Kind, ObjectKey};
 use crate::reconcile::Registry;
 use crate::reconcile::lease::turn::{Turn, TurnError};
 use crate::reconcile::lease::{AcquireError, Clock, Lease, Lost, PASS};
-use crate::reconcile::plan::{Action, Held, Plan};
+use crate::reconcile::plan::{Action, Plan};
 use crate::reconcile::render::mask;
 
 /// How long a turn is waited for that has nothing to write: that of a writer who was killed is over by then.
 const MOMENT: Duration = Duration::from_secs(6);
-
-/// Tells whether carrying out this plan may write: at once, or when what something waits for is there.
-pub fn may_write(plan: &Plan) -> bool {
-    let waits = |held: &Held| matches!(held, Held::Waits { .. });
-    !plan.steps.is_empty() || plan.held.iter().any(waits)
-}
 
 /// Takes the turn, waiting for another writer up to `limit`. The database has to be open for writing.
 ///

@@ -19,6 +19,7 @@ mod notices;
 pub mod notify;
 mod outlook;
 pub mod routes;
+mod surveys;
 pub mod tellers;
 mod trials;
 mod turns;
@@ -32,7 +33,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,7 @@ use self::asks::{Asked, Asks};
 use self::board::Board;
 use self::follow::{Declared, Followed};
 use self::look::{Looked, Looker, Surveyed, Weighed, World};
+use self::surveys::Surveys;
 use self::trials::Trials;
 use self::turns::{LINGER, Turns};
 use super::Tags;
@@ -49,20 +51,21 @@ use super::live::Why;
 use super::live::watched::{Touched, Watched};
 use super::plan::Guard;
 
-/// How often everything is surveyed without an event: rows of the registry have no watch.
-const SURVEY_INTERVAL: Duration = Duration::from_secs(300);
-/// How soon a survey follows one that could not see everything, or whose guards refused.
-const SURVEY_AGAIN: Duration = Duration::from_secs(5);
-/// How long new tokens wait for those of other challenges that are being looked at, before a survey follows; and how
-/// soon the next one may, for somebody may change what is made of them again and again.
-const TOKENS_TOGETHER: Duration = Duration::from_secs(1);
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long the beginning of a revision may: what writes ends soon, what waits for another writer may wait for minutes.
+const BEGIN_GRACE: Duration = Duration::from_secs(2);
+/// How long the turn may take to be given back at the end; one that is not is over by itself as soon.
+const LAST_TURN: Duration = Duration::from_secs(4);
 
 /// Keeps the cluster and the registry as declared.
 pub struct Controller {
     looker: Arc<Looker>,
     watched: Arc<Watched>,
+    /// Where the leases are under which it works.
+    namespace: String,
+    /// Where they have to be for the revision that is to be kept from now on.
+    moves_to: Option<String>,
     followed: watch::Receiver<Followed>,
     board: Arc<Board>,
     agenda: Agenda,
@@ -73,12 +76,10 @@ pub struct Controller {
         mpsc::UnboundedSender<Looked>,
         mpsc::UnboundedReceiver<Looked>,
     ),
-    survey_due: Option<Instant>,
-    /// When new tokens are surveyed at the latest, while there are any.
-    tokens_due: Option<Instant>,
-    /// When that was last.
-    tokens_seen: Option<Instant>,
-    /// Since when a guard is known to hold a newer revision, while one does.
+    surveys: Surveys,
+    /// Whether the last survey could not see everything.
+    is_blind: bool,
+    /// Since when a newer revision is known to wait, for a guard or for its turn, while one does.
     weighed: Option<Weighed>,
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
@@ -96,6 +97,8 @@ pub struct Parts {
     pub database: Arc<dyn crate::edge::database::Database>,
     /// The lease of passes, which each writer takes in turn.
     pub lease: Lease,
+    /// The namespace of that lease, and of the lead.
+    pub namespace: String,
     /// What is known of the source.
     pub followed: watch::Receiver<Followed>,
     /// Where it is told how things stand.
@@ -115,6 +118,7 @@ impl Controller {
             watched,
             database,
             lease,
+            namespace,
             followed,
             board,
             actor,
@@ -129,15 +133,16 @@ impl Controller {
                 clock,
             )),
             watched,
+            namespace,
+            moves_to: None,
             followed,
             board,
             agenda: Agenda::default(),
             world: None,
             looks: JoinSet::new(),
             ended: mpsc::unbounded_channel(),
-            survey_due: None,
-            tokens_due: None,
-            tokens_seen: None,
+            surveys: Surveys::default(),
+            is_blind: false,
             weighed: None,
             turn_due: None,
             asks: Asks::default(),
@@ -145,16 +150,17 @@ impl Controller {
         }
     }
 
-    /// Runs until it is stopped; then lets what is under way end.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until it is stopped, or until another namespace is the one to keep; then lets what is under way end.
+    /// Returns that namespace: who writes there takes turns by the lease that is there.
+    pub async fn run(mut self, stop: CancellationToken) -> Option<String> {
         let (watched, looker) = (self.watched.clone(), self.looker.clone());
         let mut survey: BoxFuture<'static, Surveyed> = futures::future::pending().boxed();
         let mut is_surveying = false;
         let mut asking = self.looker.clone().ask().boxed();
         self.take_source();
-        loop {
+        while self.moves_to.is_none() {
             let now = Instant::now();
-            self.gather_tokens(now);
+            self.surveys.gather_tokens(self.agenda.is_idle(), now);
             if !is_surveying && let Some(declared) = self.due_survey(now) {
                 let tags = match self.asks.begin_survey() {
                     true => Tags::Anew,
@@ -163,15 +169,17 @@ impl Controller {
                 let surveying = self.looker.clone().survey(declared, tags);
                 (survey, is_surveying) = (surveying.boxed(), true);
             }
-            if !self.is_weighing(is_surveying, now) {
+            let may_look = self.may_look(is_surveying, now);
+            if may_look {
                 self.begin_looks(now);
             }
             self.end_turn(now);
             let wakes = [
-                self.agenda.next(),
-                self.survey_due.filter(|_| !is_surveying),
+                // What is due and may not begin yet begins when something else wakes the loop.
+                self.agenda.next().filter(|_| may_look),
+                self.surveys.next().filter(|_| !is_surveying),
+                self.surveys.next_tokens(),
                 self.turn_due,
-                self.tokens_due,
             ];
             let wake = wakes.into_iter().flatten().min();
             tokio::select! {
@@ -182,7 +190,7 @@ impl Controller {
                 },
                 surveyed = &mut survey => {
                     (survey, is_surveying) = (futures::future::pending().boxed(), false);
-                    self.take_survey(surveyed).await;
+                    self.take_survey(surveyed, &stop).await;
                 }
                 asked = &mut asking => {
                     asking = self.looker.clone().ask().boxed();
@@ -194,15 +202,33 @@ impl Controller {
                 () = sleep_until(wake), if wake.is_some() => {}
             }
             // Ends of tasks carry nothing; what they found came by the channel.
-            while self.looks.try_join_next().is_some() {}
+            while let Some(ended) = self.looks.try_join_next() {
+                go_on_panicking(ended);
+            }
         }
-        let rest = async { while self.looks.join_next().await.is_some() {} };
+        let moves_to = self.moves_to.take();
+        self.end().await;
+        moves_to
+    }
+
+    /// Lets what is under way end, and gives the turn to write back.
+    async fn end(mut self) {
+        let rest = async {
+            while let Some(ended) = self.looks.join_next().await {
+                go_on_panicking(ended);
+            }
+        };
         if tokio::time::timeout(GRACE, rest).await.is_err() {
             tracing::warn!(
                 "what was under way did not end in time; the next start goes on from there"
             );
+            // One that waits for its turn keeps the others from ending it.
+            self.looks.shutdown().await;
         }
-        self.looker.turns.end().await;
+        let ended = tokio::time::timeout(LAST_TURN, self.looker.turns.end());
+        if ended.await.is_err() {
+            tracing::warn!("the turn to write could not be given back in time");
+        }
     }
 
     /// Takes what is known of the source to the board, and a new revision to the next survey.
@@ -217,23 +243,19 @@ impl Controller {
         }
         self.board.take_source(&followed);
         if is_new {
-            self.survey_due = Some(Instant::now());
+            self.surveys.renew(Instant::now());
         }
     }
 
     /// Returns the declaration to survey, if a survey is due.
     fn due_survey(&mut self, now: Instant) -> Option<Arc<Declared>> {
-        if self.survey_due.is_none_or(|due| due > now) {
-            return None;
-        }
-        self.survey_due = None;
-        self.followed.borrow().good.clone()
+        let is_due = self.surveys.begin(now);
+        is_due.then(|| self.followed.borrow().good.clone())?
     }
 
     /// Takes a survey: a revision that no guard refuses becomes the one that is kept.
-    async fn take_survey(&mut self, surveyed: Surveyed) {
+    async fn take_survey(&mut self, surveyed: Surveyed, stop: &CancellationToken) {
         let now = Instant::now();
-        let again = |due: Duration| Some(now + due);
         let is_newest = self
             .followed
             .borrow()
@@ -241,14 +263,16 @@ impl Controller {
             .as_ref()
             .is_some_and(|good| Arc::ptr_eq(good, &surveyed.world.declared));
         if !is_newest {
-            self.survey_due = Some(now);
+            self.surveys.renew(now);
             return;
         }
-        if let Some(why) = surveyed.planned.live.blindness() {
+        let blindness = surveyed.planned.live.blindness();
+        self.is_blind = blindness.is_some();
+        if let Some(why) = blindness {
             if self.board.take_blindness(why.clone()) {
                 tracing::warn!(%why, "not everything can be seen; nothing is changed");
             }
-            self.survey_due = again(SURVEY_AGAIN);
+            self.surveys.end(false, now);
             return;
         }
         let guards: Vec<Guard> = surveyed.planned.plan.guards.clone();
@@ -256,36 +280,52 @@ impl Controller {
             .into_iter()
             .filter(|guard| !matches!(guard, Guard::Freeze { .. }))
             .collect();
-        let is_new = self
-            .world
-            .as_ref()
-            .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
-        let now_told = (self.looker.clock)();
         self.weighed = (!refused.is_empty()).then(|| surveyed.weighed());
-        let are_other = self.board.take_survey(&surveyed, &refused, now_told);
+        let told = (self.looker.clock)();
+        let are_other = self.board.take_survey(&surveyed, &refused, told);
         if !refused.is_empty() {
             if are_other {
                 tracing::warn!(revision = %surveyed.revision(), guards = ?refused, "a guard of `safety` holds this revision; the one before it is kept");
             }
-            self.survey_due = again(SURVEY_AGAIN);
+            self.surveys.end(false, now);
             return;
         }
-        self.survey_due = again(match surveyed.is_whole() {
-            true => SURVEY_INTERVAL,
-            false => SURVEY_AGAIN,
-        });
+        self.surveys.end(surveyed.is_whole(), now);
+        let namespace = &surveyed.world.declared.platform.namespace;
+        if *namespace != self.namespace {
+            tracing::info!(%namespace, "another namespace is kept from now on; the lead is taken there");
+            self.moves_to = Some(namespace.clone());
+            return;
+        }
+        self.begin(surveyed, stop).await;
+    }
+
+    /// Begins to keep what was surveyed.
+    async fn begin(&mut self, surveyed: Surveyed, stop: &CancellationToken) {
+        let is_new = self
+            .world
+            .as_ref()
+            .is_none_or(|world| !Arc::ptr_eq(&world.declared, &surveyed.world.declared));
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
-        if let Err(why) = self.looker.begin_revision(&surveyed, is_new).await {
+        let stopped = async {
+            stop.cancelled().await;
+            tokio::time::sleep(BEGIN_GRACE).await;
+        };
+        let begun = tokio::select! {
+            begun = self.looker.begin_revision(&surveyed, is_new) => begun,
+            () = stopped => return,
+        };
+        if let Err(why) = begun {
             tracing::warn!(%why, "the revision is not begun yet");
-            self.survey_due = again(match is_new {
-                true => SURVEY_AGAIN,
-                // Somebody wrote meanwhile, often this process itself; nothing is weighed anew.
-                false => TOKENS_TOGETHER,
-            });
+            // Who wrote meanwhile may have applied this one, which is no drift from the one before it.
+            self.weighed = is_new.then(|| surveyed.weighed());
+            self.surveys.put_off(is_new, Instant::now());
             return;
         }
+        let now = Instant::now();
+        self.board.take_revision(&surveyed, (self.looker.clock)());
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
         self.asks.inform(&desired.suspended, surveyed.given_up());
@@ -305,37 +345,19 @@ impl Controller {
             self.agenda.touch(slug, now);
         }
         if touched.contains(&None) {
-            self.tokens_due.get_or_insert(now + TOKENS_TOGETHER);
+            self.surveys.take_tokens(now);
         }
         // A revision that waits for a guard may have been let through by hand.
         if self.world.is_none() || self.weighed.is_some() {
-            self.survey_soon(now);
+            self.surveys.hasten(now);
         }
     }
 
-    fn survey_soon(&mut self, now: Instant) {
-        let soon = now + SURVEY_AGAIN;
-        self.survey_due = Some(self.survey_due.map_or(soon, |due| due.min(soon)));
-    }
-
-    /// What is made of all tokens belongs to no challenge, so a survey sees to it: as soon as nobody is looked at who
-    /// may have new ones too.
-    fn gather_tokens(&mut self, now: Instant) {
-        let is_rested = self
-            .tokens_seen
-            .is_none_or(|seen| seen + TOKENS_TOGETHER <= now);
-        let is_due = |due: Instant| due <= now || (is_rested && self.agenda.is_idle());
-        if self.tokens_due.is_some_and(is_due) {
-            (self.tokens_due, self.tokens_seen) = (None, Some(now));
-            self.survey_due = Some(now);
-        }
-    }
-
-    /// Tells whether looks have to wait: a revision that a guard holds may have been let through by hand, and what
-    /// was written for it would be taken for drift.
-    fn is_weighing(&self, is_surveying: bool, now: Instant) -> bool {
-        let is_due = self.survey_due.is_some_and(|due| due <= now);
-        self.weighed.is_some() && (is_surveying || is_due)
+    /// Tells whether looks may begin: there is a revision to keep, and none that a guard holds is being weighed. That
+    /// one may have been let through by hand, and what was written for it would be taken for drift.
+    fn may_look(&self, is_surveying: bool, now: Instant) -> bool {
+        let is_weighing = self.weighed.is_some() && (is_surveying || self.surveys.are_due(now));
+        self.world.is_some() && !is_weighing
     }
 
     /// Begins a look at each challenge that is due.
@@ -373,12 +395,12 @@ impl Controller {
     fn take_look(&mut self, looked: Looked) {
         let now = Instant::now();
         match (looked.wants_survey, self.weighed) {
-            (true, Some(_)) => self.survey_due = Some(now),
-            (true, None) => self.survey_soon(now),
+            (true, Some(_)) => self.surveys.renew(now),
+            (true, None) => self.surveys.hasten(now),
             (false, _) => {}
         }
         if looked.has_new_tokens {
-            self.tokens_due.get_or_insert(now + TOKENS_TOGETHER);
+            self.surveys.take_tokens(now);
         }
         let pause = self.agenda.end(&looked.slug, looked.ended.clone(), now);
         if let Some(ends) = self.take_sight(&looked, now) {
@@ -415,12 +437,18 @@ impl Controller {
     /// Takes what people ask for, unless it could not be read.
     fn take_asked(&mut self, asked: Option<Asked>) {
         let now = Instant::now();
-        let due = asked.map(|asked| self.asks.take(asked)).unwrap_or_default();
+        let Some(asked) = asked else { return };
+        // What is away does not tell when it is back; and who wrote may have let a revision through by hand.
+        let was_written = |weighed: Weighed| weighed.is_before(asked.fence);
+        if self.is_blind || self.weighed.is_some_and(was_written) {
+            self.surveys.hasten(now);
+        }
+        let due = self.asks.take(asked);
         for slug in &due.looks {
             self.agenda.renew(slug, now);
         }
         if due.survey {
-            self.survey_due = Some(now);
+            self.surveys.renew(now);
         }
     }
 
@@ -429,6 +457,14 @@ impl Controller {
             self.looks
                 .spawn(self.looker.clone().end_acts(acts, outcome));
         }
+    }
+}
+
+/// A look that panicked leaves its challenge looked at for ever, and the turn to write with a writer: only a new start
+/// goes on from there.
+fn go_on_panicking(ended: Result<(), JoinError>) {
+    if let Some(panic) = ended.err().and_then(|ended| ended.try_into_panic().ok()) {
+        std::panic::resume_unwind(panic);
     }
 }
 

@@ -87,7 +87,8 @@ fn is_in(scope: &Scope, key: &RowKey) -> bool {
 }
 
 /// KEDA's objects are listed where they are wanted, or were: the Role has that right only then.
-fn is_scaled_by_keda(row: &Row) -> bool {
+#[must_use]
+pub fn is_scaled_by_keda(row: &Row) -> bool {
     let engine = (&row.0).at(&["spec", "mode", "autoscaling", "engine"]);
     engine.and_then(Json::text) == Some("keda")
 }

@@ -430,6 +430,13 @@ impl Plan {
     pub fn has_unknown(&self) -> bool {
         self.held.iter().any(Held::is_unknown)
     }
+
+    /// Tells whether carrying it out may write: at once, or when what something waits for is there.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        let waits = |held: &Held| matches!(held, Held::Waits { .. });
+        !self.steps.is_empty() || self.held.iter().any(waits)
+    }
 }
 
 /// Decides what one pass does, for the challenges in `only` or, when that is empty, for all. The clock is an

@@ -31,6 +31,9 @@ pub type Assignments = BTreeMap<Slug, (TargetId, u32)>;
 pub struct Facts {
     /// The digest behind each image that was declared without one; or why it is not known.
     pub digests: BTreeMap<ImageRef, Result<Digest, String>>,
+    /// What stood behind such an image for an earlier revision, where it is not known for this one: for what is kept as
+    /// it is beside a challenge that is stopped.
+    pub earlier: BTreeMap<ImageRef, Digest>,
     /// The cluster of each challenge that runs elsewhere than here; or why it can run nowhere.
     pub placements: BTreeMap<Slug, Result<ClusterName, String>>,
 }
@@ -53,6 +56,12 @@ impl Facts {
             Some((slug.clone(), noted))
         };
         self.placements.iter().filter_map(note).collect()
+    }
+
+    /// Takes what was known of images for earlier revisions.
+    pub fn take_earlier(&mut self, mut known: BTreeMap<ImageRef, Digest>) {
+        known.retain(|image, _| matches!(self.digests.get(image), Some(Err(_))));
+        self.earlier = known;
     }
 
     /// Returns the digests that are known, to be kept for this revision.
@@ -78,6 +87,7 @@ pub async fn resolve(
 ) -> Facts {
     Facts {
         digests: fetch_digests(platform, images, known).await,
+        earlier: BTreeMap::new(),
         placements: placement::place(platform, current),
     }
 }

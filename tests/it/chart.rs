@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::cluster::{rendered_chart, try_chart};
 use crate::support::world::World;
 
 const ENABLED: &str = "controller.deployment.enabled=true";
+const CONTROL_PLANE: &str = "platform-control-plane";
 const SOURCE: &str = "controller.deployment.source=https://git.example/subnet.git#main:deploy";
 
 /// Returns the one object of a kind.
@@ -31,6 +32,7 @@ async fn installed(world: &World, role: &str, values: &[&str]) -> Value {
         ("ConfigMap", "configmaps"),
         ("Deployment", "deployments"),
         ("Service", "services"),
+        ("NetworkPolicy", "networkpolicies"),
     ] {
         // A field that the server does not know is an error of the chart.
         let path = format!("{}?fieldValidation=Strict", world.api(resource, ""));
@@ -54,6 +56,9 @@ async fn installed(world: &World, role: &str, values: &[&str]) -> Value {
     let deployment = one(&objects, "Deployment");
     let selector = &deployment["spec"]["selector"]["matchLabels"];
     assert_eq!(*selector, one(&objects, "Service")["spec"]["selector"]);
+    let closed = one(&objects, "NetworkPolicy");
+    assert_covers(&closed["spec"]["podSelector"], &deployment);
+    world.delete("networkpolicies", CONTROL_PLANE).await;
     let pod = &deployment["spec"]["template"]["spec"];
     let is_its_account = |object: &Value| {
         object["kind"] == "ServiceAccount"
@@ -63,6 +68,44 @@ async fn installed(world: &World, role: &str, values: &[&str]) -> Value {
     let security = &container(&deployment)["securityContext"];
     assert_eq!(security["readOnlyRootFilesystem"], true);
     deployment
+}
+
+/// Checks that a policy is for the pods of a Deployment, and names their port.
+fn assert_covers(selector: &Value, deployment: &Value) {
+    let pod = &deployment["spec"]["template"]["metadata"]["labels"];
+    for (label, value) in selector["matchLabels"].as_object().unwrap() {
+        assert_eq!(pod[label], *value, "{label}");
+    }
+    assert_eq!(container(deployment)["ports"][0]["name"], "http");
+}
+
+#[test]
+#[ignore = "needs Helm"]
+fn the_control_plane_is_closed_to_all_but_itself_and_those_who_are_named() {
+    let enabled =
+        ["controller", "weights", "admin"].map(|role| format!("{role}.deployment.enabled=true"));
+    let enabled = enabled.iter().map(String::as_str).chain([SOURCE]);
+    let enabled: Vec<&str> = enabled.collect();
+    let with = |more: &[&str]| rendered_chart("n", &[&enabled[..], more].concat());
+    let policy = one(&with(&[]), "NetworkPolicy");
+    assert_eq!(policy["metadata"]["name"], CONTROL_PLANE);
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(policy["spec"]["egress"], json!([{}]));
+    let itself = json!({"podSelector": policy["spec"]["podSelector"]});
+    let ports = json!([{"port": "http", "protocol": "TCP"}]);
+    let ingress = json!([{"from": [itself], "ports": ports}]);
+    assert_eq!(policy["spec"]["ingress"], ingress);
+    let named = "networkPolicy.from[0].namespaceSelector.matchLabels.name=front";
+    let policy = one(&with(&[named]), "NetworkPolicy");
+    let front = json!({"namespaceSelector": {"matchLabels": {"name": "front"}}});
+    let ingress = json!([{"from": [itself, front], "ports": ports}]);
+    assert_eq!(policy["spec"]["ingress"], ingress);
+    let is_policy = |object: &Value| object["kind"] == "NetworkPolicy";
+    assert!(!with(&["networkPolicy.enabled=false"]).iter().any(is_policy));
+    assert!(
+        !rendered_chart("n", &[]).iter().any(is_policy),
+        "nothing to close"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,6 +269,7 @@ fn values_that_cannot_be_meant_are_not_rendered() {
         (&["image.digest=sha256:short"], "image/digest"),
         (&["environment=prodcution"], "environment"),
         (&["contoller.enabled=true"], "contoller"),
+        (&["networkPolicy.from[0]="], "networkPolicy/from/0"),
         (
             &[
                 ENABLED,

@@ -118,6 +118,31 @@ async fn nobody_there_to_confirm_means_no() {
 
 #[tokio::test]
 #[ignore = "needs a cluster"]
+async fn what_only_waits_is_confirmed_and_guarded_as_what_is_done_at_once() {
+    let world = World::new().await;
+    let never =
+        "postgres: {image: \"postgres:never-ready@sha256:".to_owned() + &"b".repeat(64) + "\"}";
+    let yaml = world.yaml(&[("demo", &never)]);
+    world.declare(&yaml);
+    world.run(&["apply", "--yes", "--no-wait"]).await.expect(0);
+    let plan = world.run(&["diff", "-o", "json"]).await.expect(1).json();
+    let totals = &plan["totals"];
+    assert_eq!(
+        (&totals["create"], &totals["held"]),
+        (&json!(0), &json!(1)),
+        "{plan:#}"
+    );
+    let refused = world.run(&["apply", "--no-wait"]).await.expect(2);
+    assert!(refused.stderr.contains("--yes"), "{refused}");
+    let freeze = "{freeze: [{from: \"2020-01-01T00:00Z\", to: \"2100-01-01T00:00Z\", why: rest}]}";
+    world.declare(&with_safety(&yaml, freeze));
+    assert_eq!(guards(&world).await, ["--allow-freeze"]);
+    let refused = world.run(&["apply", "--yes"]).await.expect(2);
+    assert!(refused.stderr.contains("--allow-freeze"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
 async fn a_saved_plan_is_carried_out_as_shown_or_not_at_all() {
     let world = World::new().await;
     world.declare(&world.yaml(&[("demo", "database: sqlite")]));

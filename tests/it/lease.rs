@@ -35,7 +35,8 @@ fn patch_of(resource: &str) -> Match {
     }
 }
 
-async fn lease(world: &World, identity: &str, wall: fn() -> jiff::Timestamp) -> Lease {
+/// Returns the lease of passes, as one more writer takes it.
+pub async fn lease(world: &World, identity: &str, wall: fn() -> jiff::Timestamp) -> Lease {
     let file = world.path("kubeconfig").display().to_string();
     let cluster = KubeCluster::connect(&Credentials::Files(file), CALL_LIMIT).await;
     let cluster = Arc::new(cluster.unwrap());

@@ -110,6 +110,25 @@ async fn a_tag_becomes_a_digest_once_for_each_revision() {
 
 #[tokio::test]
 #[ignore = "needs a cluster"]
+async fn a_challenge_can_be_stopped_while_the_registry_of_its_database_is_away() {
+    let (world, registry) = (World::new().await, Registry::default());
+    let host = registry.start().await;
+    let postgres = format!("postgres: {{image: \"{host}/postgres:latest\"}}");
+    world.converge(&[("demo", &postgres)]).await;
+    registry.is_away.store(true, Ordering::Relaxed);
+    world
+        .converge(&[("demo", &format!("{postgres}\nstatus: disabled"))])
+        .await;
+    let set = world.get("statefulsets", "challenge-demo").await;
+    assert!(set.is_none(), "it is stopped");
+    world
+        .get("statefulsets", "challenge-demo-postgres")
+        .await
+        .expect("its database goes on");
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
 async fn a_registry_that_is_away_withholds_its_challenge_and_no_other() {
     let world = World::new().await;
     // A port that nobody listens on.

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::look::WentBy;
-use crate::model::Slug;
 use crate::model::act::{ActKind, ActRecord, Suspensions};
 use crate::model::rollout::FailedImage;
+use crate::model::{FenceToken, Slug};
 
 /// How often the database is asked.
 pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(2);
@@ -23,6 +23,8 @@ pub(super) struct Asked {
     pub(super) suspended: Suspensions,
     pub(super) given_up: GivenUp,
     pub(super) acts: Vec<ActRecord>,
+    /// The token of whoever wrote last.
+    pub(super) fence: FenceToken,
 }
 
 /// The images that are not tried again.
@@ -39,6 +41,8 @@ pub(super) struct Asks {
     surveying: BTreeSet<i64>,
     /// Whether the next survey resolves tags anew.
     resolves: bool,
+    /// Whether the one that was begun last does, until one came to its end.
+    is_resolving: bool,
     suspended: Suspensions,
     given_up: GivenUp,
     /// Whether what holds is known: a look that began before that went by something else.
@@ -68,6 +72,7 @@ impl Asks {
             suspended,
             given_up,
             acts,
+            fence: _,
         } = asked;
         // Before the first survey there is nothing to look at.
         if self.is_informed {
@@ -123,14 +128,17 @@ impl Asks {
         self.looking.remove(slug).unwrap_or_default()
     }
 
-    /// Tells that a survey begins, and returns whether it resolves tags anew.
+    /// Tells that a survey begins, and returns whether it resolves tags anew. One that came to nothing kept nothing of
+    /// what it resolved, so the next one does it again.
     pub(super) fn begin_survey(&mut self) -> bool {
         self.surveying.append(&mut self.survey_due);
-        std::mem::take(&mut self.resolves)
+        self.is_resolving |= std::mem::take(&mut self.resolves);
+        self.is_resolving
     }
 
     /// Tells that a survey came to its end, and returns the acts that end with it.
     pub(super) fn end_survey(&mut self) -> BTreeSet<i64> {
+        self.is_resolving = false;
         std::mem::take(&mut self.surveying)
     }
 }
@@ -188,6 +196,7 @@ mod tests {
             suspended: suspended.collect(),
             given_up: GivenUp::new(),
             acts,
+            fence: FenceToken::UNTAKEN,
         }
     }
 
@@ -270,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_resolved_anew_by_one_survey() {
+    fn tags_are_resolved_anew_by_one_survey_that_comes_to_its_end() {
         let mut asks = Asks::default();
         let acts = vec![
             act(1, ActKind::Reconcile, None),
@@ -279,7 +288,12 @@ mod tests {
         let due = asks.take(asked(&[], acts));
         assert!(due.survey && due.looks.is_empty());
         assert!(asks.begin_survey());
+        assert!(asks.begin_survey(), "the first saw not everything");
+        let late = vec![act(3, ActKind::Resolve, None)];
+        asks.take(asked(&[], late));
         assert_eq!(asks.end_survey(), BTreeSet::from([1, 2]));
+        assert!(asks.begin_survey(), "asked for during a survey");
+        assert_eq!(asks.end_survey(), BTreeSet::from([3]));
         assert!(!asks.begin_survey());
     }
 }

@@ -48,6 +48,8 @@ pub struct Standing {
     pub revision: Option<Revision>,
     /// When the source was last read to the end.
     pub source_read_at: Option<Timestamp>,
+    /// When the database last answered.
+    pub database_read_at: Option<Timestamp>,
     /// What is newer and cannot be used.
     pub bad: Option<Bad>,
     /// The guards that hold a newer revision.
@@ -199,11 +201,18 @@ impl Board {
 
     /// Takes what is known of the source.
     pub fn take_source(&self, followed: &Followed) {
-        let mut standing = self.write();
-        standing.source_read_at = followed.read_at;
-        standing.bad.clone_from(&followed.bad);
-        drop(standing);
+        self.write().bad.clone_from(&followed.bad);
         self.tell(|_| {});
+    }
+
+    /// Takes that the source was read to the end, which is no news.
+    pub(super) fn take_reading(&self, now: Timestamp) {
+        self.write().source_read_at = Some(now);
+    }
+
+    /// Takes that the database answered, which is no news.
+    pub(super) fn take_database(&self, now: Timestamp) {
+        self.write().database_read_at = Some(now);
     }
 
     /// Takes who else runs the loop; nobody else where this process does.
@@ -221,30 +230,31 @@ impl Board {
         is_new
     }
 
-    /// Takes a survey, and tells whether the guards that hold it are others than before.
+    /// Takes that everything was surveyed, and tells whether the guards that hold it are others than before.
     pub(super) fn take_survey(
         &self,
         surveyed: &Surveyed,
         guards: &[Guard],
         now: Timestamp,
     ) -> bool {
+        let mut standing = self.write();
+        standing.blindness = None;
+        standing.surveyed_at = Some(now);
+        let old = std::mem::replace(&mut standing.guards, guards.to_vec());
+        standing.guarded = (!guards.is_empty()).then(|| surveyed.revision().clone());
+        drop(standing);
+        self.tell(|_| {});
+        old != guards
+    }
+
+    /// Takes that the surveyed revision is the one that is kept, and how its challenges stand.
+    pub(super) fn take_revision(&self, surveyed: &Surveyed, now: Timestamp) {
         let statuses = status::challenges(
             &surveyed.world.declared.platform,
             &surveyed.planned,
             &Scope::All,
         );
         let mut standing = self.write();
-        standing.blindness = None;
-        standing.surveyed_at = Some(now);
-        let old = std::mem::replace(&mut standing.guards, guards.to_vec());
-        let are_other = old != guards;
-        let guarded = (!guards.is_empty()).then(|| surveyed.revision().clone());
-        standing.guarded = guarded;
-        if !guards.is_empty() {
-            drop(standing);
-            self.tell(|_| {});
-            return are_other;
-        }
         standing.revision = Some(surveyed.revision().clone());
         standing
             .challenges
@@ -260,7 +270,6 @@ impl Board {
             news.slugs.extend(slugs);
             news.is_survey = true;
         });
-        are_other
     }
 
     pub(super) fn take_look(

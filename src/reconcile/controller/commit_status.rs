@@ -2,20 +2,24 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::board::Board;
 use super::delivery::deliver;
 use super::tellers::{Channel, Fate};
-use crate::edge::hooks::{Address, AddressError, Hooks, Posting};
+use crate::edge::hooks::{Address, AddressError, HookError, Hooks, Posting};
 use crate::model::Secret;
 use crate::model::notice::HostForm;
 use crate::reconcile::render::mask;
 
 /// Commits whose last status is remembered.
 const REMEMBERED: usize = 100;
+/// How long a host that was away is left alone before it is told again: nothing else would tell it how a commit ended.
+const AWAY: Duration = Duration::from_secs(60);
 /// What GitHub takes of a description, in characters.
 const MAX_DESCRIPTION: usize = 140;
 
@@ -51,6 +55,8 @@ pub struct CommitStatus {
     /// What each commit was last said to be.
     told: BTreeMap<String, CommitState>,
     order: VecDeque<String>,
+    /// What a host that was away is told again, by commit.
+    late: BTreeMap<String, Outlook>,
 }
 
 /// Why a git host cannot be told.
@@ -133,6 +139,7 @@ impl CommitStatus {
             context: context.to_owned(),
             told: BTreeMap::new(),
             order: VecDeque::new(),
+            late: BTreeMap::new(),
         })
     }
 
@@ -143,24 +150,45 @@ impl CommitStatus {
         board: Arc<Board>,
         mut outlooks: mpsc::Receiver<Outlook>,
     ) {
-        while let Some(outlook) = outlooks.recv().await {
-            if !self.is_news(&outlook) {
-                continue;
-            }
-            let posting = self.posting(&outlook);
-            match deliver(hooks.as_ref(), &posting).await {
-                Ok(()) => {
-                    board.count(Channel::CommitStatus, Fate::Sent);
-                    self.remember(outlook);
+        let mut retry = Instant::now();
+        loop {
+            let outlook = tokio::select! {
+                outlook = outlooks.recv() => outlook,
+                () = tokio::time::sleep_until(retry), if !self.late.is_empty() => {
+                    self.late.pop_first().map(|(_, outlook)| outlook)
                 }
-                Err(error) => {
-                    tracing::warn!(%error, commit = outlook.commit, "the status of a commit was not delivered");
-                    board.count(Channel::CommitStatus, Fate::Failed);
-                    // Not again before it is another one: what is refused is refused each time.
-                    self.remember(outlook);
-                }
+            };
+            let Some(outlook) = outlook else { return };
+            if self.is_news(&outlook) {
+                let is_there = self.tell_one(hooks.as_ref(), &board, outlook).await;
+                retry = Instant::now() + if is_there { Duration::ZERO } else { AWAY };
             }
         }
+    }
+
+    /// Tells of one commit, and returns whether the host answered.
+    async fn tell_one(&mut self, hooks: &dyn Hooks, board: &Board, outlook: Outlook) -> bool {
+        self.late.remove(&outlook.commit);
+        let told = deliver(hooks, &self.posting(&outlook)).await;
+        if let Err(error) = &told {
+            tracing::warn!(%error, commit = outlook.commit, "the status of a commit was not delivered");
+        }
+        let fate = if told.is_ok() {
+            Fate::Sent
+        } else {
+            Fate::Failed
+        };
+        board.count(Channel::CommitStatus, fate);
+        if let Err(HookError::Later { .. }) = told {
+            self.late.insert(outlook.commit.clone(), outlook);
+            if self.late.len() > REMEMBERED {
+                self.late.pop_first();
+            }
+            return false;
+        }
+        // Not again before it is another one: what is refused is refused each time.
+        self.remember(outlook);
+        true
     }
 
     /// A commit that came to its good end does not become pending again when a pod starts anew.
@@ -253,7 +281,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::reconcile::controller::delivery::fake::FakeHooks;
+    use crate::reconcile::controller::delivery::fake::{FakeHooks, later};
 
     fn settings<'a>(form: HostForm, source: &'a str) -> HostSettings<'a> {
         HostSettings {
@@ -375,5 +403,22 @@ mod tests {
             states.collect::<Vec<_>>(),
             ["pending", "success", "failure", "success"]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_was_away_is_told_how_a_commit_ended_when_it_is_back() {
+        let hooks = Arc::new(FakeHooks::default());
+        // Twice as many as one status is sent.
+        let away = (0..10).map(|_| Err(later()));
+        hooks.answers.lock().unwrap().extend(away);
+        let status =
+            CommitStatus::new(settings(HostForm::Github, "https://github.com/o/r")).unwrap();
+        let (send, receive) = mpsc::channel(20);
+        let telling = tokio::spawn(status.tell(hooks.clone(), Arc::default(), receive));
+        send.send(outlook(CommitState::Success)).await.unwrap();
+        tokio::time::sleep(AWAY * 10).await;
+        assert_eq!(hooks.posted.lock().unwrap().len(), 11);
+        drop(send);
+        telling.await.unwrap();
     }
 }

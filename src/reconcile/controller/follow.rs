@@ -10,6 +10,7 @@ use notify::{RecursiveMode, Watcher as _};
 use rand::TryRngCore as _;
 use tokio::sync::{Notify, watch};
 
+use super::board::Board;
 use crate::model::{CommitId, Revision};
 use crate::reconcile::source::{self, GitOrigin, Origin, Snapshot, SourceError};
 use crate::spec::{self, Platform, Policy, Problem};
@@ -34,8 +35,6 @@ pub struct Followed {
     pub good: Option<Arc<Declared>>,
     /// What is newer and cannot.
     pub bad: Option<Bad>,
-    /// When the source was last read to the end.
-    pub read_at: Option<Timestamp>,
 }
 
 /// What cannot be used, and why.
@@ -55,15 +54,23 @@ pub struct Follower {
     pub origin: Origin,
     /// The policy it is checked under.
     pub policy: Policy,
+    /// Why no declaration that asks for the production policy can be kept here, if so: the database is none for it. The
+    /// first one is whoever starts the process to refuse.
+    pub unfit: Option<String>,
     /// How often it is read without a hint.
     pub interval: Duration,
     /// Where it is told that the source may have changed.
     pub hint: Arc<Notify>,
+    /// Where it is told that the source was read, also where that is no news.
+    pub board: Arc<Board>,
     /// The commit applied last, where the check of signatures begins.
     pub last: Option<CommitId>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
+
+/// A declaration with what is probably not meant in it, or why it cannot be used.
+type Checked = Result<(Platform, Vec<Problem>), String>;
 
 /// What was seen of a git source.
 struct Seen {
@@ -98,10 +105,12 @@ impl Follower {
             Origin::Git(origin) => read_git(origin, seen).await,
         };
         let now = (self.clock)();
+        if read.is_ok() {
+            self.board.take_reading(now);
+        }
         match read {
             Ok(None) => {
                 told.send_if_modified(|followed| {
-                    followed.read_at = Some(now);
                     // The source answers again.
                     let had_no_answer = followed
                         .bad
@@ -134,12 +143,11 @@ impl Follower {
             .is_some_and(|good| good.snapshot.revision == revision);
         let checked = match is_known {
             true => Ok(None),
-            false => check(&snapshot, self.policy).map(Some),
+            false => self.check(&snapshot, told).map(Some),
         };
         match checked {
             Ok(new) => {
                 told.send_if_modified(|followed| {
-                    followed.read_at = Some(now);
                     let was_bad = followed.bad.take().is_some();
                     let is_new = new.is_some();
                     if let Some((platform, warnings)) = new {
@@ -153,6 +161,16 @@ impl Follower {
                 });
             }
             Err(why) => tell_bad(told, Some(revision), why, now),
+        }
+    }
+
+    fn check(&self, snapshot: &Snapshot, told: &watch::Sender<Followed>) -> Checked {
+        let (platform, warnings) = check(snapshot, self.policy)?;
+        match &self.unfit {
+            Some(why) if platform.environment.enforces_policy() && told.borrow().good.is_some() => {
+                Err(why.clone())
+            }
+            _ => Ok((platform, warnings)),
         }
     }
 
@@ -222,7 +240,7 @@ async fn read_git(origin: &GitOrigin, seen: &mut Seen) -> Result<Option<Snapshot
     Ok(Some(snapshot))
 }
 
-fn check(snapshot: &Snapshot, policy: Policy) -> Result<(Platform, Vec<Problem>), String> {
+fn check(snapshot: &Snapshot, policy: Policy) -> Checked {
     let checked =
         spec::parse(&snapshot.files).and_then(|written| spec::check_under(&written, policy));
     match checked {
@@ -244,9 +262,6 @@ fn tell_bad(
     now: Timestamp,
 ) {
     told.send_if_modified(|followed| {
-        if revision.is_some() {
-            followed.read_at = Some(now);
-        }
         let is_known = followed
             .bad
             .as_ref()
@@ -266,4 +281,76 @@ fn tell_bad(
 fn jittered(interval: Duration) -> Duration {
     let dice = rand::rngs::OsRng.try_next_u32().unwrap_or(u32::MAX / 2);
     interval.mul_f64(0.9 + 0.2 * f64::from(dice) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follower(path: &Path) -> Follower {
+        Follower {
+            origin: Origin::Path(path.to_str().unwrap().to_owned()),
+            policy: Policy::default(),
+            unfit: None,
+            interval: Duration::from_secs(60),
+            hint: Arc::default(),
+            board: Arc::default(),
+            last: None,
+            clock: Timestamp::now,
+        }
+    }
+
+    #[tokio::test]
+    async fn production_is_refused_where_a_revision_before_it_is_kept_in_a_database_that_is_none_for_it()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("platform.yaml");
+        let declare = |environment: &str| {
+            let text = format!(
+                "api_version: platform.network/v1\nenvironment: {environment}\nemissions: {{}}\nchallenges: {{}}\n"
+            );
+            std::fs::write(&path, text).unwrap();
+        };
+        let unfit = Follower {
+            unfit: Some("it is SQLite".to_owned()),
+            ..follower(&path)
+        };
+        let (told, mut followed) = watch::channel(Followed::default());
+        let mut seen = Seen {
+            tip: None,
+            last: None,
+        };
+        declare("development");
+        unfit.look(&mut seen, &told).await;
+        let good = followed.borrow_and_update().good.clone().unwrap();
+        declare("production");
+        unfit.look(&mut seen, &told).await;
+        let known = followed.borrow_and_update().clone();
+        assert_eq!(known.bad.unwrap().why, "it is SQLite");
+        assert!(Arc::ptr_eq(&known.good.unwrap(), &good));
+    }
+
+    #[tokio::test]
+    async fn each_reading_is_told_and_is_news_only_where_something_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("platform.yaml");
+        std::fs::write(&path, include_str!("../../../examples/platform.yaml")).unwrap();
+        let follower = follower(&path);
+        let (told, mut followed) = watch::channel(Followed::default());
+        let mut seen = Seen {
+            tip: None,
+            last: None,
+        };
+        follower.look(&mut seen, &told).await;
+        assert!(followed.borrow_and_update().good.is_some());
+        let first = follower.board.read().source_read_at.unwrap();
+        follower.look(&mut seen, &told).await;
+        assert!(!followed.has_changed().unwrap());
+        assert!(follower.board.read().source_read_at.unwrap() > first);
+        std::fs::remove_file(&path).unwrap();
+        let last = follower.board.read().source_read_at;
+        follower.look(&mut seen, &told).await;
+        assert!(followed.borrow_and_update().bad.is_some());
+        assert_eq!(follower.board.read().source_read_at, last);
+    }
 }

@@ -138,7 +138,10 @@ impl Ledger {
     async fn look(&self) {
         let read = tokio::time::timeout(LOOK_TAKES, self.database.health()).await;
         let health = match read {
-            Ok(Ok(health)) => health,
+            Ok(Ok(health)) => {
+                self.board.take_database((self.clock)());
+                health
+            }
             Ok(Err(_)) | Err(_) => {
                 tracing::debug!("how challenges are could not be read; tried again");
                 self.board.read().health

@@ -45,6 +45,14 @@ pub(super) struct World {
     deletes: BTreeSet<Slug>,
 }
 
+impl World {
+    /// Tells whether a plan for these challenges would delete what no guard has weighed.
+    fn is_unguarded(&self, scope: &Scope, plan: &Plan) -> bool {
+        let is_weighed = self.deletes.iter().any(|slug| scope.contains(slug));
+        has_deletes(plan) && !is_weighed
+    }
+}
+
 /// What a look at one challenge found and did.
 pub struct Looked {
     /// The challenge.
@@ -89,6 +97,8 @@ struct Worked {
     why: Option<Why>,
     /// Whether another writer was at work while a newer revision waits for a person.
     is_overtaken: bool,
+    /// Whether the plan that was made again would delete what no guard has weighed.
+    is_unguarded: bool,
 }
 
 /// Since when the world is known to a look.
@@ -153,6 +163,7 @@ impl Looker {
                 suspended,
                 given_up: given_up.collect(),
                 acts: self.database.pending_acts().await?,
+                fence: self.database.fence().await?,
             })
         };
         let asked: Result<Asked, DatabaseError> = both.await;
@@ -264,7 +275,7 @@ impl Looker {
             let known = read_registered(&self.edges.registry, &scope).await;
             planned = self.plan(world, &scope, known).await;
         }
-        let is_unguarded = !world.deletes.contains(&slug) && has_deletes(&planned.plan);
+        let is_unguarded = world.is_unguarded(&scope, &planned.plan);
         let (planned, worked) = match may_begin(&planned) && !is_unguarded {
             true => self.work((world, began), &scope, planned, since).await,
             false => (planned, Worked::default()),
@@ -286,7 +297,7 @@ impl Looker {
             status,
             is_frozen: !planned.plan.guards.is_empty(),
             hindrance: worked.why.clone(),
-            wants_survey: is_unguarded || worked.is_overtaken,
+            wants_survey: is_unguarded || worked.is_unguarded || worked.is_overtaken,
             has_new_tokens: has_new_tokens(&worked.outcomes),
             done: Done::of(&planned.plan, &worked.outcomes),
         };
@@ -332,14 +343,16 @@ impl Looker {
             let known = read_registered(&self.edges.registry, scope).await;
             planned = self.plan(world, scope, known).await;
         }
-        let worked = match may_begin(&planned) {
+        let is_unguarded = world.is_unguarded(scope, &planned.plan);
+        let worked = match may_begin(&planned) && !is_unguarded {
             true => {
                 self.write((world, began), &planned.plan, ticket.fence)
                     .await
             }
             false => Ok(Worked::default()),
         };
-        let worked = worked.unwrap_or_else(Worked::hindered);
+        let mut worked = worked.unwrap_or_else(Worked::hindered);
+        worked.is_unguarded = is_unguarded;
         // Who wrote hands the ticket back once that is recorded.
         if worked.token.is_none() {
             self.turns.leave(1).await;

@@ -74,6 +74,7 @@ fn checks(standing: &Standing, failing: &[String], now: Timestamp) -> Value {
             "refused": standing.bad.is_some(),
             "guards": standing.guards,
         },
+        "database": {"age_seconds": age(standing.database_read_at)},
         "survey": {"age_seconds": age(standing.surveyed_at), "complete": standing.blindness.is_none()},
         "watches": {"failing": failing},
         "leader": {"is_other": standing.led_by.is_some()},

@@ -149,3 +149,58 @@ impl Current {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::edge::cluster::leases::fake::FakeLeases;
+    use crate::edge::database::open_and_migrate;
+    use crate::model::Secret;
+    use crate::reconcile::lease::{Clock, PASS};
+
+    async fn turns(leases: &FakeLeases, folder: &tempfile::TempDir) -> Turns {
+        let url = format!("sqlite:{}", folder.path().join("platform.db").display());
+        let database = open_and_migrate(&Secret::new(url)).await.unwrap();
+        let clock = Clock::of_machine(jiff::Timestamp::now);
+        let lease = Lease::new(Arc::new(leases.clone()), "ns", PASS, "it", clock);
+        Turns::new(lease, database)
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_nothing_was_written_in_is_given_back_too() {
+        let (leases, folder) = (FakeLeases::default(), tempfile::tempdir().unwrap());
+        let turns = turns(&leases, &folder).await;
+        assert_eq!(turns.rested().now_or_never(), None, "nobody wrote");
+        let seen = turns.database.fence().await.unwrap();
+        turns
+            .database
+            .take_fence(jiff::Timestamp::UNIX_EPOCH)
+            .await
+            .unwrap();
+        let ticket = turns.enter(Some(seen)).await.unwrap();
+        assert!(!ticket.is_current, "another writer was at work");
+        turns.leave(1).await;
+        turns.rested().await;
+        assert_ne!(leases.record().holder, "");
+        tokio::time::sleep(LINGER).await;
+        turns.end_idle().await;
+        assert_eq!(leases.record().holder, "");
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_left_when_the_last_of_its_writers_leaves_it() {
+        let (leases, folder) = (FakeLeases::default(), tempfile::tempdir().unwrap());
+        let turns = turns(&leases, &folder).await;
+        let seen = turns.database.fence().await.ok();
+        for _ in 0..2 {
+            turns.enter(seen).await.unwrap();
+        }
+        turns.leave(1).await;
+        assert_eq!(turns.rested().now_or_never(), None);
+        turns.leave(1).await;
+        turns.rested().await;
+        turns.end().await;
+    }
+}

@@ -100,8 +100,22 @@ fn managed_postgres<'a>(
     facts: &Facts,
 ) -> Result<Option<(&'a Postgres, ImageRef)>, String> {
     match &challenge.database {
-        Database::Managed(postgres) => Ok(Some((postgres, pinned(&postgres.image, facts)?))),
+        Database::Managed(postgres) => {
+            let image = postgres_image(&postgres.image, challenge.status, facts)?;
+            Ok(Some((postgres, image)))
+        }
         Database::Sqlite | Database::External(_) => Ok(None),
+    }
+}
+
+/// Returns the image of a database. That of a challenge that is stopped goes on with the digest that it has, for the
+/// same reason.
+fn postgres_image(image: &ImageRef, status: Status, facts: &Facts) -> Result<ImageRef, String> {
+    match (pinned(image, facts), facts.earlier.get(image)) {
+        (Err(_), Some(earlier)) if status != Status::Active => {
+            Ok(image.with_digest(earlier.clone()))
+        }
+        (found, _) => found,
     }
 }
 

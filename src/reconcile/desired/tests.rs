@@ -12,7 +12,7 @@ use super::fixture::{
 use super::*;
 use crate::model::{Component, Digest, ImageRef, TargetId};
 use crate::reconcile::plan::order::{Direction, wave};
-use crate::spec::platform::{Challenge, Database, Engine};
+use crate::spec::platform::{Challenge, Database, Engine, Postgres};
 
 fn build(challenges: impl IntoIterator<Item = Challenge>) -> Desired {
     build_desired(&platform(challenges), &Facts::default())
@@ -455,6 +455,30 @@ fn tag_becomes_the_digest_that_was_found() {
     tagged.status = Status::Inactive;
     let stopped = build_desired(&platform([tagged]), &broken);
     assert!(stopped.withheld.is_empty(), "a stop needs no digest");
+}
+
+#[test]
+fn stopped_challenge_goes_on_with_the_digest_that_its_database_has() {
+    let mut demo = challenge("demo");
+    let postgres = ImageRef::parse("postgres:16").unwrap();
+    demo.database = Database::Managed(Postgres {
+        image: postgres.clone(),
+        ..fixture::postgres()
+    });
+    let earlier = pinned("x", 'd').digest.unwrap();
+    let facts = Facts {
+        digests: BTreeMap::from([(postgres.clone(), Err("away".to_owned()))]),
+        earlier: BTreeMap::from([(postgres.clone(), earlier.clone())]),
+        ..Facts::default()
+    };
+    let running = build_desired(&platform([demo.clone()]), &facts);
+    assert_eq!(running.withheld[&slug("demo")], "away");
+    demo.status = Status::Disabled;
+    let stopped = build_desired(&platform([demo.clone()]), &facts);
+    assert!(stopped.withheld.is_empty());
+    let pod = pod(&stopped, Kind::StatefulSet, "challenge-demo-postgres");
+    let image = postgres.with_digest(earlier).to_string();
+    assert_eq!(pod["containers"][0]["image"], image);
 }
 
 #[test]

@@ -174,6 +174,12 @@ async fn list_kind(
                 (listed, token) = (Listed::default(), None);
                 continue;
             }
+            // Of a kind that the cluster does not have there is nothing left.
+            Err(ClusterError::NotFound)
+                if kind == Kind::ScaledObject && !is_wanted(kind, desired) =>
+            {
+                return Listed::default();
+            }
             Err(error) => {
                 listed.partial = Some(not_listed(kind, &place.namespace, &error));
                 return listed;
@@ -197,6 +203,11 @@ async fn list_kind(
     }
     listed.partial = Some(Why(format!("{kind} list: more than {MAX_PAGES} pages")));
     listed
+}
+
+fn is_wanted(kind: Kind, desired: &Desired) -> bool {
+    let mut wanted = desired.items.keys().filter_map(Key::object);
+    wanted.any(|key| key.kind == kind)
 }
 
 /// Tells why a kind is not known, with the remedy where there is one. What the server says of a missing right

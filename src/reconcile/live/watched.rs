@@ -9,12 +9,14 @@
 mod outlook;
 mod shelf;
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -43,7 +45,7 @@ pub trait Watchable: ClusterWrite + ClusterWatch {}
 impl<T: ClusterWrite + ClusterWatch> Watchable for T {}
 
 /// The challenges whose objects changed in a way that a pass may have to see to; none stands for what belongs to
-/// none of them.
+/// none of them, and for a kind that can be seen again.
 pub type Touched = BTreeSet<Option<Slug>>;
 
 /// A cluster whose lists come from memory.
@@ -65,12 +67,15 @@ pub enum WatchState {
 }
 
 type Place = (Kind, String);
+type Panic = Box<dyn Any + Send>;
 
 #[derive(Default)]
 struct Memory {
     shelves: RwLock<BTreeMap<Place, Arc<Watch>>>,
     touched: Mutex<Touched>,
     notify: Notify,
+    /// What a watch panicked with.
+    panic: Mutex<Option<Panic>>,
     lookout: Arc<Lookout>,
 }
 
@@ -94,15 +99,11 @@ impl Watched {
 
     /// Waits until something of ours changed that a pass may have to see to, and returns whose it is. What
     /// controllers report in the meantime is none of it, as long as readiness stays.
+    ///
+    /// # Panics
+    /// A watch did: what it remembers would be taken for the world for ever.
     pub async fn touched(&self) -> Touched {
-        loop {
-            let told = self.memory.notify.notified();
-            let touched = std::mem::take(&mut *lock(&self.memory.touched));
-            if !touched.is_empty() {
-                return touched;
-            }
-            told.await;
-        }
+        self.memory.touched().await
     }
 
     /// Returns how each watch stands.
@@ -162,7 +163,7 @@ impl Watched {
                 watch.clone(),
                 self.memory.clone(),
             );
-            lock(&self.watches).spawn(follow);
+            lock(&self.watches).spawn(supervise(follow, self.memory.clone()));
             watch
         };
         shelves.entry(place.clone()).or_insert_with(begin).clone()
@@ -179,6 +180,14 @@ impl Watched {
         if let Some(watch) = self.watch_of(key) {
             watch.write().keep(key.kind, answer.clone());
         }
+    }
+}
+
+/// Has whoever waits for what is touched go on with the panic of a watch.
+async fn supervise(follow: impl Future<Output = ()>, memory: Arc<Memory>) {
+    if let Err(panic) = AssertUnwindSafe(follow).catch_unwind().await {
+        *lock(&memory.panic) = Some(panic);
+        memory.notify.notify_one();
     }
 }
 
@@ -206,6 +215,10 @@ async fn follow(cluster: Arc<dyn Watchable>, place: Place, watch: Arc<Watch>, me
             }
             Ok(None) => events = cluster.watch(place.0, &place.1),
             Err(_) => watch.works_again(),
+        }
+        if failing && watch.is_working() {
+            // What could not be seen belongs to nobody yet.
+            memory.tell(Touched::from([None]));
         }
     }
 }
@@ -236,6 +249,10 @@ impl Watch {
         }
     }
 
+    fn is_working(&self) -> bool {
+        *self.state.borrow() == WatchState::Current
+    }
+
     fn fails(&self, why: String) {
         self.lookout.tell(&self.place, false);
         self.state.send_replace(WatchState::Failing(why));
@@ -264,6 +281,20 @@ impl Watch {
 }
 
 impl Memory {
+    async fn touched(&self) -> Touched {
+        loop {
+            let told = self.notify.notified();
+            if let Some(panic) = lock(&self.panic).take() {
+                std::panic::resume_unwind(panic);
+            }
+            let touched = std::mem::take(&mut *lock(&self.touched));
+            if !touched.is_empty() {
+                return touched;
+            }
+            told.await;
+        }
+    }
+
     fn tell(&self, touched: Touched) {
         if touched.is_empty() {
             return;
@@ -345,5 +376,20 @@ impl ClusterWrite for Watched {
             watch.write().forget(&key.name, uid);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "a watch that cannot go on")]
+    async fn a_watch_that_panics_is_not_taken_for_one_that_is_quiet() {
+        let memory = Arc::<Memory>::default();
+        let watch = async { panic!("a watch that cannot go on") };
+        let supervised = tokio::spawn(supervise(watch, memory.clone()));
+        memory.touched().await;
+        supervised.await.unwrap();
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::reconcile::desired::{Desired, Presence, Wanted};
 use crate::reconcile::live::observe::TAKE_OVER;
-use crate::reconcile::live::{Change, Live, Observed, Seen, Verdict, Why};
+use crate::reconcile::live::{Change, Live, Observed, Seen, Verdict, Why, is_scaled_by_keda};
 
 /// What is decided for one key.
 pub(super) enum Decision {
@@ -419,14 +419,17 @@ impl<'a> World<'a> {
     ) -> Decision {
         match (seen, &self.live.rows_unknown) {
             (Some(Seen::Row(old)), _) if old == new => Decision::Unchanged,
-            (Some(Seen::Row(old)), _) => Decision::Do {
-                action: Action::Update {
-                    new: Item::Row(new.clone()),
-                    seen: None,
-                    before: None,
-                    changes: diff::changes(&old.0, &new.0),
+            (Some(Seen::Row(old)), _) => match self.unseen_autoscaler(old, new) {
+                Some(why) => unknown_row(row, why),
+                None => Decision::Do {
+                    action: Action::Update {
+                        new: Item::Row(new.clone()),
+                        seen: None,
+                        before: None,
+                        changes: diff::changes(&old.0, &new.0),
+                    },
+                    after: wanted.after.clone(),
                 },
-                after: wanted.after.clone(),
             },
             (_, Some(why)) => unknown_row(row, why),
             _ => Decision::Do {
@@ -434,6 +437,13 @@ impl<'a> World<'a> {
                 after: wanted.after.clone(),
             },
         }
+    }
+
+    /// KEDA's objects are listed where a row tells of them: one that may be there is told of until that is known.
+    fn unseen_autoscaler(&self, old: &Row, new: &Row) -> Option<&Why> {
+        let mut unlisted = self.live.partial.iter();
+        let (_, why) = unlisted.find(|((_, kind), _)| *kind == Kind::ScaledObject)?;
+        (is_scaled_by_keda(old) && !is_scaled_by_keda(new)).then_some(why)
     }
 
     fn decide_unwanted(&self, key: &Key, seen: &Seen) -> Decision {

@@ -48,7 +48,7 @@ pub(super) fn guards(
         .iter()
         .find(|window| window.from <= request.now && request.now < window.to);
     let freeze = frozen
-        .filter(|_| !plan.steps.is_empty())
+        .filter(|_| plan.may_write())
         .map(|window| Guard::Freeze {
             until: window.to.to_string(),
             why: window.why.clone(),

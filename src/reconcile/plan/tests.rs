@@ -13,7 +13,7 @@ use crate::reconcile::desired::build_desired;
 use crate::reconcile::desired::fixture::{challenge, deployed, platform, slug};
 use crate::reconcile::live::{Contents, Observed, Readiness, Seen, Verdict};
 use crate::reconcile::resolve::Facts;
-use crate::spec::platform::{Challenge, Status};
+use crate::spec::platform::{Challenge, Freeze, Safety, Status};
 
 fn with_emission(name: &str, emission: &str) -> Challenge {
     Challenge {
@@ -74,8 +74,8 @@ fn observed(owner: Option<crate::model::Ownership>) -> Observed {
     }
 }
 
-fn plan(desired: &Desired, live: &Live, only: &[&str]) -> Plan {
-    let request = Request {
+fn request(only: &[&str]) -> Request {
+    Request {
         revision: Revision {
             digest: "sha256:0".to_owned(),
             commit: None,
@@ -83,8 +83,30 @@ fn plan(desired: &Desired, live: &Live, only: &[&str]) -> Plan {
         only: only.iter().map(|name| slug(name)).collect(),
         scope: Scope::All,
         now: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn plan(desired: &Desired, live: &Live, only: &[&str]) -> Plan {
+    plan_pass(&request(only), desired, live, &platform([]).safety)
+}
+
+/// Makes a plan inside a freeze window.
+fn plan_frozen(desired: &Desired, live: &Live) -> Plan {
+    let at = |text: &str| text.parse().unwrap();
+    let window = Freeze {
+        from: at("2026-01-01T00:00:00Z"),
+        to: at("2026-01-02T00:00:00Z"),
+        why: "rest".to_owned(),
     };
-    plan_pass(&request, desired, live, &platform([]).safety)
+    let safety = Safety {
+        freeze: vec![window],
+        ..platform([]).safety
+    };
+    let request = Request {
+        now: at("2026-01-01T12:00:00Z"),
+        ..request(&[])
+    };
+    plan_pass(&request, desired, live, &safety)
 }
 
 fn shares(plan: &Plan) -> BTreeMap<&str, (&str, &str)> {
@@ -222,6 +244,25 @@ fn everything_anew_beside_a_full_registry_needs_a_word() {
         !is_elsewhere(&plan(&desired, &live, &[])),
         "kept data is there"
     );
+}
+
+#[test]
+fn a_frozen_time_holds_what_only_waits_and_needs_no_word_where_nothing_is_to_be_done() {
+    let desired = desired([challenge("demo")]);
+    let mut live = world::agreeing(&desired, &desired);
+    assert_eq!(plan_frozen(&desired, &live).guards, []);
+    let verdict = Verdict::Accepted;
+    let workload = Key::Object(object(Kind::StatefulSet, "challenge-demo"));
+    live.seen.insert(workload, Seen::Absent { verdict });
+    let database = Key::Object(object(Kind::StatefulSet, "challenge-demo-postgres"));
+    let Some(Seen::Object(database)) = live.seen.get_mut(&database) else {
+        unreachable!("what agrees has its database");
+    };
+    database.readiness = Readiness::NotReady("0/1 ready".to_owned());
+    let waiting = plan_frozen(&desired, &live);
+    assert!(waiting.steps.is_empty() && waiting.may_write());
+    let is_freeze = |guard: &Guard| matches!(guard, Guard::Freeze { .. });
+    assert!(waiting.guards.iter().all(is_freeze) && waiting.guards.len() == 1);
 }
 
 #[test]

@@ -68,6 +68,21 @@ async fn a_digest_kept_for_the_revision_is_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_revision_had_is_known_where_this_one_has_nothing() {
+    let mut platform = world(&["aa", "bb"]);
+    challenge(&mut platform, "bb").image = image("quay.io/o/bb:1");
+    let registry = FakeRegistry::default()
+        .with("ghcr.io/o/aa:1", Ok(digest("a")))
+        .with("quay.io/o/bb:1", Err(away("quay.io")));
+    let mut facts = resolve(&platform, &registry, &BTreeMap::new(), &Assignments::new()).await;
+    let remembered = [("ghcr.io/o/aa:1", "c"), ("quay.io/o/bb:1", "d")];
+    let remembered = remembered.map(|(name, digit)| (image(name), digest(digit)));
+    facts.take_earlier(BTreeMap::from(remembered));
+    let kept = BTreeMap::from([(image("quay.io/o/bb:1"), digest("d"))]);
+    assert_eq!(facts.earlier, kept);
+}
+
+#[tokio::test]
 async fn a_registry_that_is_away_withholds_its_images_and_no_others() {
     let mut platform = world(&["aa", "bb"]);
     challenge(&mut platform, "bb").image = image("quay.io/o/bb:1");

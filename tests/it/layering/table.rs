@@ -317,6 +317,7 @@ pub const PARTS: &[Part] = &[
     ),
     // When a pass runs.
     pure("reconcile::controller::agenda", &["model"], &["tokio"]),
+    pure("reconcile::controller::surveys", &[], &["tokio"]),
     pure(
         "reconcile::controller::trials",
         &["model", "reconcile::desired", "reconcile::live"],

@@ -262,10 +262,15 @@ impl World {
 
     /// Runs the program as somebody who may do everything, as `purge` wants it.
     pub async fn run_as_operator(&self, args: &[&str]) -> Ran {
+        self.run_with(args, &[("KUBECONFIG", &self.kubeconfig_of_operator())])
+            .await
+    }
+
+    /// Writes a kubeconfig of somebody who may do everything, and returns where it is.
+    pub fn kubeconfig_of_operator(&self) -> String {
         let path = self.path("operator.kubeconfig");
         self.write_kubeconfig(&path, &super::cluster::token());
-        self.run_with(args, &[("KUBECONFIG", path.to_str().unwrap())])
-            .await
+        path.display().to_string()
     }
 
     /// Applies a declaration of these challenges to its end.

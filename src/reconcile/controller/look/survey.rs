@@ -37,6 +37,13 @@ pub(in crate::reconcile::controller) struct Surveyed {
 #[derive(Clone, Copy)]
 pub(in crate::reconcile::controller) struct Weighed(pub(super) Option<FenceToken>);
 
+impl Weighed {
+    /// Tells whether somebody wrote since.
+    pub(in crate::reconcile::controller) fn is_before(self, fence: FenceToken) -> bool {
+        self.0.is_some_and(|seen| seen < fence)
+    }
+}
+
 impl Looker {
     /// Surveys everything: which keys differ, and what the guards say.
     pub(in crate::reconcile::controller) async fn survey(

@@ -2,7 +2,7 @@
 //! what would be taken away before that which replaces it. Pure.
 
 use super::{Decision, Decisions, World};
-use crate::model::{Key, ObjectKey};
+use crate::model::{Key, Kind, ObjectKey, RowKey};
 use crate::reconcile::live::{Readiness, Why};
 use crate::reconcile::plan::{Action, Held};
 
@@ -33,29 +33,57 @@ impl World<'_> {
             return self.needed_still(key, decisions);
         }
         let slug = self.slug(key).cloned();
-        let wait = |on: &ObjectKey, why: Why| Held::Waits {
+        let wait = |on: Key, why: Why| Held::Waits {
             key: key.clone(),
             slug: slug.clone(),
-            on: Key::Object(on.clone()),
+            on,
             why,
         };
+        if let Some(old) = self.old_autoscaler(key, decisions) {
+            return Some(wait(old, Why::from("two would scale one workload")));
+        }
         after.iter().find_map(|on| match decisions.of_object(on)? {
-            Decision::Held(_) => Some(wait(on, Why::from("that is held"))),
+            Decision::Held(_) => Some(wait(Key::Object(on.clone()), Why::from("that is held"))),
             Decision::Unchanged => match &self.live.object(on)?.readiness {
                 Readiness::Ready => None,
-                Readiness::NotReady(state) => Some(wait(on, Why(state.clone()))),
+                Readiness::NotReady(state) => {
+                    Some(wait(Key::Object(on.clone()), Why(state.clone())))
+                }
             },
             Decision::Do { .. } | Decision::Nothing => None,
         })
     }
 
-    /// What a challenge runs with is not taken away while the workload that is to run without it is held:
-    /// the old workload when the mode changes, its database when that moves elsewhere.
-    fn needed_still(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Held> {
-        let slug = match key {
-            Key::Object(_) => self.slug(key)?,
-            Key::Row(_) => return None,
+    /// Returns what tells that an autoscaler of the other kind is there, or may be, and is not deleted by this plan.
+    fn old_autoscaler(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Key> {
+        let new = key.object()?;
+        let kind = match new.kind {
+            Kind::HorizontalPodAutoscaler => Kind::ScaledObject,
+            Kind::ScaledObject => Kind::HorizontalPodAutoscaler,
+            _ => return None,
         };
+        let old = ObjectKey {
+            kind,
+            ..new.clone()
+        };
+        let is_ours = |old| self.live.object(old).is_some_and(|old| old.owner.is_some());
+        let is_deleted = |old| matches!(decisions.of_object(old), Some(Decision::Do { .. }));
+        if is_ours(&old) && !is_deleted(&old) {
+            return Some(Key::Object(old));
+        }
+        // The row that goes on to tell of one.
+        let row = Key::Row(RowKey::Challenge(self.slug(key)?.clone()));
+        matches!(decisions.get(&row), Some(Decision::Held(_))).then_some(row)
+    }
+
+    /// What a challenge runs with is not taken away while the workload that is to run without it is held:
+    /// the old workload when the mode changes, its database when that moves elsewhere. It runs without an autoscaler
+    /// too; and one of KEDA's that stayed would be listed no more, once the row of its challenge tells of none.
+    fn needed_still(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Held> {
+        if is_autoscaler(key.object()?.kind) {
+            return None;
+        }
+        let slug = self.slug(key)?;
         let workload = *self.workloads.get(slug)?;
         matches!(decisions.get(workload)?, Decision::Held(_)).then(|| Held::Waits {
             key: key.clone(),
@@ -64,4 +92,8 @@ impl World<'_> {
             why: Why::from("that is held; this is deleted when that is done"),
         })
     }
+}
+
+fn is_autoscaler(kind: Kind) -> bool {
+    matches!(kind, Kind::HorizontalPodAutoscaler | Kind::ScaledObject)
 }
