@@ -48,6 +48,7 @@ use super::lease::Lease;
 use super::live::Why;
 use super::live::watched::{Touched, Watched};
 use super::plan::Guard;
+use crate::model::Told;
 
 /// How often everything is surveyed without an event: rows of the registry have no watch.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(300);
@@ -84,6 +85,8 @@ pub struct Controller {
     turn_due: Option<Instant>,
     asks: Asks,
     trials: Trials,
+    /// Why a revision was not begun, as far as that was told.
+    told: Told,
 }
 
 /// What a controller works with.
@@ -142,6 +145,7 @@ impl Controller {
             turn_due: None,
             asks: Asks::default(),
             trials: Trials::default(),
+            told: Told::default(),
         }
     }
 
@@ -277,7 +281,9 @@ impl Controller {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
         if let Err(why) = self.looker.begin_revision(&surveyed, is_new).await {
-            tracing::warn!(%why, "the revision is not begun yet");
+            if self.told.is_news(&why.0) {
+                tracing::warn!(%why, "the revision is not begun yet; tried until it is");
+            }
             self.survey_due = again(match is_new {
                 true => SURVEY_AGAIN,
                 // Somebody wrote meanwhile, often this process itself; nothing is weighed anew.
@@ -285,6 +291,7 @@ impl Controller {
             });
             return;
         }
+        self.told.ends();
         self.turn_due = again(LINGER);
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
