@@ -11,6 +11,7 @@ mod images;
 mod refused;
 mod replicas;
 mod rest;
+mod restarts;
 mod seen;
 mod sources;
 mod storm;

@@ -202,6 +202,11 @@ impl Keeper {
             .unwrap()
     }
 
+    /// Returns the id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         let mut kill = std::process::Command::new("kill");
