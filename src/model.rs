@@ -28,6 +28,7 @@ pub mod sorted;
 pub mod ss58;
 pub mod target;
 pub mod token;
+pub mod told;
 
 pub use emission::{Emission, Share};
 pub use fence::FenceToken;
@@ -40,6 +41,7 @@ pub use scope::Scope;
 pub use secret::Secret;
 pub use slug::Slug;
 pub use target::{Ineligible, Offer, TargetId};
+pub use told::Told;
 
 /// The field manager of every server-side apply and the value of the `managed-by` label.
 pub const FIELD_MANAGER: &str = "platform-network";

@@ -19,7 +19,8 @@ use crate::settings::ObservabilitySettings;
 /// Begins to write logs, and to send traces where a collector is set.
 ///
 /// Logs go to standard error: warnings, with `-v` what happens, with `-vv` in detail. Dependencies are held to
-/// warnings, because they may log what passes through them.
+/// warnings, because they may log what passes through them, and the one that watches to errors: of each watch that
+/// fails it warns again and again.
 ///
 /// # Errors
 /// The setting of the collector cannot be used.
@@ -36,7 +37,7 @@ pub(super) fn begin(
     };
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::WARN.into())
-        .parse_lossy(format!("platform={level}"));
+        .parse_lossy(format!("platform={level},kube_runtime=error"));
     let logs = tracing_subscriber::fmt::layer::<Registry>().with_writer(std::io::stderr);
     let logs = match settings.log_json && !std::io::stderr().is_terminal() {
         true => logs.json().with_filter(filter).boxed(),

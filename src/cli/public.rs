@@ -21,8 +21,8 @@ use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
-use crate::model::Secret;
 use crate::model::metagraph::Metagraph;
+use crate::model::{Secret, Told};
 use crate::reconcile::controller::follow::{Declared, Followed};
 use crate::reconcile::lease::{AcquireError, Clock, Held, Lease};
 use crate::settings::MasterSettings;
@@ -257,6 +257,7 @@ impl Public {
 /// Waits until it is this process's turn; `None` when it is stopped before.
 async fn take_turn(lease: &Lease, stop: &CancellationToken) -> Option<Held> {
     let standing_by = |holder: &str| tracing::info!(holder, "another makes weights");
+    let mut told = Told::default();
     loop {
         let acquired = tokio::select! {
             () = stop.cancelled() => return None,
@@ -272,7 +273,9 @@ async fn take_turn(lease: &Lease, stop: &CancellationToken) -> Option<Held> {
             }) => {}
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "whose turn it is to make weights is not known; asked again");
+                if told.is_news(cause.as_deref().unwrap_or_default()) {
+                    tracing::warn!(%error, cause, "whose turn it is to make weights is not known; asked until it is");
+                }
             }
         }
         tokio::select! {

@@ -17,7 +17,7 @@ use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::Database;
 use crate::edge::images::HttpRegistry;
-use crate::model::ClusterName;
+use crate::model::{ClusterName, Told};
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::Followed;
 use crate::reconcile::controller::ledger::Ledger;
@@ -266,6 +266,7 @@ async fn lead(
         tracing::info!(holder, "standing by");
         board.take_leader(Some(holder.to_owned()));
     };
+    let mut told = Told::default();
     loop {
         let acquired = tokio::select! {
             () = stop.cancelled() => return None,
@@ -275,6 +276,7 @@ async fn lead(
         match acquired {
             Ok(held) => {
                 board.take_leader(None);
+                tracing::info!("leading");
                 return Some(held);
             }
             Err(AcquireError::Held { .. }) => {}
@@ -285,7 +287,9 @@ async fn lead(
             }) if make_namespace().await.is_ok() => {}
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "the lead is not to be had; tried again");
+                if told.is_news(cause.as_deref().unwrap_or_default()) {
+                    tracing::warn!(%error, cause, "the lead is not to be had; tried again until it is");
+                }
                 tokio::select! {
                     () = stop.cancelled() => return None,
                     () = tokio::time::sleep(LEAD_PAUSE) => {}

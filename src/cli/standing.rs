@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::{last_applied_in, now};
 use super::{CliError, Context, declaration};
 use crate::edge::database::{self, Database, DatabaseError};
+use crate::model::Told;
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::{Followed, Follower};
 
@@ -91,12 +92,15 @@ pub(super) async fn first_good(
 /// Opens the registry, for as long as it takes.
 async fn open_database(context: &Context) -> Result<Arc<dyn Database>, CliError> {
     let url = context.settings.database_url(false)?;
+    let mut told = Told::default();
     loop {
         match database::open_and_migrate(url).await {
             Ok(database) => return Ok(database),
             Err(error @ DatabaseError::Url { .. }) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(%error, "the registry database cannot be opened; tried again");
+                if told.is_news(&error.to_string()) {
+                    tracing::warn!(%error, "the registry database cannot be opened; tried until it can");
+                }
                 tokio::time::sleep(DATABASE_PAUSE).await;
             }
         }

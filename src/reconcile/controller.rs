@@ -50,6 +50,7 @@ use super::lease::Lease;
 use super::live::Why;
 use super::live::watched::{Touched, Watched};
 use super::plan::Guard;
+use crate::model::Told;
 
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
@@ -85,6 +86,8 @@ pub struct Controller {
     turn_due: Option<Instant>,
     asks: Asks,
     trials: Trials,
+    /// Why a revision was not begun, as far as that was told.
+    told: Told,
 }
 
 /// What a controller works with.
@@ -147,6 +150,7 @@ impl Controller {
             turn_due: None,
             asks: Asks::default(),
             trials: Trials::default(),
+            told: Told::default(),
         }
     }
 
@@ -309,6 +313,7 @@ impl Controller {
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
+<<<<<<< HEAD
         let stopped = async {
             stop.cancelled().await;
             tokio::time::sleep(BEGIN_GRACE).await;
@@ -326,6 +331,21 @@ impl Controller {
         }
         let now = Instant::now();
         self.board.take_revision(&surveyed, (self.looker.clock)());
+=======
+        if let Err(why) = self.looker.begin_revision(&surveyed, is_new).await {
+            if self.told.is_news(&why.0) {
+                tracing::warn!(%why, "the revision is not begun yet; tried until it is");
+            }
+            self.survey_due = again(match is_new {
+                true => SURVEY_AGAIN,
+                // Somebody wrote meanwhile, often this process itself; nothing is weighed anew.
+                false => TOKENS_TOGETHER,
+            });
+            return;
+        }
+        self.told.ends();
+        self.turn_due = again(LINGER);
+>>>>>>> restarts
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
         self.asks.inform(&desired.suspended, surveyed.given_up());

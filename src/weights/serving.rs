@@ -14,8 +14,8 @@ use super::signature::SigningKey;
 use super::{Rules, Subnet};
 use crate::admin::registry::{self, Network};
 use crate::edge::database::{Database, DatabaseError};
-use crate::model::Scope;
 use crate::model::snapshot::Snapshot;
+use crate::model::{Scope, Told};
 
 /// How often a process looks for what another has made.
 const LOOK: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ pub enum ServingError {
 impl Serving {
     /// Keeps the shelf as the database has it until told to stop.
     pub async fn serve(mut self, stop: CancellationToken) {
-        let mut seen = Seen::default();
+        let (mut seen, mut told) = (Seen::default(), Told::default());
         loop {
             let terms = self.terms.borrow_and_update().clone();
             if let Some(terms) = &terms {
@@ -84,9 +84,7 @@ impl Serving {
                         stock.database_read_at = Some(now);
                     }
                 });
-                if let Err(error) = looked {
-                    tracing::warn!(%error, "weights and registry are served as last read");
-                }
+                tell(looked, &mut told);
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -177,4 +175,20 @@ struct Seen {
     pass: Option<i64>,
     network: Network,
     history_of: Option<Timestamp>,
+}
+
+fn tell(looked: Result<(), ServingError>, told: &mut Told) {
+    match looked {
+        Ok(()) => {
+            if told.ends() {
+                tracing::info!("weights and registry are read again");
+            }
+        }
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            if told.is_news(cause.as_deref().unwrap_or_default()) {
+                tracing::warn!(%error, cause, "weights and registry are served as last read until they can be read again");
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod interrupted;
 mod refused;
 mod replicas;
 mod rest;
+mod restarts;
 mod seen;
 mod sources;
 mod storm;

@@ -101,6 +101,19 @@ impl ControlPlane {
         Api::new(&access.server, &access.authority, &access.token)
     }
 
+    /// Returns the words that start one more API server of the first cluster, one a line; its port is for whoever
+    /// starts it to add.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no cluster.
+    pub fn another_apiserver(&self, assets: &Assets) -> Result<String> {
+        let cluster = self.clusters.first().context("there is no cluster")?;
+        let program = assets.apiserver.display().to_string();
+        let words = [vec![program], cluster.apiserver_arguments()].concat();
+        Ok(words.join("\n"))
+    }
+
     /// Returns what happened to programs that have ended by themselves.
     pub fn find_endings(&mut self) -> Vec<String> {
         let daemons = self.clusters.iter_mut().flat_map(Cluster::daemons);

@@ -13,8 +13,9 @@ const SCHEMATHESIS: &str = "schemathesis_finds_nothing";
 /// Runs every test of the workspace on a real control plane and PostgreSQL.
 ///
 /// Tests find PLATFORM_TEST_KUBECONFIG (an admin of the cluster),
-/// PLATFORM_TEST_POSTGRES_URL (who may create databases) and PLATFORM_TEST_HELM
-/// in their environment. What is missing on a Debian machine is installed where
+/// PLATFORM_TEST_APISERVER (the words that start one more API server of it, but
+/// for its port), PLATFORM_TEST_POSTGRES_URL (who may create databases) and
+/// PLATFORM_TEST_HELM in their environment. What is missing on a Debian machine is installed where
 /// we are root, and named otherwise. Where schemathesis cannot be installed its
 /// test is left out, and the last line says so.
 #[derive(Args)]

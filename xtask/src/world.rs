@@ -93,7 +93,9 @@ impl World {
             .postgres
             .as_ref()
             .context("tests need a database server")?;
+        let apiserver = self.control_plane.another_apiserver(&self.assets)?;
         command
+            .env("PLATFORM_TEST_APISERVER", apiserver)
             .env("PLATFORM_TEST_KUBECONFIG", self.control_plane.kubeconfig())
             .env("PLATFORM_TEST_POSTGRES_URL", postgres.url())
             .env("PLATFORM_TEST_HELM", &self.assets.helm)

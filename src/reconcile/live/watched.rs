@@ -150,7 +150,7 @@ impl Watched {
         let mut shelves = shelves.write().unwrap_or_else(PoisonError::into_inner);
         let begin = || {
             let lookout = self.memory.lookout.clone();
-            lookout.tell(&place, false);
+            lookout.begins(&place);
             let watch = Arc::new(Watch {
                 place: place.clone(),
                 lookout,
@@ -208,8 +208,11 @@ async fn follow(cluster: Arc<dyn Watchable>, place: Place, watch: Arc<Watch>, me
                 memory.tell(touched);
             }
             Ok(Some(Err(error))) => {
-                tracing::warn!(kind = %place.0, namespace = %place.1, %error, "the watch failed; it is begun again");
-                watch.fails(error.to_string());
+                watch.fails(&error);
+                if error == ClusterError::Gone {
+                    // The version that it would go on from is forgotten, however that was said.
+                    events = cluster.watch(place.0, &place.1);
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -244,11 +247,14 @@ impl Watch {
     /// A shelf that was never complete is none yet, however well its watch works.
     fn works_again(&self) {
         if self.read().is_complete() {
-            self.lookout.tell(&self.place, true);
+            if self.lookout.works(&self.place) {
+                tracing::info!("every watch works again");
+            }
             self.state.send_replace(WatchState::Current);
         }
     }
 
+<<<<<<< HEAD
     fn is_working(&self) -> bool {
         *self.state.borrow() == WatchState::Current
     }
@@ -256,6 +262,21 @@ impl Watch {
     fn fails(&self, why: String) {
         self.lookout.tell(&self.place, false);
         self.state.send_replace(WatchState::Failing(why));
+=======
+    fn fails(&self, error: &ClusterError) {
+        let (kind, namespace) = &self.place;
+        let told = match is_of_server(error) {
+            true => error.to_string(),
+            false => format!("{kind}: {error}"),
+        };
+        if self.lookout.fails(&self.place, &told) {
+            tracing::warn!(%kind, %namespace, %error, "the watch failed; it is begun again until it works");
+        } else {
+            tracing::debug!(%kind, %namespace, %error, "the watch failed; it is begun again");
+        }
+        self.state
+            .send_replace(WatchState::Failing(error.to_string()));
+>>>>>>> restarts
     }
 
     /// Waits until the shelf can answer; not longer than for a first list, and not while the watch fails.
@@ -277,6 +298,24 @@ impl Watch {
                 false
             }
         }
+    }
+}
+
+/// Tells whether every watch of the server fails in this way, and not that of one kind.
+fn is_of_server(error: &ClusterError) -> bool {
+    match error {
+        ClusterError::Unauthorized
+        | ClusterError::Gone
+        | ClusterError::TooManyRequests(_)
+        | ClusterError::Server { .. }
+        | ClusterError::Unreachable(_)
+        | ClusterError::Timeout(_) => true,
+        ClusterError::Forbidden(_)
+        | ClusterError::NotFound
+        | ClusterError::Conflict(_)
+        | ClusterError::AlreadyExists
+        | ClusterError::Invalid(_)
+        | ClusterError::NotSent(_) => false,
     }
 }
 

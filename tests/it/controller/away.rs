@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use url::Url;
 
-use crate::database::relay::Relay;
+use crate::database::relay::{Manner, Relay};
 use crate::support::chain::Possessions;
+use crate::support::git::{Conduct, Repo, Server};
 use crate::support::keeper::Keeper;
 use crate::support::postgres::create_database;
 use crate::support::proxy::{Fault, Match};
@@ -246,5 +247,85 @@ async fn a_database_server_that_is_away_is_outlived() {
     until_undone(&world, &mut keeper, "the database away").await;
     before.check_kept(&Possessions::of(&world).await, "none", &"the database away");
     keeper.until_settled(&world).await;
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+/// A server that takes longer for a first list than is waited for is asked for pages meanwhile, which are slow too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn lists_that_are_slow_are_waited_for() {
+    let world = World::new().await;
+    world.converge(&CHALLENGES).await;
+    let before = password(&world).await;
+    world.proxy.fail(on("watch", ""), Fault::Slow(12_000));
+    world.proxy.fail(on("list", ""), Fault::Slow(2_000));
+    disturb(&world).await;
+    world.proxy.take_seen();
+    let mut keeper = Keeper::start(&world, &[]);
+    until_undone(&world, &mut keeper, "slow lists").await;
+    let mut seen = world.proxy.take_seen();
+    assert!(seen.iter().any(|seen| seen.verb == "list"), "{seen:?}");
+    seen.retain(|seen| seen.verb.starts_with("delete"));
+    assert_eq!(seen, []);
+    assert_eq!(password(&world).await, before);
+    world.proxy.heal();
+    keeper.until_settled(&world).await;
+    assert_eq!(keeper.terminate().await.0, Some(0));
+}
+
+/// Returns how many processes a controller has begun.
+fn children(keeper: &Keeper) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", keeper.id())).unwrap();
+    let of_task = |task: std::io::Result<std::fs::DirEntry>| {
+        let children = std::fs::read_to_string(task.unwrap().path().join("children"));
+        children.unwrap_or_default().split_whitespace().count()
+    };
+    tasks.map(of_task).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn a_git_server_that_hangs_is_outlived() {
+    let mut world = World::new().await;
+    world.set("PLATFORM_CONTROLLER__INTERVAL_SECONDS", "1");
+    world.set("PLATFORM_GIT__TIMEOUT_SECONDS", "2");
+    let repo = Repo::new();
+    repo.write("platform.yaml", &world.yaml(&CHALLENGES));
+    repo.commit("one");
+    let server = Server::start(Conduct::Serve(repo.path().parent().unwrap().to_owned()));
+    let relay = Relay::start(([127, 0, 0, 1], server.port).into()).await;
+    let name = repo.path().file_name().unwrap().to_owned();
+    let source = format!("http://127.0.0.1:{}/{}#main", relay.port, name.display());
+    let mut keeper = Keeper::start(&world, &[&source]);
+    keeper.until_ready(CHALLENGES.len()).await;
+    relay.set(Manner::Silent);
+    let newer = [CHALLENGES[0], CHALLENGES[1], ("newer", "database: sqlite")];
+    repo.write("platform.yaml", &world.yaml(&newer));
+    repo.commit("two");
+    keeper
+        .until("a source that does not answer", async |keeper| {
+            keeper.ready().await.1["checks"]["source"]["refused"] == true
+        })
+        .await;
+    disturb(&world).await;
+    until_undone(&world, &mut keeper, "the git server silent").await;
+    tokio::time::sleep(away()).await;
+    assert!(children(&keeper) < 2, "questions pile up");
+    let (code, ready) = keeper.ready().await;
+    let age = ready["checks"]["source"]["age_seconds"].as_u64().unwrap();
+    assert!(code == 200 && age >= away().as_secs(), "{ready}");
+    let log = keeper.log();
+    let told = log.matches("the source cannot be used").count();
+    assert!((1..=2).contains(&told), "{log}");
+    // What fell silent stays so; new connections pass.
+    relay.stop();
+    relay.start_again().await;
+    keeper
+        .until("the newer revision", async |_| {
+            world.get("statefulsets", "challenge-newer").await.is_some()
+        })
+        .await;
+    keeper.until_ready(newer.len()).await;
+    world.run(&["diff", &source]).await.expect(0);
     assert_eq!(keeper.terminate().await.0, Some(0));
 }

@@ -30,6 +30,29 @@ pub fn token() -> String {
         .to_owned()
 }
 
+/// Returns how the kubeconfig names the cluster.
+pub fn of_kubeconfig() -> Value {
+    let text = std::fs::read_to_string(kubeconfig()).unwrap();
+    let file: Value = serde_yaml::from_str(&text).unwrap();
+    file["clusters"][0]["cluster"].clone()
+}
+
+/// Returns a client that trusts the cluster, without any credentials of its own.
+pub async fn http_client() -> reqwest::Client {
+    install_tls();
+    let file = kube::config::Kubeconfig::read_from(kubeconfig()).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(file, &options).await;
+    let authority = config.unwrap().root_cert.unwrap();
+    let trust = |client: reqwest::ClientBuilder, certificate: Vec<u8>| {
+        client.add_root_certificate(reqwest::Certificate::from_der(&certificate).unwrap())
+    };
+    let client = authority
+        .into_iter()
+        .fold(reqwest::Client::builder(), trust);
+    client.build().unwrap()
+}
+
 /// Installs the TLS provider, once for all tests.
 pub fn install_tls() {
     static DONE: OnceLock<()> = OnceLock::new();

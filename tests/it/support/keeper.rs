@@ -211,6 +211,11 @@ impl Keeper {
         Duration::from_millis(10 * (ticks(11) + ticks(12)))
     }
 
+    /// Returns the id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         let mut kill = std::process::Command::new("kill");

@@ -90,23 +90,10 @@ struct Upstream {
 impl Proxy {
     /// Starts a proxy to the server of the test kubeconfig, without any credentials of its own.
     pub async fn start() -> Self {
-        super::cluster::install_tls();
-        let file = kube::config::Kubeconfig::read_from(super::cluster::kubeconfig()).unwrap();
-        let cluster = file.clusters[0].cluster.clone().unwrap();
-        let authority =
-            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
-                .await
-                .unwrap()
-                .root_cert
-                .unwrap();
-        let mut client = reqwest::Client::builder();
-        for certificate in authority {
-            client =
-                client.add_root_certificate(reqwest::Certificate::from_der(&certificate).unwrap());
-        }
+        let server = super::cluster::of_kubeconfig()["server"].clone();
         let upstream = Upstream {
-            server: cluster.server.unwrap(),
-            client: client.build().unwrap(),
+            server: server.as_str().unwrap().to_owned(),
+            client: super::cluster::http_client().await,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

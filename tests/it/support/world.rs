@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::apiserver::ApiServer;
 use super::cluster::Admin;
 use super::proxy::Proxy;
 
@@ -25,6 +26,8 @@ pub struct World {
     pub namespace: String,
     pub admin: Admin,
     pub proxy: Proxy,
+    /// How a kubeconfig names the API server that the program talks to: the proxy, unless told otherwise.
+    server: Value,
     directory: tempfile::TempDir,
     environment: Vec<(String, String)>,
 }
@@ -128,6 +131,7 @@ impl World {
         let world = Self {
             namespace,
             admin,
+            server: json!({"server": proxy.address}),
             proxy,
             directory,
             // Behind the addresses that tests declare there is mostly nobody to be asked.
@@ -143,11 +147,18 @@ impl World {
     fn write_kubeconfig(&self, path: &Path, token: &str) {
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": self.proxy.address}}],
+            "clusters": [{"name": "c", "cluster": self.server}],
             "users": [{"name": "u", "user": {"token": token}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": self.namespace}}],
         });
         std::fs::write(path, kubeconfig.to_string()).unwrap();
+    }
+
+    /// Has the program talk to another API server from now on, with nothing in between.
+    pub async fn move_to(&mut self, server: &ApiServer) {
+        self.server = server.cluster();
+        let path = self.kubeconfig_of("platform-controller").await;
+        std::fs::rename(path, self.path("kubeconfig")).unwrap();
     }
 
     /// Writes a kubeconfig of another account of the chart's, and returns where it is.

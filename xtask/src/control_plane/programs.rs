@@ -129,29 +129,8 @@ impl Cluster {
     pub fn start_apiserver(&mut self, assets: &Assets) -> Result<()> {
         let mut command = bound_to_us(&assets.apiserver, "KILL", &[]);
         command
-            .arg(format!(
-                "--etcd-servers=http://127.0.0.1:{}",
-                self.etcd_port
-            ))
-            .arg(format!("--cert-dir={}", self.file("certificates")))
-            .arg(format!("--secure-port={}", self.port))
-            .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-            .args(["--authorization-mode=RBAC", "--allow-privileged"])
-            .arg(format!("--token-auth-file={}", self.file("tokens")))
-            .arg("--service-account-issuer=https://kubernetes.default.svc")
-            .arg(format!(
-                "--service-account-key-file={}",
-                self.file("service-accounts.pub")
-            ))
-            .arg(format!(
-                "--service-account-signing-key-file={}",
-                self.file("service-accounts.key")
-            ))
-            .args([
-                "--service-cluster-ip-range=10.96.0.0/16",
-                "--endpoint-reconciler-type=none",
-            ])
-            .arg("--profiling=false");
+            .args(self.apiserver_arguments())
+            .arg(format!("--secure-port={}", self.port));
         if let Some(audit) = &self.audit {
             command
                 .arg(format!(
@@ -161,6 +140,30 @@ impl Cluster {
                 .arg(format!("--audit-log-path={}", audit.display()));
         }
         self.start("kube-apiserver", command)
+    }
+
+    /// Returns what every API server of this cluster is started with: all but its port.
+    pub fn apiserver_arguments(&self) -> Vec<String> {
+        let file = |flag: &str, name: &str| format!("--{flag}={}", self.file(name));
+        let files = [
+            file("cert-dir", "certificates"),
+            file("token-auth-file", "tokens"),
+            file("service-account-key-file", "service-accounts.pub"),
+            file("service-account-signing-key-file", "service-accounts.key"),
+        ];
+        let rest = [
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            "--authorization-mode=RBAC",
+            "--allow-privileged",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--endpoint-reconciler-type=none",
+            "--profiling=false",
+        ];
+        let etcd = format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port);
+        let rest = rest.into_iter().map(str::to_owned);
+        [etcd].into_iter().chain(files).chain(rest).collect()
     }
 
     /// Waits until the API server is ready, and writes the kubeconfig of the others.

@@ -1,13 +1,14 @@
 //! For how long everything could be seen: who judges by what did not happen must not count the time in which
 //! nobody looked.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Place;
+use crate::model::Told;
 
 /// For how long everything could be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,8 @@ pub struct Outlook {
 pub(super) struct Lookout(Mutex<Watching>);
 
 struct Watching {
-    blind: BTreeSet<Place>,
+    /// The watches that do not work, and what was told of each.
+    blind: BTreeMap<Place, Told>,
     /// When it last became clear or dark.
     turned: Instant,
     unseen: Duration,
@@ -32,7 +34,7 @@ struct Watching {
 impl Default for Watching {
     fn default() -> Self {
         Self {
-            blind: BTreeSet::new(),
+            blind: BTreeMap::new(),
             turned: Instant::now(),
             unseen: Duration::ZERO,
         }
@@ -40,32 +42,53 @@ impl Default for Watching {
 }
 
 impl Lookout {
-    /// Tells whether a watch works.
-    pub(super) fn tell(&self, place: &Place, works: bool) {
-        let mut watching = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watching.tell(place, works, Instant::now());
+    /// Notes that a watch does not work yet.
+    pub(super) fn begins(&self, place: &Place) {
+        self.watching().darken(place, Instant::now());
+    }
+
+    /// Notes that a watch does not work, and tells whether that is news: many watches of one server fail together.
+    pub(super) fn fails(&self, place: &Place, why: &str) -> bool {
+        self.watching().fails(place, why, Instant::now())
+    }
+
+    /// Notes that a watch works, and tells whether it is the last of those that failed.
+    pub(super) fn works(&self, place: &Place) -> bool {
+        self.watching().works(place, Instant::now())
     }
 
     pub(super) fn outlook(&self) -> Outlook {
-        let watching = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watching.outlook(Instant::now())
+        self.watching().outlook(Instant::now())
+    }
+
+    fn watching(&self) -> MutexGuard<'_, Watching> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Watching {
-    fn tell(&mut self, place: &Place, works: bool, now: Instant) {
-        let was_dark = !self.blind.is_empty();
-        match works {
-            true => self.blind.remove(place),
-            false => self.blind.insert(place.clone()),
-        };
-        let is_dark = !self.blind.is_empty();
-        if was_dark && !is_dark {
-            self.unseen += now - self.turned;
-        }
-        if was_dark != is_dark {
+    fn darken(&mut self, place: &Place, now: Instant) -> &mut Told {
+        if self.blind.is_empty() {
             self.turned = now;
         }
+        self.blind.entry(place.clone()).or_default()
+    }
+
+    fn fails(&mut self, place: &Place, why: &str, now: Instant) -> bool {
+        let is_known = self.blind.values().any(|told| told.knows(why));
+        self.darken(place, now).is_news(why) && !is_known
+    }
+
+    fn works(&mut self, place: &Place, now: Instant) -> bool {
+        let Some(mut told) = self.blind.remove(place) else {
+            return false;
+        };
+        let is_clear = self.blind.is_empty();
+        if is_clear {
+            self.unseen += now - self.turned;
+            self.turned = now;
+        }
+        told.ends() && is_clear
     }
 
     fn outlook(&self, now: Instant) -> Outlook {
@@ -93,14 +116,32 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let place = |kind| (kind, "platform".to_owned());
         let mut watching = Watching::default();
-        watching.tell(&place(Kind::Service), false, at(10));
-        watching.tell(&place(Kind::Secret), false, at(12));
-        watching.tell(&place(Kind::Service), true, at(15));
+        watching.darken(&place(Kind::Service), at(10));
+        watching.darken(&place(Kind::Secret), at(12));
+        watching.works(&place(Kind::Service), at(15));
         let dark = watching.outlook(at(17));
         assert_eq!((dark.unseen.as_secs(), dark.since), (7, None));
-        watching.tell(&place(Kind::Secret), true, at(20));
-        watching.tell(&place(Kind::Secret), true, at(25));
+        watching.works(&place(Kind::Secret), at(20));
+        watching.works(&place(Kind::Secret), at(25));
         let clear = watching.outlook(at(60));
         assert_eq!((clear.unseen.as_secs(), clear.since), (10, Some(at(20))));
+    }
+
+    #[test]
+    fn what_many_watches_fail_of_is_news_once_and_so_is_its_end() {
+        let now = Instant::now();
+        let [service, secret] =
+            [Kind::Service, Kind::Secret].map(|kind| (kind, "platform".to_owned()));
+        let mut watching = Watching::default();
+        watching.darken(&service, now);
+        assert!(!watching.works(&service, now), "a beginning is no failure");
+        for _ in 0..2 {
+            assert!(watching.fails(&service, "no answer", now));
+            assert!(!watching.fails(&secret, "no answer", now));
+            assert!(!watching.fails(&service, "no answer", now));
+            assert!(watching.fails(&secret, "Secret: not allowed", now));
+            assert!(!watching.works(&service, now));
+            assert!(watching.works(&secret, now));
+        }
     }
 }
