@@ -313,7 +313,6 @@ impl Controller {
         if is_new {
             tracing::info!(revision = %surveyed.revision(), "keeping a new revision");
         }
-<<<<<<< HEAD
         let stopped = async {
             stop.cancelled().await;
             tokio::time::sleep(BEGIN_GRACE).await;
@@ -323,29 +322,17 @@ impl Controller {
             () = stopped => return,
         };
         if let Err(why) = begun {
-            tracing::warn!(%why, "the revision is not begun yet");
+            if self.told.is_news(&why.0) {
+                tracing::warn!(%why, "the revision is not begun yet; tried until it is");
+            }
             // Who wrote meanwhile may have applied this one, which is no drift from the one before it.
             self.weighed = is_new.then(|| surveyed.weighed());
             self.surveys.put_off(is_new, Instant::now());
             return;
         }
+        self.told.ends();
         let now = Instant::now();
         self.board.take_revision(&surveyed, (self.looker.clock)());
-=======
-        if let Err(why) = self.looker.begin_revision(&surveyed, is_new).await {
-            if self.told.is_news(&why.0) {
-                tracing::warn!(%why, "the revision is not begun yet; tried until it is");
-            }
-            self.survey_due = again(match is_new {
-                true => SURVEY_AGAIN,
-                // Somebody wrote meanwhile, often this process itself; nothing is weighed anew.
-                false => TOKENS_TOGETHER,
-            });
-            return;
-        }
-        self.told.ends();
-        self.turn_due = again(LINGER);
->>>>>>> restarts
         self.world = Some(surveyed.world.clone());
         let desired = &surveyed.planned.desired;
         self.asks.inform(&desired.suspended, surveyed.given_up());

@@ -1,6 +1,6 @@
 //! Whether a lease is still held, told without a request.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -54,6 +54,8 @@ struct Inner {
     holds: Duration,
     /// When the newest renewal that succeeded was sent.
     sent: Mutex<Duration>,
+    /// Why those after it failed.
+    hindrance: Mutex<Option<String>>,
     lost: watch::Sender<Option<Lost>>,
 }
 
@@ -64,6 +66,7 @@ impl Pulse {
             clock,
             holds,
             sent: Mutex::new(sent),
+            hindrance: Mutex::default(),
             lost: watch::Sender::new(None),
         };
         Self {
@@ -82,7 +85,8 @@ impl Pulse {
         if !self.left().is_zero() {
             return Ok(());
         }
-        let why = "this process or its machine stood still".to_owned();
+        let why = self.hindrance().clone();
+        let why = why.unwrap_or_else(|| "this process or its machine stood still".to_owned());
         Err(self.lose(Lost::NotRenewed {
             name: self.inner.name.clone(),
             why,
@@ -113,11 +117,22 @@ impl Pulse {
 
     /// Notes a renewal by when it was sent. It does not bring back what is lost.
     pub(super) fn renew(&self, sent: Duration) {
+        *self.hindrance() = None;
         *self
             .inner
             .sent
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = sent;
+    }
+
+    /// Notes why a renewal failed. Who asks at the end of the time is told that, and not that nobody tried.
+    pub(super) fn hinder(&self, why: String) {
+        *self.hindrance() = Some(why);
+    }
+
+    fn hindrance(&self) -> MutexGuard<'_, Option<String>> {
+        let hindrance = self.inner.hindrance.lock();
+        hindrance.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the loss and returns the first that was noted.

@@ -58,26 +58,23 @@ impl Renewal {
 
     /// Renews once, trying again for as long as the last renewal counts.
     async fn renew(&mut self) -> Result<(), Lost> {
-        let mut why = "no answer".to_owned();
         loop {
-            if self.pulse.check().is_err() {
-                let name = self.pulse.name().to_owned();
-                return Err(Lost::NotRenewed { name, why });
-            }
+            self.pulse.check()?;
             // Half of what is left, so that one request that hangs is not the last.
             let limit = (self.pulse.left() / 2).max(AFTER_FAILURE);
             let sent = (self.clock.steady)();
             let record = self.renewed();
             let update = self.leases.update_lease(&self.stored, &record);
-            match tokio::time::timeout(limit, update).await {
+            let why = match tokio::time::timeout(limit, update).await {
                 Ok(Ok(stored)) => {
                     self.stored = stored;
                     self.pulse.renew(sent);
                     return Ok(());
                 }
-                Ok(Err(error)) => why = error.to_string(),
-                Err(_) => "the API server did not answer in time".clone_into(&mut why),
-            }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the API server did not answer in time".to_owned(),
+            };
+            self.pulse.hinder(why);
             if self.look_again(limit).await? == Some(record) {
                 self.pulse.renew(sent);
                 return Ok(());

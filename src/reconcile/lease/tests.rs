@@ -154,6 +154,22 @@ async fn a_process_that_was_stopped_sees_that_it_lost_before_it_does_anything() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_loses_it_is_told_what_was_in_the_way() {
+    let away = ClusterError::Unreachable("connection refused".to_owned());
+    let outages = [
+        (Weather::Answer(away.clone()), away.to_string()),
+        (Weather::Silence, "did not answer in time".to_owned()),
+    ];
+    for (outage, told) in outages {
+        let leases = FakeLeases::default();
+        let held = acquire(&leases, "a", NO_WAIT).await.unwrap();
+        leases.turn(outage);
+        let lost = held.lost().await.to_string();
+        assert!(lost.contains(&told), "{lost}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn clocks_that_differ_by_hours_change_nothing() {
     let walls: [fn() -> Timestamp; 4] = [noon, hours_ahead, hours_behind, standing_still];
     for first in walls {

@@ -254,15 +254,10 @@ impl Watch {
         }
     }
 
-<<<<<<< HEAD
     fn is_working(&self) -> bool {
         *self.state.borrow() == WatchState::Current
     }
 
-    fn fails(&self, why: String) {
-        self.lookout.tell(&self.place, false);
-        self.state.send_replace(WatchState::Failing(why));
-=======
     fn fails(&self, error: &ClusterError) {
         let (kind, namespace) = &self.place;
         let told = match is_of_server(error) {
@@ -276,7 +271,6 @@ impl Watch {
         }
         self.state
             .send_replace(WatchState::Failing(error.to_string()));
->>>>>>> restarts
     }
 
     /// Waits until the shelf can answer; not longer than for a first list, and not while the watch fails.

@@ -81,6 +81,15 @@ async fn a_server_that_fails_is_outlived() {
         world.proxy.heal();
         until_undone(&world, &mut keeper, &format!("watches answered {fault:?}")).await;
     }
+    let forgotten = Match {
+        goes_on: true,
+        ..on("watch", "")
+    };
+    world.proxy.fail(forgotten, Fault::Answer(410));
+    world.proxy.cut_watches();
+    disturb(&world).await;
+    until_undone(&world, &mut keeper, "no watch goes on").await;
+    world.proxy.heal();
     world
         .proxy
         .fail(on("watch", "services"), Fault::Answer(403));
@@ -257,7 +266,7 @@ async fn lists_that_are_slow_are_waited_for() {
     let world = World::new().await;
     world.converge(&CHALLENGES).await;
     let before = password(&world).await;
-    world.proxy.fail(on("watch", ""), Fault::Slow(12_000));
+    world.proxy.fail(on("watch", ""), Fault::Slow(11_000));
     world.proxy.fail(on("list", ""), Fault::Slow(2_000));
     disturb(&world).await;
     world.proxy.take_seen();

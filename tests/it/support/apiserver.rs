@@ -170,8 +170,13 @@ impl ApiServer {
 fn read(line: &Value) -> Seen {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let object = &line["objectRef"];
+    let is_dry = word(&line["requestURI"]).contains("dryRun=");
     Seen {
-        verb: word(&line["verb"]),
+        verb: if is_dry {
+            "dry-run".to_owned()
+        } else {
+            word(&line["verb"])
+        },
         resource: word(&object["resource"]),
         name: word(&object["name"]),
     }

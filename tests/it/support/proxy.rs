@@ -46,6 +46,8 @@ pub struct Match {
     pub resource: String,
     /// What the object's name begins with; any when empty.
     pub name: String,
+    /// Only watches that go on from a version, and not those that begin with a list.
+    pub goes_on: bool,
     /// Only the first so many, when not zero.
     pub times: usize,
 }
@@ -225,7 +227,7 @@ impl Proxy {
         (status, headers, Body::from_stream(open)).into_response()
     }
 
-    fn note(&self, seen: &Seen) -> Option<Fault> {
+    fn note(&self, seen: &Seen, query: &str) -> Option<Fault> {
         let mut inner = self.inner.lock().unwrap();
         inner.seen.push(seen.clone());
         if let Some((requests, pid)) = inner.kill {
@@ -241,6 +243,7 @@ impl Proxy {
             (matching.verb.is_empty() || matching.verb == seen.verb)
                 && (matching.resource.is_empty() || matching.resource == seen.resource)
                 && seen.name.starts_with(&matching.name)
+                && !(matching.goes_on && query.contains("sendInitialEvents"))
                 && (matching.times == 0 || *hits < matching.times)
         })?;
         hit.2 += 1;
@@ -305,7 +308,7 @@ async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 64 << 20).await.unwrap();
     let seen = describe(&parts, &body);
-    let fault = proxy.note(&seen);
+    let fault = proxy.note(&seen, parts.uri.query().unwrap_or_default());
     match fault {
         Some(Fault::Answer(code)) => return refusal(code),
         Some(Fault::Hang) => std::future::pending().await,
