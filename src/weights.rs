@@ -18,6 +18,7 @@ pub mod inputs;
 mod json;
 pub mod publish;
 pub mod registered;
+pub mod roster;
 pub mod routes;
 pub mod scores;
 pub mod serving;

@@ -12,8 +12,9 @@ use platform::admin::registry::Network;
 use platform::edge::chain::FileChain;
 use platform::edge::database::open_and_migrate;
 use platform::model::{Emission, FenceToken, Revision, Row, RowKey, Secret, Slug};
-use platform::weights::epoch::{Asked, Collector, Parts};
+use platform::weights::epoch::{Collector, Parts};
 use platform::weights::registered::{Limits, Registered};
+use platform::weights::roster::Asked;
 use platform::weights::routes::{Views, routes};
 use platform::weights::serving::{Serving, Terms};
 use platform::weights::shelf::Shelf;
@@ -124,6 +125,7 @@ fn terms() -> Terms {
             name: "platform".to_owned(),
             master_uid: 0,
         },
+        active: std::collections::BTreeMap::new(),
         revision: "bench".to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! Weights and registry as processes show them: served by every one that has the door, made by the one whose turn
 //! it is.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +23,17 @@ use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
 use crate::model::metagraph::Metagraph;
-use crate::model::{Secret, Told};
+use crate::model::{Emission, Secret, Slug, Told};
 use crate::reconcile::controller::follow::{Declared, Followed};
 use crate::reconcile::lease::{AcquireError, Clock, Held, Lease};
 use crate::settings::MasterSettings;
+use crate::spec::Platform;
+use crate::spec::platform::Status;
 use crate::weights::collect::{Patience, Subject, collect};
-use crate::weights::epoch::{Asked, Collector, Parts};
+use crate::weights::epoch::{Collector, Parts};
 use crate::weights::health::rounds::Rounds;
 use crate::weights::registered::Registered;
+use crate::weights::roster::Asked;
 use crate::weights::routes::{Behind, Views, routes};
 use crate::weights::serving::{Serving, Terms};
 use crate::weights::signature::SigningKey;
@@ -249,9 +253,19 @@ impl Public {
                 name: network.name.clone(),
                 master_uid: network.master_uid,
             },
+            active: active_of(&declared.platform),
             revision: revision_id(&declared.snapshot.revision).to_owned(),
         }
     }
+}
+
+/// Returns the challenges that are declared active.
+fn active_of(platform: &Platform) -> BTreeMap<Slug, Emission> {
+    let challenges = platform.challenges.values();
+    let active = challenges.filter(|challenge| challenge.status == Status::Active);
+    active
+        .map(|challenge| (challenge.slug.clone(), challenge.emission))
+        .collect()
 }
 
 /// Waits until it is this process's turn; `None` when it is stopped before.

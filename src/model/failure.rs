@@ -24,6 +24,10 @@ pub enum Failure {
     NoToken,
     /// There is no way to ask it: its address or its target cannot be used.
     Unreachable,
+    /// It is declared active, and the registry does not have it so yet.
+    NotRegistered,
+    /// What the registry has of it cannot be read.
+    InvalidRecord,
     /// Said elsewhere, in words of that place: of an input file, or of a target.
     Other(String),
 }
@@ -43,6 +47,8 @@ impl Failure {
             Self::WrongSlug,
             Self::NoToken,
             Self::Unreachable,
+            Self::NotRegistered,
+            Self::InvalidRecord,
         ];
         let status = text.strip_prefix("http ");
         if let Some(status) = status.and_then(|status| status.parse().ok()) {
@@ -67,6 +73,8 @@ impl fmt::Display for Failure {
             Self::WrongSlug => "wrong challenge slug",
             Self::NoToken => "no token",
             Self::Unreachable => "unreachable",
+            Self::NotRegistered => "not registered",
+            Self::InvalidRecord => "invalid record",
             Self::Other(text) => text,
         })
     }
@@ -95,6 +103,8 @@ mod tests {
             "http 503",
             "invalid payload",
             "gpu_server_unknown",
+            "not registered",
+            "invalid record",
         ] {
             assert_eq!(Failure::parse(text).to_string(), text);
         }

@@ -3,7 +3,6 @@
 //! One process computes; every process serves. Each vector is in the database before it is on the shelf, so it
 //! survives a restart.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,29 +15,19 @@ use tracing::Instrument as _;
 use super::aggregate::aggregate;
 use super::publish::{Outage, expiry, judge, judge_metagraph, snapshot};
 use super::registered::Registered;
+use super::roster::{Asked, Roster};
 use super::serving::{Serving, ServingError, Terms};
 use super::{Answer, Metagraph, Published};
 use crate::edge::chain::Chain;
 use crate::edge::database::DatabaseError;
+use crate::model::Scope;
 use crate::model::snapshot::Snapshot;
-use crate::model::{Emission, Row, RowKey, Scope, Slug};
 
 /// The pause while nothing has been applied.
 const UNAPPLIED: Duration = Duration::from_secs(5);
 
 /// The pause after an epoch that made no vector: an outage is mostly short, and a vector holds only two epochs.
 const RETRY: Duration = Duration::from_secs(30);
-
-/// A challenge that is to be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The challenge.
-    pub slug: Slug,
-    /// Its relative share.
-    pub emission: Emission,
-    /// Where it is reached.
-    pub base: String,
-}
 
 /// Who asks the challenges.
 #[async_trait]
@@ -154,7 +143,7 @@ impl Parts {
         {
             return Err(EpochError::NotApplied);
         }
-        let answers = self.collector.collect(active(&rows)).await;
+        let answers = self.ask(Roster::of(&rows, &terms.active)).await;
         let (terms, metagraph) = (terms.clone(), metagraph.clone());
         // A large vector takes a while, and the process serves meanwhile.
         let made =
@@ -168,6 +157,18 @@ impl Parts {
             }
             false => Err(EpochError::Overtaken),
         }
+    }
+
+    /// Returns what everybody answered who takes part.
+    async fn ask(&self, roster: Roster) -> Vec<Answer> {
+        for Answer { slug, outcome, .. } in &roster.failed {
+            let why = outcome.as_ref().err();
+            let why = why.map(ToString::to_string);
+            tracing::warn!(%slug, why, "a challenge cannot be asked");
+        }
+        let mut answers = self.collector.collect(roster.asked).await;
+        answers.extend(roster.failed);
+        answers
     }
 
     async fn refresh(&self, registered: &mut Registered) {
@@ -200,23 +201,6 @@ impl Parts {
             }
         }
     }
-}
-
-/// Returns the challenges that are asked.
-fn active(rows: &BTreeMap<RowKey, Row>) -> Vec<Asked> {
-    let active = rows.iter().filter(|(_, row)| row.0["status"] == "active");
-    active
-        .filter_map(|(key, row)| {
-            let RowKey::Challenge(slug) = key else {
-                return None;
-            };
-            Some(Asked {
-                slug: slug.clone(),
-                emission: Emission::parse(row.0["emission_percent"].as_str()?).ok()?,
-                base: row.0["internal_base_url"].as_str()?.to_owned(),
-            })
-        })
-        .collect()
 }
 
 fn make(

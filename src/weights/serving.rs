@@ -1,6 +1,7 @@
 //! Keeps the shelf as the database has it: each process that serves looks every few seconds for what another has
 //! made.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::{Rules, Subnet};
 use crate::admin::registry::{self, Network};
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::snapshot::Snapshot;
-use crate::model::{Scope, Told};
+use crate::model::{Emission, Scope, Slug, Told};
 
 /// How often a process looks for what another has made.
 const LOOK: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ pub struct Terms {
     pub rules: Rules,
     /// How the registry document names the network.
     pub network: Network,
+    /// The challenges that are declared active, each with its relative share.
+    pub active: BTreeMap<Slug, Emission>,
     /// The declaration: a commit, or the digest of the content.
     pub revision: String,
 }

@@ -1,7 +1,7 @@
 //! Vectors over real HTTP, from a real database: made, signed, sent once, kept over a restart, and not replaced
 //! by an outage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io::Read as _;
 use std::sync::atomic::Ordering;
@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use platform::model::{Emission, Slug};
 use platform::weights::Failure;
 use platform::weights::epoch::EpochError;
 use platform::weights::publish::Outage;
@@ -290,6 +291,26 @@ async fn an_outage_from_the_start_is_told_as_such() {
             "no challenge provided weights".to_owned()
         )
     );
+}
+
+#[tokio::test]
+async fn what_is_declared_and_not_registered_yet_has_failed_and_burns_nothing() {
+    let mut world = World::new().await;
+    let declared = (Slug::parse("zz").unwrap(), Emission::parse("50").unwrap());
+    world.terms.active = BTreeMap::from([declared]);
+    let process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    assert_eq!(process.epoch(&world).await.unwrap(), [1]);
+    let served = process.get("/v1/weights/latest", &[]).await;
+    let served: Value = served.json().await.unwrap();
+    let last = &served["source_challenges"][2];
+    assert_eq!((&last["slug"], &last["ok"]), (&json!("zz"), &json!(false)));
+    assert_eq!(last["error"], "not registered");
+    for slug in ["aa", "bb"] {
+        world.declare(slug, "40", "inactive").await;
+    }
+    let ended = process.epoch(&world).await.unwrap_err();
+    assert!(matches!(ended, EpochError::Outage(_)), "{ended}");
 }
 
 #[tokio::test]

@@ -12,8 +12,9 @@ use platform::edge::chain::FileChain;
 use platform::edge::database::{Database, open_and_migrate};
 use platform::model::revision::Revision;
 use platform::model::{Emission, FenceToken, Row, RowKey, Secret, Slug};
-use platform::weights::epoch::{Asked, Collector, EpochError, Parts};
+use platform::weights::epoch::{Collector, EpochError, Parts};
 use platform::weights::registered::{Limits, Registered};
+use platform::weights::roster::Asked;
 use platform::weights::routes::{Behind, Views, routes};
 use platform::weights::serving::{Serving, Terms};
 use platform::weights::shelf::Shelf;
@@ -115,6 +116,7 @@ impl World {
                     name: "platform".to_owned(),
                     master_uid: 0,
                 },
+                active: std::collections::BTreeMap::new(),
                 revision: "c0ffee".to_owned(),
             },
             directory,
