@@ -414,11 +414,12 @@ mod tests {
         let status =
             CommitStatus::new(settings(HostForm::Github, "https://github.com/o/r")).unwrap();
         let (send, receive) = mpsc::channel(20);
-        let telling = tokio::spawn(status.tell(hooks.clone(), Arc::default(), receive));
-        send.send(outlook(CommitState::Success)).await.unwrap();
-        tokio::time::sleep(AWAY * 10).await;
+        let ending = async {
+            send.send(outlook(CommitState::Success)).await.unwrap();
+            tokio::time::sleep(AWAY * 10).await;
+            drop(send);
+        };
+        tokio::join!(status.tell(hooks.clone(), Arc::default(), receive), ending);
         assert_eq!(hooks.posted.lock().unwrap().len(), 11);
-        drop(send);
-        telling.await.unwrap();
     }
 }

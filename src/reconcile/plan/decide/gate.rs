@@ -39,8 +39,8 @@ impl World<'_> {
             on,
             why,
         };
-        if let Some(old) = self.old_autoscaler(key, decisions) {
-            return Some(wait(old, Why::from("two would scale one workload")));
+        if let Some((on, why)) = self.old_autoscaler(key, decisions) {
+            return Some(wait(on, Why::from(why)));
         }
         after.iter().find_map(|on| match decisions.of_object(on)? {
             Decision::Held(_) => Some(wait(Key::Object(on.clone()), Why::from("that is held"))),
@@ -54,8 +54,9 @@ impl World<'_> {
         })
     }
 
-    /// Returns what tells that an autoscaler of the other kind is there, or may be, and is not deleted by this plan.
-    fn old_autoscaler(&self, key: &Key, decisions: &Decisions<'_>) -> Option<Key> {
+    /// Returns what tells that an autoscaler of the other kind is there, or may be, and is not deleted by this plan: two
+    /// would scale one workload.
+    fn old_autoscaler(&self, key: &Key, decisions: &Decisions<'_>) -> Option<(Key, &'static str)> {
         let new = key.object()?;
         let kind = match new.kind {
             Kind::HorizontalPodAutoscaler => Kind::ScaledObject,
@@ -69,11 +70,11 @@ impl World<'_> {
         let is_ours = |old| self.live.object(old).is_some_and(|old| old.owner.is_some());
         let is_deleted = |old| matches!(decisions.of_object(old), Some(Decision::Do { .. }));
         if is_ours(&old) && !is_deleted(&old) {
-            return Some(Key::Object(old));
+            return Some((Key::Object(old), "it is to go first"));
         }
-        // The row that goes on to tell of one.
         let row = Key::Row(RowKey::Challenge(self.slug(key)?.clone()));
-        matches!(decisions.get(&row), Some(Decision::Held(_))).then_some(row)
+        let is_held = matches!(decisions.get(&row), Some(Decision::Held(_)));
+        is_held.then_some((row, "it may tell of another autoscaler"))
     }
 
     /// What a challenge runs with is not taken away while the workload that is to run without it is held:
