@@ -91,7 +91,7 @@ pub(super) async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, C
             let text = render_pass(&found);
             let document = Document::Pass {
                 version: 1,
-                pass: found,
+                pass: Box::new(found),
             };
             show(context, *output, &document, || text)
         }

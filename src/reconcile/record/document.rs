@@ -25,7 +25,7 @@ pub enum Document {
         /// The version of this shape: 1.
         version: u32,
         /// The pass with what came of each key.
-        pass: PassRecord,
+        pass: Box<PassRecord>,
     },
 }
 
