@@ -4,6 +4,7 @@
 pub mod act;
 pub mod address;
 pub mod chain;
+pub mod clock;
 pub mod condition;
 pub mod document;
 pub mod emission;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use platform::admin::registry::Network;
 use platform::edge::chain::FileChain;
 use platform::edge::database::open_and_migrate;
+use platform::model::clock::Clock;
 use platform::model::{Emission, FenceToken, Revision, Row, RowKey, Secret, Slug};
 use platform::weights::epoch::{Collector, Parts};
 use platform::weights::registered::{Limits, Registered};
@@ -48,7 +49,7 @@ pub async fn measure(report: &mut Report) -> Result<()> {
     let mut registered = Registered::new(LIMITS);
     let terms = terms();
     let made = parts.epoch(&terms, &mut registered).await?;
-    let views = Views::new(parts.serving.shelf.clone(), Timestamp::now);
+    let views = Views::new(parts.serving.shelf.clone(), CLOCK);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let ours = format!("http://{}{PATH}", listener.local_addr()?);
     let mut server = JoinSet::new();
@@ -86,6 +87,16 @@ pub async fn measure(report: &mut Report) -> Result<()> {
             .goal(Goal::RatioAtLeast(0.9)),
     );
     Ok(())
+}
+
+const CLOCK: Clock = Clock {
+    wall: Timestamp::now,
+    steady,
+};
+
+fn steady() -> Duration {
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGIN.elapsed()
 }
 
 const LIMITS: Limits = Limits {
@@ -163,7 +174,7 @@ async fn parts(folder: &Path) -> Result<Parts> {
         shelf: Arc::new(Shelf::default()),
         key: Some(SigningKey::parse(&Secret::new("7".repeat(64)))?),
         terms: told,
-        clock: Timestamp::now,
+        clock: CLOCK,
     };
     Ok(Parts {
         serving,

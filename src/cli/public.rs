@@ -72,7 +72,7 @@ impl Door {
         let address = listener.local_addr().unwrap_or(address);
         let served = format!("weights and registry on http://{address}");
         context.terminal.note(&served);
-        let views = Views::new(Arc::default(), now);
+        let views = Views::new(Arc::default(), Clock::of_machine(now));
         Ok(Self { listener, views })
     }
 
@@ -141,7 +141,7 @@ impl Public {
             shelf: views.shelf.clone(),
             key,
             terms: told,
-            clock: now,
+            clock: Clock::of_machine(now),
         };
         Ok(Self {
             serving,
@@ -209,7 +209,7 @@ impl Public {
             challenges: Arc::new(HttpChallenges::new(limits)),
             hint: self.hint.clone(),
             interval: self.settings.health?,
-            clock: self.serving.clock,
+            clock: self.serving.clock.wall,
         })
     }
 

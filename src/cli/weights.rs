@@ -106,7 +106,7 @@ fn compute(
 async fn show(netuid: u16, args: &WeightsArgs, context: &Context) -> Result<Exit, CliError> {
     let newest = match open_to_read(context.settings.database_url(false)?).await? {
         Some(database) => {
-            let newest = database.newest_weights(netuid, None).await;
+            let newest = database.newest_weights(netuid, None, session::now()).await;
             database.close().await;
             newest?
         }

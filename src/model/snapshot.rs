@@ -1,9 +1,12 @@
 //! A weight vector as it is kept: the bytes that are served, with what they were made of.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// How far the clock of whoever made a vector may be ahead: validators refuse what is from further on.
+const AHEAD: SignedDuration = SignedDuration::from_secs(30);
 
 /// A weight vector as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,4 +38,18 @@ pub struct SnapshotSummary {
     pub metagraph_updated_at: Timestamp,
     /// The digest of all answers, of the registered hotkeys and of the rules.
     pub inputs_digest: String,
+}
+
+impl SnapshotSummary {
+    /// Tells whether it was made by a clock that is too far ahead of this time for anybody to use it.
+    #[must_use]
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.computed_at > latest_believed(now)
+    }
+}
+
+/// Returns the latest time at which a vector may have been made, seen from this one.
+#[must_use]
+pub fn latest_believed(now: Timestamp) -> Timestamp {
+    now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX)
 }

@@ -123,10 +123,10 @@ impl Parts {
         terms: &Terms,
         registered: &mut Registered,
     ) -> Result<Snapshot, EpochError> {
-        let computed_at = micros((self.serving.clock)());
+        let now = self.serving.clock.now();
+        let computed_at = micros(now.wall);
         self.refresh(registered).await;
-        let metagraph =
-            judge_metagraph(registered.known(computed_at)).map_err(EpochError::Outage)?;
+        let metagraph = judge_metagraph(registered.known(now)).map_err(EpochError::Outage)?;
         let rows = self
             .serving
             .database
@@ -149,7 +149,8 @@ impl Parts {
         let made =
             tokio::task::spawn_blocking(move || make(&terms, answers, &metagraph, computed_at));
         let snapshot = made.await.map_err(|_| EpochError::Ended)??;
-        let kept = self.serving.database.keep_weights(&snapshot).await;
+        let now = self.serving.clock.now().wall;
+        let kept = self.serving.database.keep_weights(&snapshot, now).await;
         match kept.map_err(EpochError::Database)? {
             true => {
                 let put = self.serving.put(&snapshot).await;
@@ -172,7 +173,7 @@ impl Parts {
     }
 
     async fn refresh(&self, registered: &mut Registered) {
-        if !self.chain.is_free() && !registered.is_due((self.serving.clock)()) {
+        if !self.chain.is_free() && !registered.is_due(self.serving.clock.now()) {
             return;
         }
         let read = self.chain.metagraph().await;
@@ -180,7 +181,7 @@ impl Parts {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tracing::warn!(%error, cause, "who is registered could not be read");
         }
-        registered.take(read.ok(), (self.serving.clock)());
+        registered.take(read.ok(), self.serving.clock.now());
     }
 
     fn tell(&self, ended: Result<Option<Snapshot>, EpochError>, registered: &Registered) {

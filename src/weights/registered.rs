@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Metagraph;
+use crate::model::clock::Moment;
 
 /// The pause after the first reading that failed; it doubles with each one after.
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a metagraph holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +23,10 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Registered {
     limits: Limits,
-    kept: Option<(Metagraph, Timestamp)>,
+    kept: Option<(Metagraph, Moment)>,
     failures: u32,
-    not_before: Option<Timestamp>,
+    /// When reading it failed last, and for how long it is left alone after that.
+    failed: Option<(Moment, Duration)>,
 }
 
 impl Registered {
@@ -35,31 +37,31 @@ impl Registered {
             limits,
             kept: None,
             failures: 0,
-            not_before: None,
+            failed: None,
         }
     }
 
     /// Tells whether it is to be read now.
     #[must_use]
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        let may = self.not_before.is_none_or(|time| now >= time);
-        let is_old = self
-            .age(now)
-            .is_none_or(|age| age >= signed(self.limits.life));
+    pub fn is_due(&self, now: Moment) -> bool {
+        let may = self
+            .failed
+            .is_none_or(|(failed, pause)| now.since(failed) >= pause);
+        let is_old = self.age(now).is_none_or(|age| age >= self.limits.life);
         may && is_old
     }
 
     /// Takes what was read. One that is empty is none: nothing is learned of it.
-    pub fn take(&mut self, metagraph: Option<Metagraph>, now: Timestamp) {
+    pub fn take(&mut self, metagraph: Option<Metagraph>, now: Moment) {
         let known = metagraph.filter(|metagraph| !metagraph.is_empty());
         let Some(mut metagraph) = known else {
-            let pause = FIRST_PAUSE * 2_i32.pow(self.failures.min(10));
+            let pause = FIRST_PAUSE * 2_u32.pow(self.failures.min(10));
             self.failures += 1;
-            let pause = pause.min(signed(self.limits.life).max(FIRST_PAUSE));
-            self.not_before = now.checked_add(pause).ok();
+            let pause = pause.min(self.limits.life.max(FIRST_PAUSE));
+            self.failed = Some((now, pause));
             return;
         };
-        metagraph.read_at = Some(now);
+        metagraph.read_at = Some(now.wall);
         *self = Self {
             kept: Some((metagraph, now)),
             ..Self::new(self.limits)
@@ -68,29 +70,22 @@ impl Registered {
 
     /// Returns who is registered, as far as that is still to be relied on.
     #[must_use]
-    pub fn known(&self, now: Timestamp) -> Option<&Metagraph> {
+    pub fn known(&self, now: Moment) -> Option<&Metagraph> {
         let (metagraph, _) = self.kept.as_ref()?;
-        let is_stale = self
-            .age(now)
-            .is_none_or(|age| age > signed(self.limits.stale));
+        let is_stale = self.age(now).is_none_or(|age| age > self.limits.stale);
         (!is_stale).then_some(metagraph)
     }
 
     /// Returns when it was read.
     #[must_use]
     pub fn read_at(&self) -> Option<Timestamp> {
-        self.kept.as_ref().map(|(_, read_at)| *read_at)
+        self.kept.as_ref().map(|(_, read_at)| read_at.wall)
     }
 
-    /// A clock that was set back makes nothing younger than new.
-    fn age(&self, now: Timestamp) -> Option<SignedDuration> {
-        let read_at = self.read_at()?;
-        Some(now.duration_since(read_at).max(SignedDuration::ZERO))
+    fn age(&self, now: Moment) -> Option<Duration> {
+        let (_, read_at) = self.kept.as_ref()?;
+        Some(now.since(*read_at))
     }
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 #[cfg(test)]
@@ -102,8 +97,16 @@ mod tests {
         stale: Duration::from_secs(3600),
     };
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_900_000_000 + second).unwrap()
+    fn at(second: u64) -> Moment {
+        at_wall(second.cast_signed(), second)
+    }
+
+    /// A moment whose time of day was set.
+    fn at_wall(wall: i64, steady: u64) -> Moment {
+        Moment {
+            wall: Timestamp::from_second(1_900_000_000 + wall).unwrap(),
+            steady: Duration::from_secs(steady),
+        }
     }
 
     fn some() -> Option<Metagraph> {
@@ -116,7 +119,8 @@ mod tests {
         assert!(registered.is_due(at(0)) && registered.known(at(0)).is_none());
         registered.take(some(), at(0));
         assert!(!registered.is_due(at(299)) && registered.is_due(at(300)));
-        assert_eq!(registered.known(at(299)).unwrap().read_at, Some(at(0)));
+        let known = registered.known(at(299)).unwrap();
+        assert_eq!(known.read_at, Some(at(0).wall));
     }
 
     #[test]
@@ -154,9 +158,24 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_does_no_harm() {
+    fn a_clock_that_was_set_back_makes_it_hold_no_longer() {
         let mut registered = Registered::new(LIMITS);
-        registered.take(some(), at(1000));
-        assert!(registered.known(at(0)).is_some() && !registered.is_due(at(0)));
+        registered.take(some(), at(7200));
+        let back = |steady: u64| at_wall(0, 7200 + steady);
+        assert!(registered.known(back(0)).is_some() && !registered.is_due(back(299)));
+        assert!(registered.is_due(back(300)));
+        registered.take(None, back(300));
+        assert!(!registered.is_due(back(304)) && registered.is_due(back(305)));
+        assert!(registered.known(back(3600)).is_some() && registered.known(back(3601)).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_has_it_read_anew() {
+        let mut registered = Registered::new(LIMITS);
+        registered.take(some(), at(0));
+        let forward = at_wall(86_400, 1);
+        assert!(registered.is_due(forward) && registered.known(forward).is_none());
+        registered.take(some(), forward);
+        assert!(registered.known(at_wall(86_401, 2)).is_some());
     }
 }

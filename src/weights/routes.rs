@@ -26,6 +26,7 @@ use super::shelf::{Latest, Served, Shelf};
 use super::signature::SigningKey;
 use crate::admin::openapi::{self, Operation};
 use crate::edge::database::Database;
+use crate::model::clock::Clock;
 
 const SIGNER: HeaderName = HeaderName::from_static("x-platform-weights-signer");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signature");
@@ -43,7 +44,7 @@ pub struct Views {
     /// What is served.
     pub shelf: Arc<Shelf>,
     /// The clock.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
     behind: Arc<OnceLock<Behind>>,
     reads: Arc<Semaphore>,
 }
@@ -61,7 +62,7 @@ pub struct Behind {
 impl Views {
     /// Takes what is served. Nothing is behind it so far.
     #[must_use]
-    pub fn new(shelf: Arc<Shelf>, clock: fn() -> Timestamp) -> Self {
+    pub fn new(shelf: Arc<Shelf>, clock: Clock) -> Self {
         Self {
             shelf,
             clock,
@@ -109,7 +110,7 @@ async fn latest(
         Some("1") | None => false,
         Some(_) => return invalid("detail", "0 or 1 is expected"),
     };
-    match views.shelf.stock().latest((views.clock)()) {
+    match views.shelf.stock().latest(views.clock.now()) {
         Latest::Good(copies) if is_brief => send(&copies.brief, &headers),
         Latest::Good(copies) => send(&copies.whole, &headers),
         Latest::NotYet => refuse(
@@ -190,8 +191,9 @@ async fn past(
 }
 
 async fn ready(State(views): State<Views>) -> Response {
-    let (stock, now) = (views.shelf.stock(), (views.clock)());
-    let age = |since: Option<Timestamp>| since.map(|since| now.duration_since(since).as_secs());
+    let (stock, now) = (views.shelf.stock(), views.clock.now());
+    let age =
+        |since: Option<Timestamp>| since.map(|since| now.wall.duration_since(since).as_secs());
     let computed_at = stock
         .weights
         .as_ref()

@@ -15,6 +15,7 @@ use super::signature::SigningKey;
 use super::{Rules, Subnet};
 use crate::admin::registry::{self, Network};
 use crate::edge::database::{Database, DatabaseError};
+use crate::model::clock::{Clock, Moment};
 use crate::model::snapshot::Snapshot;
 use crate::model::{Emission, Scope, Slug, Told};
 
@@ -22,7 +23,7 @@ use crate::model::{Emission, Scope, Slug, Told};
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The longest that rows are taken for unchanged because no pass was recorded.
-const ROWS_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+const ROWS_FOR: Duration = Duration::from_secs(60);
 
 /// How many vectors the history lists: somewhat more than three days of them.
 const HISTORY: u32 = 800;
@@ -54,7 +55,7 @@ pub struct Serving {
     /// What the declaration says; none before there is one.
     pub terms: watch::Receiver<Option<Terms>>,
     /// The clock.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
 }
 
 /// Why the shelf stays as it is.
@@ -79,7 +80,7 @@ impl Serving {
             let terms = self.terms.borrow_and_update().clone();
             if let Some(terms) = &terms {
                 let looked = self.look(terms, &mut seen).await;
-                let now = (self.clock)();
+                let now = self.clock.now().wall;
                 self.shelf.change(|stock| {
                     stock.is_database_away = looked.is_err();
                     stock.is_signed = self.key.is_some();
@@ -101,21 +102,18 @@ impl Serving {
 
     /// Looks for what is new in the database.
     async fn look(&self, terms: &Terms, seen: &mut Seen) -> Result<(), ServingError> {
-        let on_shelf = self.shelf.stock().weights;
-        let after = on_shelf.map(|copies| copies.summary.computed_at);
-        let newest = self
-            .database
-            .newest_weights(terms.subnet.netuid, after)
-            .await;
-        let newest = newest.map_err(ServingError::Database)?;
-        if let Some(snapshot) = &newest {
-            self.put(snapshot).await?;
+        let (netuid, now) = (terms.subnet.netuid, self.clock.now().wall);
+        let after = self.shelf.stock().made_at(now);
+        let newest = self.database.newest_weights(netuid, after, now).await;
+        if let Some(snapshot) = newest.map_err(ServingError::Database)? {
+            self.put(&snapshot).await?;
         }
-        if newest.is_some() || seen.history_of != after {
-            let history = self.database.weights_history(terms.subnet.netuid, HISTORY);
-            let history = Arc::new(history.await.map_err(ServingError::Database)?);
-            seen.history_of = history.first().map(|summary| summary.computed_at);
+        let made_at = self.shelf.stock().made_at(now);
+        if seen.history_of != Some(made_at) {
+            let history = self.database.weights_history(netuid, HISTORY).await;
+            let history = Arc::new(history.map_err(ServingError::Database)?);
             self.shelf.change(|stock| stock.history = history);
+            seen.history_of = Some(made_at);
         }
         self.look_at_rows(terms, seen)
             .await
@@ -124,11 +122,11 @@ impl Serving {
 
     /// Makes the registry document anew where a pass was recorded since, for only passes change rows.
     async fn look_at_rows(&self, terms: &Terms, seen: &mut Seen) -> Result<(), DatabaseError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let newest = self.last_pass().await?;
         let is_recent = seen
             .rows_at
-            .is_some_and(|read_at| now.duration_since(read_at) < ROWS_FOR);
+            .is_some_and(|read_at| now.since(read_at) < ROWS_FOR);
         if is_recent && seen.pass == newest && seen.network == terms.network {
             return Ok(());
         }
@@ -166,7 +164,8 @@ impl Serving {
         let (snapshot, key) = (snapshot.clone(), self.key.clone());
         let copies = tokio::task::spawn_blocking(move || Copies::of(&snapshot, key.as_ref()));
         let copies = copies.await.map_err(|_| ServingError::Ended)?;
-        self.shelf.put(copies.map_err(ServingError::Vector)?);
+        let copies = copies.map_err(ServingError::Vector)?;
+        self.shelf.put(copies, self.clock.now());
         Ok(())
     }
 }
@@ -174,10 +173,11 @@ impl Serving {
 /// What was last seen in the database.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    rows_at: Option<Timestamp>,
+    rows_at: Option<Moment>,
     pass: Option<i64>,
     network: Network,
-    history_of: Option<Timestamp>,
+    /// Beside which vector of the shelf, if any, the history was read.
+    history_of: Option<Option<Timestamp>>,
 }
 
 fn tell(looked: Result<(), ServingError>, told: &mut Told) {

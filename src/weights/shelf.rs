@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use flate2::Compression;
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::document::Document;
 use super::publish::Outage;
 use super::signature::{Signature, SigningKey};
+use crate::model::clock::Moment;
 use crate::model::snapshot::{Snapshot, SnapshotSummary};
 
 /// Bodies beyond this are compressed quickly rather than well.
@@ -50,6 +52,9 @@ pub struct Shelf(RwLock<Stock>);
 pub struct Stock {
     /// The newest vector.
     pub weights: Option<Arc<Copies>>,
+    /// Until when it may be used, by the steady time of this process: a time of day that is set back makes no vector
+    /// good again.
+    good_until: Duration,
     /// Why there is none newer.
     pub outage: Option<Outage>,
     /// The vectors that are kept, newest first.
@@ -80,13 +85,22 @@ pub enum Latest {
 }
 
 impl Stock {
+    /// Returns when the newest vector was made, as far as it can have been made by now.
+    #[must_use]
+    pub fn made_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let summary = self.weights.as_ref().map(|copies| &copies.summary);
+        let summary = summary.filter(|summary| !summary.is_ahead(now))?;
+        Some(summary.computed_at)
+    }
+
     /// Returns what is answered to who asks for the newest vector.
     #[must_use]
-    pub fn latest(&self, now: Timestamp) -> Latest {
-        let good = self
-            .weights
-            .as_ref()
-            .filter(|copies| now < copies.summary.expires_at);
+    pub fn latest(&self, now: Moment) -> Latest {
+        let good = self.weights.as_ref().filter(|copies| {
+            let summary = &copies.summary;
+            let is_of_now = now.wall < summary.expires_at && !summary.is_ahead(now.wall);
+            is_of_now && now.steady < self.good_until
+        });
         match (good, self.outage) {
             (Some(copies), _) => Latest::Good(copies.clone()),
             (None, Some(outage)) => Latest::Outage(outage),
@@ -111,12 +125,13 @@ impl Shelf {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Puts a vector on the shelf, unless one as new is there.
-    pub fn put(&self, copies: Copies) {
+    /// Puts a vector on the shelf, unless one as new is there. One of a clock that is far ahead is none.
+    pub fn put(&self, copies: Copies, now: Moment) {
         self.change(|stock| {
-            let made = |copies: &Arc<Copies>| copies.summary.computed_at;
-            let is_newer = stock.weights.as_ref().map(made) < Some(copies.summary.computed_at);
-            if is_newer {
+            let summary = &copies.summary;
+            let is_usable = !summary.is_ahead(now.wall);
+            if is_usable && stock.made_at(now.wall) < Some(summary.computed_at) {
+                stock.good_until = now.steady + left(summary, now.wall);
                 stock.weights = Some(Arc::new(copies));
                 stock.outage = None;
             }
@@ -151,6 +166,13 @@ impl Served {
             body: body.into(),
         }
     }
+}
+
+/// Returns for how long a vector may be used: at most for as long as it was made for.
+fn left(summary: &SnapshotSummary, now: Timestamp) -> Duration {
+    let of = |since: Timestamp| summary.expires_at.duration_since(since);
+    let left = of(now).min(of(summary.computed_at));
+    Duration::try_from(left).unwrap_or_default()
 }
 
 fn compressed(body: &[u8]) -> Bytes {
@@ -194,16 +216,24 @@ mod tests {
         }
     }
 
-    fn latest(shelf: &Shelf, second: i64) -> String {
-        match shelf
-            .stock()
-            .latest(Timestamp::from_second(second).unwrap())
-        {
+    fn at(second: u64) -> Moment {
+        Moment {
+            wall: Timestamp::from_second(second.cast_signed()).unwrap(),
+            steady: Duration::from_secs(second),
+        }
+    }
+
+    fn latest(shelf: &Shelf, now: Moment) -> String {
+        match shelf.stock().latest(now) {
             Latest::Good(copies) => copies.summary.computed_at.as_second().to_string(),
             Latest::NotYet => "not yet".to_owned(),
             Latest::Outage(outage) => outage.to_string(),
             Latest::Expired => "expired".to_owned(),
         }
+    }
+
+    fn put(shelf: &Shelf, second: i64, now: Moment) {
+        shelf.put(Copies::of(&snapshot(second), None).unwrap(), now);
     }
 
     #[test]
@@ -238,18 +268,55 @@ mod tests {
     #[test]
     fn an_outage_shows_once_the_last_vector_has_expired() {
         let shelf = Shelf::default();
-        assert_eq!(latest(&shelf, 0), "not yet");
+        assert_eq!(latest(&shelf, at(0)), "not yet");
         shelf.change(|stock| stock.outage = Some(Outage::Metagraph));
-        assert_eq!(latest(&shelf, 0), "metagraph unavailable");
-        let put = |second| shelf.put(Copies::of(&snapshot(second), None).unwrap());
-        put(1000);
-        assert_eq!(latest(&shelf, 1720), "expired");
+        assert_eq!(latest(&shelf, at(0)), "metagraph unavailable");
+        put(&shelf, 1000, at(1000));
+        assert_eq!(latest(&shelf, at(1720)), "expired");
         shelf.change(|stock| stock.outage = Some(Outage::Challenges));
-        assert_eq!(latest(&shelf, 1719), "1000");
-        assert_eq!(latest(&shelf, 1720), "no challenge provided weights");
-        put(900);
-        assert_eq!(latest(&shelf, 1719), "1000", "an older one changes nothing");
-        put(2000);
-        assert_eq!(latest(&shelf, 2000), "2000");
+        assert_eq!(latest(&shelf, at(1719)), "1000");
+        assert_eq!(latest(&shelf, at(1720)), "no challenge provided weights");
+        put(&shelf, 900, at(1001));
+        assert_eq!(
+            latest(&shelf, at(1719)),
+            "1000",
+            "an older one changes nothing"
+        );
+        put(&shelf, 2000, at(2000));
+        assert_eq!(latest(&shelf, at(2000)), "2000");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_vector_good_for_longer() {
+        let shelf = Shelf::default();
+        put(&shelf, 1000, at(1010));
+        let back = |steady| Moment {
+            wall: at(1000).wall,
+            steady: Duration::from_secs(steady),
+        };
+        assert_eq!(latest(&shelf, back(1719)), "1000");
+        assert_eq!(latest(&shelf, back(1720)), "expired");
+        // Half a minute ahead may be the other's clock: it is good for as long as it was made for.
+        let shelf = Shelf::default();
+        put(&shelf, 1030, at(1000));
+        assert_eq!(latest(&shelf, back(1719)), "1030");
+        assert_eq!(latest(&shelf, back(1720)), "expired");
+    }
+
+    #[test]
+    fn a_vector_of_a_clock_far_ahead_is_none_and_holds_up_nobody() {
+        let shelf = Shelf::default();
+        put(&shelf, 1031, at(1000));
+        assert_eq!(latest(&shelf, at(1000)), "not yet");
+        // It was this process's own clock, which is put right.
+        put(&shelf, 90_000, at(90_000));
+        assert_eq!(latest(&shelf, at(90_000)), "90000");
+        let right = |second| Moment {
+            steady: at(90_001).steady,
+            ..at(second)
+        };
+        assert_eq!(latest(&shelf, right(1000)), "expired");
+        put(&shelf, 1000, right(1000));
+        assert_eq!(latest(&shelf, right(1001)), "1000");
     }
 }

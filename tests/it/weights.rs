@@ -6,6 +6,7 @@ mod example;
 mod fit;
 mod health;
 mod offline;
+mod outages;
 mod registry;
 mod roles;
 mod running;

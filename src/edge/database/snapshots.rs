@@ -7,7 +7,7 @@ use serde_json::json;
 use super::DatabaseError;
 use super::passes::{fitted, stamp};
 use super::store::{Access, Call, Engine, Store};
-use crate::model::snapshot::{Snapshot, SnapshotSummary};
+use crate::model::snapshot::{Snapshot, SnapshotSummary, latest_believed};
 
 /// How long vectors are kept.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -25,13 +25,18 @@ const MAX_PAGE: u32 = 1000;
 #[async_trait]
 pub trait WeightSnapshots: Send + Sync {
     /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. The oldest
-    /// make room.
+    /// make room. One from further in the future than can be is not counted as newer: whoever made it had a wrong
+    /// clock, and nobody could replace it until that time.
     ///
     /// # Errors
     /// The database did not answer; nothing was kept.
-    async fn keep_weights(&self, snapshot: &Snapshot) -> Result<bool, DatabaseError>;
+    async fn keep_weights(
+        &self,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError>;
 
-    /// Returns the newest vector of a subnet, if it is newer than `after`.
+    /// Returns the newest vector of a subnet that can be of now or before, if it is newer than `after`.
     ///
     /// # Errors
     /// The database did not answer, or a row is not one this program can read.
@@ -39,6 +44,7 @@ pub trait WeightSnapshots: Send + Sync {
         &self,
         netuid: u16,
         after: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<Option<Snapshot>, DatabaseError>;
 
     /// Returns the vector of a subnet that was made at this time, if it is still kept.
@@ -64,11 +70,11 @@ pub trait WeightSnapshots: Send + Sync {
 
 /// The SQL about them.
 pub(super) struct SnapshotStatements {
-    /// A snapshot; gives a row when it was kept.
+    /// A snapshot, the latest time that counts as newer; gives a row when it was kept.
     pub(super) insert: &'static str,
     /// Subnet, the oldest time that is kept, how many, how many bytes.
     pub(super) prune: &'static str,
-    /// Subnet, a time that it is after.
+    /// Subnet, a time that it is after, and one that it is not.
     pub(super) newest: &'static str,
     /// Subnet, time.
     pub(super) get: &'static str,
@@ -105,7 +111,8 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
         where not exists (
             select 1 from weight_snapshots
             where netuid = (d ->> 'netuid')::integer
-                and computed_at >= (d ->> 'computed_at')::timestamptz)
+                and computed_at >= (d ->> 'computed_at')::timestamptz
+                and computed_at <= $2::text::timestamptz)
         on conflict (netuid, computed_at) do nothing
         returning id::text",
     prune: "
@@ -128,6 +135,7 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
             'document', document::text, 'explanation', explanation)::text
         from weight_snapshots
         where netuid = $1::text::integer and computed_at > $2::text::timestamptz
+            and computed_at <= $3::text::timestamptz
         order by computed_at desc limit 1"#,
     get: r#"
         select json_build_object(
@@ -163,7 +171,8 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
             ?1 ->> 'document', ?1 ->> 'explanation'
         where not exists (
             select 1 from weight_snapshots
-            where netuid = ?1 ->> 'netuid' and computed_at >= ?1 ->> 'computed_at')
+            where netuid = ?1 ->> 'netuid' and computed_at >= ?1 ->> 'computed_at'
+                and computed_at <= ?2)
         returning cast(id as text)",
     prune: "
         delete from weight_snapshots where id in (
@@ -180,7 +189,8 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
             'revision', revision, 'metagraph_block', metagraph_block,
             'metagraph_updated_at', metagraph_updated_at, 'inputs_digest', inputs_digest,
             'document', document, 'explanation', json(explanation))
-        from weight_snapshots where netuid = cast(?1 as integer) and computed_at > ?2
+        from weight_snapshots
+        where netuid = cast(?1 as integer) and computed_at > ?2 and computed_at <= ?3
         order by computed_at desc limit 1",
     get: "
         select json_object(
@@ -200,7 +210,11 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
 
 #[async_trait]
 impl<E: Engine> WeightSnapshots for Store<E> {
-    async fn keep_weights(&self, snapshot: &Snapshot) -> Result<bool, DatabaseError> {
+    async fn keep_weights(
+        &self,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         let all = &self.engine.statements().snapshots;
         let summary = &snapshot.summary;
         let oldest = summary.computed_at.saturating_sub(KEPT_FOR);
@@ -211,7 +225,10 @@ impl<E: Engine> WeightSnapshots for Store<E> {
             MAX_BYTES.to_string(),
         ];
         let calls = vec![
-            Call::new(all.insert, vec![document(snapshot)]),
+            Call::new(
+                all.insert,
+                vec![document(snapshot), stamp(latest_believed(now))],
+            ),
             Call::new(all.prune, bounds),
         ];
         let answers = self.run(Access::Write, "keeping weights", calls).await?;
@@ -222,10 +239,12 @@ impl<E: Engine> WeightSnapshots for Store<E> {
         &self,
         netuid: u16,
         after: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<Option<Snapshot>, DatabaseError> {
         let sql = self.engine.statements().snapshots.newest;
         let after = after.unwrap_or(Timestamp::UNIX_EPOCH);
-        self.snapshot(sql, vec![netuid.to_string(), stamp(after)])
+        let until = latest_believed(now);
+        self.snapshot(sql, vec![netuid.to_string(), stamp(after), stamp(until)])
             .await
     }
 

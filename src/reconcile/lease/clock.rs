@@ -1,18 +1,11 @@
-//! The two clocks of a lease: one that people read, and one that waits are measured by.
+//! The two clocks of a lease: one that people read, which is written into records and never compared, and one that
+//! waits are measured by. After a stop or a sleep the process must see that its lease is over.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Where a lease takes its times from.
-#[derive(Clone, Copy)]
-pub struct Clock {
-    /// The time of day, which is written into records for people and never compared.
-    pub wall: fn() -> Timestamp,
-    /// The time since some beginning. It never goes back, and it goes on while this process is stopped and
-    /// while its machine sleeps: afterwards the process must see that its lease is over.
-    pub steady: fn() -> Duration,
-}
+pub use crate::model::clock::Clock;
 
 impl Clock {
     /// Returns the clocks of this machine; the time of day comes from the caller.

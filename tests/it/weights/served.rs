@@ -19,7 +19,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::world::{LIMITS, World, key};
+use super::world::{LIMITS, Process, World, key};
 
 #[tokio::test]
 async fn a_vector_is_made_kept_signed_and_served() {
@@ -61,7 +61,7 @@ async fn a_vector_is_made_kept_signed_and_served() {
     );
     let kept = world
         .database
-        .newest_weights(42, None)
+        .newest_weights(42, None, Timestamp::now())
         .await
         .unwrap()
         .unwrap();
@@ -249,6 +249,9 @@ async fn whoever_dies_at_any_step_of_publishing_leaves_the_vector_before_or_the_
 
 #[tokio::test]
 async fn a_clock_that_was_set_back_replaces_no_newer_vector() {
+    fn a_moment_ago() -> Timestamp {
+        Timestamp::now() - Duration::from_secs(20)
+    }
     fn an_hour_ago() -> Timestamp {
         Timestamp::now() - Duration::from_secs(3600)
     }
@@ -257,11 +260,21 @@ async fn a_clock_that_was_set_back_replaces_no_newer_vector() {
     world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
     process.epoch(&world).await.unwrap();
     let good = process.json("/v1/weights/latest").await;
-    process.parts.serving.clock = an_hour_ago;
+    process.parts.serving.clock.wall = a_moment_ago;
     world.tell(Ok(vec![("hk2", 1.0)]), Ok(vec![]));
     let ended = process.epoch(&world).await;
     assert!(matches!(ended, Err(EpochError::Overtaken)), "{ended:?}");
     assert_eq!(process.json("/v1/weights/latest").await, good);
+    // By this clock the vector is from an hour ahead, which would hold this process up for an hour. What it makes
+    // meanwhile is older than that for everybody else.
+    process.parts.serving.clock.wall = an_hour_ago;
+    process.epoch(&world).await.unwrap();
+    let mut other = world.start().await;
+    other.look();
+    let is_served =
+        async |other: &Process| other.get("/v1/weights/latest", &[]).await.status() == 200;
+    other.until("a vector", is_served).await;
+    assert_eq!(other.json("/v1/weights/latest").await, good);
 }
 
 #[tokio::test]

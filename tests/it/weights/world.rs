@@ -2,14 +2,16 @@
 //! processes that serve from it over real HTTP.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use platform::admin::registry::Network;
 use platform::edge::chain::FileChain;
 use platform::edge::database::{Database, open_and_migrate};
+use platform::model::clock::Clock;
+use platform::model::pass::{PassCounts, PassOutcome, PassRecord};
 use platform::model::revision::Revision;
 use platform::model::{Emission, FenceToken, Row, RowKey, Secret, Slug};
 use platform::weights::epoch::{Collector, EpochError, Parts};
@@ -30,6 +32,17 @@ pub(super) const LIMITS: Limits = Limits {
     life: Duration::from_secs(300),
     stale: Duration::from_secs(3600),
 };
+
+/// The clock, as long as a test sets no other.
+pub(super) const CLOCK: Clock = Clock {
+    wall: Timestamp::now,
+    steady,
+};
+
+fn steady() -> Duration {
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGIN.elapsed()
+}
 
 /// What a challenge answers.
 pub(super) type Outcome = Result<Vec<(&'static str, f64)>, Failure>;
@@ -85,7 +98,7 @@ pub(super) struct Process {
     pub(super) client: reqwest::Client,
     pub(super) stop: CancellationToken,
     pub(super) tasks: tokio::task::JoinSet<()>,
-    _told: watch::Sender<Option<Terms>>,
+    pub(super) told: watch::Sender<Option<Terms>>,
 }
 
 impl Drop for Process {
@@ -96,6 +109,11 @@ impl Drop for Process {
 
 pub(super) fn key() -> SigningKey {
     SigningKey::parse(&Secret::new("7".repeat(64))).unwrap()
+}
+
+/// A challenge as the declaration has it.
+fn declared(slug: &str) -> (Slug, Emission) {
+    (Slug::parse(slug).unwrap(), Emission::parse("50").unwrap())
 }
 
 impl World {
@@ -116,7 +134,7 @@ impl World {
                     name: "platform".to_owned(),
                     master_uid: 0,
                 },
-                active: std::collections::BTreeMap::new(),
+                active: ["aa", "bb"].map(declared).into(),
                 revision: "c0ffee".to_owned(),
             },
             directory,
@@ -153,6 +171,35 @@ impl World {
         written.await.unwrap();
     }
 
+    pub(super) async fn remove(&self, slug: &str) {
+        let key = RowKey::Challenge(Slug::parse(slug).unwrap());
+        let deleted = self.database.delete_row(FenceToken::new(0), &key);
+        deleted.await.unwrap();
+    }
+
+    /// Records a pass that did nothing.
+    pub(super) async fn record_pass(&self) {
+        let now = Timestamp::now();
+        let pass = PassRecord {
+            id: None,
+            started_at: now,
+            finished_at: now,
+            source: "platform.yaml".to_owned(),
+            revision: Revision {
+                digest: "c0ffee".to_owned(),
+                commit: None,
+            },
+            actor: "a test".to_owned(),
+            plan_digest: "c0ffee".to_owned(),
+            outcome: PassOutcome::Converged,
+            counts: PassCounts::default(),
+            chain: None,
+            keys: Vec::new(),
+        };
+        let token = FenceToken::new(0);
+        self.database.record_pass(token, &pass, &[]).await.unwrap();
+    }
+
     pub(super) fn tell(&self, aa: Outcome, bb: Outcome) {
         *self.told.outcomes.lock().unwrap() = vec![("aa", aa), ("bb", bb)];
     }
@@ -175,7 +222,7 @@ impl World {
             shelf: Arc::new(Shelf::default()),
             key: Some(key()),
             terms,
-            clock: Timestamp::now,
+            clock: CLOCK,
         };
         let parts = Parts {
             serving,
@@ -185,7 +232,7 @@ impl World {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let views = Views::new(parts.serving.shelf.clone(), Timestamp::now);
+        let views = Views::new(parts.serving.shelf.clone(), parts.serving.clock);
         let router = routes(views.clone());
         let (stop, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -196,7 +243,7 @@ impl World {
             client: reqwest::Client::new(),
             stop,
             tasks,
-            _told: told,
+            told,
         }
     }
 }

@@ -22,17 +22,36 @@ fn weights(netuid: u16, second: i64) -> Snapshot {
 
 pub(super) async fn weights_are_kept_to_the_byte_and_read_back(world: World) {
     let database = world.open().await;
-    assert_eq!(database.newest_weights(1, None).await.unwrap(), None);
+    assert_eq!(
+        database.newest_weights(1, None, at(2000)).await.unwrap(),
+        None
+    );
     assert_eq!(database.weights_history(1, 10).await.unwrap(), []);
     for second in [1000, 2000] {
-        assert!(database.keep_weights(&weights(1, second)).await.unwrap());
+        assert!(
+            database
+                .keep_weights(&weights(1, second), at(second))
+                .await
+                .unwrap()
+        );
     }
-    assert!(database.keep_weights(&weights(2, 1500)).await.unwrap());
-    let newest = database.newest_weights(1, None).await.unwrap();
+    assert!(
+        database
+            .keep_weights(&weights(2, 1500), at(1500))
+            .await
+            .unwrap()
+    );
+    let newest = database.newest_weights(1, None, at(2000)).await.unwrap();
     assert_eq!(newest, Some(weights(1, 2000)));
-    let newer = database.newest_weights(1, Some(at(1999))).await.unwrap();
+    let newer = database
+        .newest_weights(1, Some(at(1999)), at(2000))
+        .await
+        .unwrap();
     assert_eq!(newer, Some(weights(1, 2000)));
-    let newer = database.newest_weights(1, Some(at(2000))).await.unwrap();
+    let newer = database
+        .newest_weights(1, Some(at(2000)), at(2000))
+        .await
+        .unwrap();
     assert_eq!(newer, None);
     let first = database.weights_of(1, at(1000)).await.unwrap();
     assert_eq!(first, Some(weights(1, 1000)));
@@ -47,30 +66,73 @@ pub(super) async fn weights_are_kept_to_the_byte_and_read_back(world: World) {
 
 pub(super) async fn weights_are_never_replaced_by_older_ones(world: World) {
     let database = world.open().await;
-    assert!(database.keep_weights(&weights(1, 2000)).await.unwrap());
+    assert!(
+        database
+            .keep_weights(&weights(1, 2000), at(2000))
+            .await
+            .unwrap()
+    );
     let again = Snapshot {
         document: "{}".to_owned(),
         ..weights(1, 2000)
     };
     for late in [weights(1, 1000), again] {
-        assert!(!database.keep_weights(&late).await.unwrap());
+        assert!(!database.keep_weights(&late, at(2000)).await.unwrap());
     }
-    let newest = database.newest_weights(1, None).await.unwrap();
+    let newest = database.newest_weights(1, None, at(2000)).await.unwrap();
     assert_eq!(newest, Some(weights(1, 2000)));
     assert_eq!(database.weights_history(1, 10).await.unwrap().len(), 1);
     // Another subnet's are another matter.
-    assert!(database.keep_weights(&weights(2, 1000)).await.unwrap());
+    assert!(
+        database
+            .keep_weights(&weights(2, 1000), at(1000))
+            .await
+            .unwrap()
+    );
 }
 
 pub(super) async fn the_oldest_weights_make_room(world: World) {
     const DAY: i64 = 24 * 3600;
     let database = world.open().await;
     for day in [0, 1, 30, 31] {
-        assert!(database.keep_weights(&weights(1, day * DAY)).await.unwrap());
+        assert!(
+            database
+                .keep_weights(&weights(1, day * DAY), at(day * DAY))
+                .await
+                .unwrap()
+        );
     }
-    assert!(database.keep_weights(&weights(2, 0)).await.unwrap());
+    assert!(database.keep_weights(&weights(2, 0), at(0)).await.unwrap());
     let kept = database.weights_history(1, 10).await.unwrap();
     let times: Vec<_> = kept.iter().map(|summary| summary.computed_at).collect();
     assert_eq!(times, [at(31 * DAY), at(30 * DAY), at(DAY)]);
     assert_eq!(database.weights_history(2, 10).await.unwrap().len(), 1);
+}
+
+pub(super) async fn weights_of_a_clock_that_was_ahead_hold_up_nobody(world: World) {
+    let database = world.open().await;
+    let keep = async |second, now| {
+        let vector = weights(1, second);
+        database.keep_weights(&vector, at(now)).await.unwrap()
+    };
+    let newest = async |now| {
+        let newest = database.newest_weights(1, None, at(now)).await.unwrap();
+        newest.map(|newest| newest.summary.computed_at)
+    };
+    assert!(keep(1000, 1000).await);
+    assert!(
+        keep(90_000, 90_000).await,
+        "by its maker's own clock it is new"
+    );
+    assert_eq!(newest(1100).await, Some(at(1000)));
+    assert!(keep(1360, 1360).await);
+    assert_eq!(newest(1370).await, Some(at(1360)));
+    // Half a minute is what clocks may differ by.
+    assert!(keep(1390, 1390).await);
+    assert!(!keep(1360, 1360).await && !keep(1370, 1370).await);
+    assert_eq!(newest(1360).await, Some(at(1390)));
+    assert_eq!(newest(1359).await, Some(at(1360)));
+    // When its time has come it is one like any other.
+    assert!(keep(90_360, 90_360).await);
+    assert_eq!(newest(90_360).await, Some(at(90_360)));
 }
