@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use platform::admin::registry::Network;
-use platform::edge::chain::FileChain;
+use platform::edge::chain::{Chain, FileChain};
 use platform::edge::database::open_and_migrate;
 use platform::model::clock::Clock;
 use platform::model::{Emission, FenceToken, Revision, Row, RowKey, Secret, Slug};
@@ -47,7 +47,7 @@ pub async fn measure(report: &mut Report) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let parts = parts(scratch.path()).await?;
     let mut registered = Registered::new(LIMITS);
-    let terms = terms();
+    let terms = terms(scratch.path());
     let made = parts.epoch(&terms, &mut registered).await?;
     let views = Views::new(parts.serving.shelf.clone(), CLOCK);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -125,12 +125,13 @@ impl Collector for Everybody {
     }
 }
 
-fn terms() -> Terms {
+fn terms(folder: &Path) -> Terms {
     Terms {
         subnet: Subnet {
             netuid: 42,
             chain_endpoint: "wss://chain.example:9944".to_owned(),
         },
+        metagraph_file: Some(folder.join("metagraph.json")),
         rules: Rules::default(),
         network: Network {
             name: "platform".to_owned(),
@@ -139,6 +140,11 @@ fn terms() -> Terms {
         active: std::collections::BTreeMap::new(),
         revision: "bench".to_owned(),
     }
+}
+
+fn file_of(terms: &Terms) -> Arc<dyn Chain> {
+    let file = terms.metagraph_file.clone().unwrap_or_default();
+    Arc::new(FileChain::new(file))
 }
 
 /// Returns what makes vectors, with challenges registered in a database of its own.
@@ -178,7 +184,7 @@ async fn parts(folder: &Path) -> Result<Parts> {
     };
     Ok(Parts {
         serving,
-        chain: Arc::new(FileChain::new(metagraph)),
+        chain: file_of,
         collector: Arc::new(Everybody),
         interval: EPOCH,
     })

@@ -16,13 +16,12 @@ use super::session::now;
 use super::standing::{first_namespace, listen};
 use super::{CliError, Context, turn};
 use crate::admin::registry::Network;
-use crate::edge::chain::{Chain, ChainError, FileChain, NoChain};
+use crate::edge::chain::{Chain, FileChain, NoChain};
 use crate::edge::challenge::{HttpChallenges, Limits, Place};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
-use crate::model::metagraph::Metagraph;
 use crate::model::{Emission, Secret, Slug, Told};
 use crate::reconcile::controller::follow::{Declared, Followed};
 use crate::reconcile::lease::{AcquireError, Clock, Held, Lease};
@@ -185,7 +184,7 @@ impl Public {
     async fn compute(&self, cluster: Arc<dyn ClusterRead>, stop: CancellationToken) {
         let parts = Parts {
             serving: self.serving.clone(),
-            chain: Arc::new(DeclaredChain(self.followed.clone())),
+            chain: chain_of,
             collector: Arc::new(Asking::new(&self.settings, cluster, self.followed.clone())),
             interval: self.settings.epoch,
         };
@@ -245,6 +244,7 @@ impl Public {
                 netuid: network.netuid,
                 chain_endpoint: network.chain_endpoint.clone().unwrap_or_default(),
             },
+            metagraph_file: network.metagraph_file.as_deref().map(PathBuf::from),
             rules: Rules {
                 burn_uid: network.burn_uid,
                 unassigned: self.settings.unassigned,
@@ -299,28 +299,11 @@ async fn take_turn(lease: &Lease, stop: &CancellationToken) -> Option<Held> {
     }
 }
 
-/// The chain that the declaration names.
-struct DeclaredChain(watch::Receiver<Followed>);
-
-impl DeclaredChain {
-    fn file(&self) -> Option<PathBuf> {
-        let known = self.0.borrow();
-        let network = &known.good.as_ref()?.platform.network;
-        network.metagraph_file.as_deref().map(PathBuf::from)
-    }
-}
-
-#[async_trait]
-impl Chain for DeclaredChain {
-    async fn metagraph(&self) -> Result<Metagraph, ChainError> {
-        match self.file() {
-            Some(path) => FileChain::new(path).metagraph().await,
-            None => NoChain.metagraph().await,
-        }
-    }
-
-    fn is_free(&self) -> bool {
-        self.file().is_some()
+/// Returns the chain that the declaration names.
+fn chain_of(terms: &Terms) -> Arc<dyn Chain> {
+    match &terms.metagraph_file {
+        Some(path) => Arc::new(FileChain::new(path.clone())),
+        None => Arc::new(NoChain),
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rand::TryRngCore as _;
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -16,7 +18,7 @@ use super::aggregate::aggregate;
 use super::publish::{Outage, expiry, judge, judge_metagraph, snapshot};
 use super::registered::Registered;
 use super::roster::{Asked, Roster};
-use super::serving::{Serving, ServingError, Terms};
+use super::serving::{Origin, Serving, ServingError, Terms};
 use super::{Answer, Metagraph, Published};
 use crate::edge::chain::Chain;
 use crate::edge::database::DatabaseError;
@@ -28,6 +30,9 @@ const UNAPPLIED: Duration = Duration::from_secs(5);
 
 /// The pause after an epoch that made no vector: an outage is mostly short, and a vector holds only two epochs.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// The longest that is waited for who is registered.
+const CHAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Who asks the challenges.
 #[async_trait]
@@ -41,8 +46,8 @@ pub trait Collector: Send + Sync {
 pub struct Parts {
     /// Where vectors are kept, and where they are served from.
     pub serving: Serving,
-    /// Who is registered.
-    pub chain: Arc<dyn Chain>,
+    /// The chain that a declaration names: who is registered.
+    pub chain: fn(&Terms) -> Arc<dyn Chain>,
     /// Who asks the challenges.
     pub collector: Arc<dyn Collector>,
     /// The time from one vector to the next.
@@ -78,39 +83,50 @@ pub enum EpochError {
 impl Parts {
     /// Makes one vector after the other until told to stop. Runs never overlap; an error ends an epoch and not
     /// the loop.
-    pub async fn compute(mut self, mut registered: Registered, stop: CancellationToken) {
+    pub async fn compute(self, registered: Registered, stop: CancellationToken) {
+        stop.run_until_cancelled(self.compute_always(registered))
+            .await;
+    }
+
+    /// Begins anew, with nothing known and at once, where the declaration names another subnet or another place to
+    /// ask who is registered there: UIDs of one subnet mean nothing in another.
+    async fn compute_always(self, mut registered: Registered) {
+        let mut told = self.serving.terms.clone();
         loop {
-            let began = tokio::time::Instant::now();
-            let terms = self.serving.terms.borrow_and_update().clone();
-            let epoch = async {
-                match &terms {
-                    Some(terms) => {
-                        let epoch = self.epoch(terms, &mut registered);
-                        let span = tracing::debug_span!("epoch");
-                        epoch.instrument(span).await.map(Some)
-                    }
-                    None => Ok(None),
-                }
+            let terms = told.borrow_and_update().clone();
+            let origin = terms.as_ref().map(Terms::origin);
+            let is_told = tokio::select! {
+                other = told.wait_for(|told| told.as_ref().map(Terms::origin) != origin) => other.is_ok(),
+                () = self.compute_for(origin, &mut registered) => true,
             };
-            let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = epoch => ended,
-            };
-            let pause = match &ended {
-                Ok(_) => self.interval,
-                Err(EpochError::NotApplied) => UNAPPLIED.min(self.interval),
-                Err(_) => RETRY.min(self.interval),
-            };
-            self.tell(ended, &registered);
-            let next = tokio::time::sleep_until(began + pause);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = next => {}
-                // The first declaration is not waited for by the clock.
-                changed = self.serving.terms.changed(), if terms.is_none() => if changed.is_err() {
-                    return;
-                },
+            if !is_told {
+                return;
             }
+            registered = registered.anew();
+        }
+    }
+
+    /// Makes vectors for as long as the declaration is about this subnet.
+    async fn compute_for(&self, origin: Option<Origin<'_>>, registered: &mut Registered) {
+        loop {
+            let began = Instant::now();
+            let terms = self.serving.terms.borrow().clone();
+            if terms.as_ref().map(Terms::origin) != origin {
+                return;
+            }
+            // The first declaration is waited for by who called.
+            let Some(terms) = terms else {
+                return std::future::pending().await;
+            };
+            let span = tracing::debug_span!("epoch");
+            let ended = self.epoch(&terms, registered).instrument(span).await;
+            let next = match &ended {
+                Ok(_) | Err(EpochError::Overtaken) => began + self.interval,
+                Err(EpochError::NotApplied) => began + UNAPPLIED.min(self.interval),
+                Err(_) => Instant::now() + with_jitter(RETRY.min(self.interval)),
+            };
+            self.tell(ended, registered);
+            tokio::time::sleep_until(next).await;
         }
     }
 
@@ -125,7 +141,7 @@ impl Parts {
     ) -> Result<Snapshot, EpochError> {
         let now = self.serving.clock.now();
         let computed_at = micros(now.wall);
-        self.refresh(registered).await;
+        self.refresh((self.chain)(terms).as_ref(), registered).await;
         let metagraph = judge_metagraph(registered.known(now)).map_err(EpochError::Outage)?;
         let rows = self
             .serving
@@ -172,33 +188,40 @@ impl Parts {
         answers
     }
 
-    async fn refresh(&self, registered: &mut Registered) {
-        if !self.chain.is_free() && !registered.is_due(self.serving.clock.now()) {
+    async fn refresh(&self, chain: &dyn Chain, registered: &mut Registered) {
+        if !chain.is_free() && !registered.is_due(self.serving.clock.now()) {
             return;
         }
-        let read = self.chain.metagraph().await;
-        if let Err(error) = &read {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::warn!(%error, cause, "who is registered could not be read");
-        }
-        registered.take(read.ok(), self.serving.clock.now());
+        let read = tokio::time::timeout(CHAIN_LIMIT, chain.metagraph()).await;
+        let read = match read {
+            Ok(Ok(read)) => Some(read),
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "who is registered could not be read");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the chain did not say in time who is registered");
+                None
+            }
+        };
+        registered.take(read, self.serving.clock.now());
     }
 
-    fn tell(&self, ended: Result<Option<Snapshot>, EpochError>, registered: &Registered) {
-        self.serving.shelf.change(|stock| {
-            stock.metagraph_read_at = registered.read_at();
-            if let Err(EpochError::Outage(outage)) = &ended {
-                stock.outage = Some(*outage);
-            }
-        });
+    fn tell(&self, ended: Result<Snapshot, EpochError>, registered: &Registered) {
+        let shelf = &self.serving.shelf;
+        shelf.change(|stock| stock.metagraph_read_at = registered.read_at());
         match ended {
-            Ok(Some(snapshot)) => {
+            Ok(snapshot) => {
                 tracing::info!(computed_at = %snapshot.summary.computed_at, "weights published");
             }
-            Ok(None) | Err(EpochError::NotApplied) => {}
+            Err(EpochError::NotApplied) => {}
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "no new weights; the last ones are served until they expire");
+                if let EpochError::Outage(outage) = error {
+                    shelf.change(|stock| stock.outage = Some(outage));
+                }
             }
         }
     }
@@ -229,4 +252,10 @@ fn make(
 /// The database keeps no more of a time.
 fn micros(time: Timestamp) -> Timestamp {
     time.round(jiff::Unit::Microsecond).unwrap_or(time)
+}
+
+/// Adds up to a tenth by chance, so that what failed together is not tried again in step.
+fn with_jitter(pause: Duration) -> Duration {
+    let dice = rand::rngs::OsRng.try_next_u32().unwrap_or_default();
+    pause.mul_f64(1.0 + 0.1 * f64::from(dice) / f64::from(u32::MAX))
 }

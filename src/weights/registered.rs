@@ -41,6 +41,12 @@ impl Registered {
         }
     }
 
+    /// Returns one that knows nothing, with the same limits.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.limits)
+    }
+
     /// Tells whether it is to be read now.
     #[must_use]
     pub fn is_due(&self, now: Moment) -> bool {
@@ -64,7 +70,7 @@ impl Registered {
         metagraph.read_at = Some(now.wall);
         *self = Self {
             kept: Some((metagraph, now)),
-            ..Self::new(self.limits)
+            ..self.anew()
         };
     }
 

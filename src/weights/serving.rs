@@ -2,6 +2,7 @@
 //! made.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::{Rules, Subnet};
 use crate::admin::registry::{self, Network};
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::clock::{Clock, Moment};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, latest_believed};
 use crate::model::{Emission, Scope, Slug, Told};
 
 /// How often a process looks for what another has made.
@@ -33,6 +34,8 @@ const HISTORY: u32 = 800;
 pub struct Terms {
     /// The subnet.
     pub subnet: Subnet,
+    /// The file that stands for the chain, where one does.
+    pub metagraph_file: Option<PathBuf>,
     /// What applies to every challenge alike.
     pub rules: Rules,
     /// How the registry document names the network.
@@ -42,6 +45,10 @@ pub struct Terms {
     /// The declaration: a commit, or the digest of the content.
     pub revision: String,
 }
+
+/// Which subnet weights are for, and by which file who is registered there is known: nothing that was learned of one
+/// holds for another.
+pub type Origin<'a> = (&'a Subnet, Option<&'a Path>);
 
 /// What serving works with.
 #[derive(Clone)]
@@ -72,6 +79,24 @@ pub enum ServingError {
     Ended,
 }
 
+impl ServingError {
+    /// Tells whether the database is away, so that another question would be in vain.
+    fn is_away(&self) -> bool {
+        match self {
+            Self::Database(error) => !matches!(error, DatabaseError::Unreadable { .. }),
+            Self::Vector(_) | Self::Ended => false,
+        }
+    }
+}
+
+impl Terms {
+    /// Returns what everything that is known of who is registered hangs on.
+    #[must_use]
+    pub fn origin(&self) -> Origin<'_> {
+        (&self.subnet, self.metagraph_file.as_deref())
+    }
+}
+
 impl Serving {
     /// Keeps the shelf as the database has it until told to stop.
     pub async fn serve(mut self, stop: CancellationToken) {
@@ -79,6 +104,9 @@ impl Serving {
         loop {
             let terms = self.terms.borrow_and_update().clone();
             if let Some(terms) = &terms {
+                if self.shelf.turn_to(&terms.subnet) {
+                    seen = Seen::default();
+                }
                 let looked = self.look(terms, &mut seen).await;
                 let now = self.clock.now().wall;
                 self.shelf.change(|stock| {
@@ -100,12 +128,24 @@ impl Serving {
         }
     }
 
-    /// Looks for what is new in the database.
+    /// Looks for what is new in the database. A vector that cannot be read keeps nobody from the registry.
     async fn look(&self, terms: &Terms, seen: &mut Seen) -> Result<(), ServingError> {
+        let weights = self.look_at_weights(terms, seen).await;
+        if weights.as_ref().is_err_and(ServingError::is_away) {
+            return weights;
+        }
+        let rows = self.look_at_rows(terms, seen).await;
+        weights.and(rows.map_err(ServingError::Database))
+    }
+
+    async fn look_at_weights(&self, terms: &Terms, seen: &mut Seen) -> Result<(), ServingError> {
         let (netuid, now) = (terms.subnet.netuid, self.clock.now().wall);
-        let after = self.shelf.stock().made_at(now);
+        let taken = seen.taken.filter(|taken| *taken <= latest_believed(now));
+        let after = self.shelf.stock().made_at(now).max(taken);
         let newest = self.database.newest_weights(netuid, after, now).await;
         if let Some(snapshot) = newest.map_err(ServingError::Database)? {
+            // One that is of no use is not read again and again.
+            seen.taken = Some(snapshot.summary.computed_at);
             self.put(&snapshot).await?;
         }
         let made_at = self.shelf.stock().made_at(now);
@@ -115,9 +155,7 @@ impl Serving {
             self.shelf.change(|stock| stock.history = history);
             seen.history_of = Some(made_at);
         }
-        self.look_at_rows(terms, seen)
-            .await
-            .map_err(ServingError::Database)
+        Ok(())
     }
 
     /// Makes the registry document anew where a pass was recorded since, for only passes change rows.
@@ -176,6 +214,8 @@ struct Seen {
     rows_at: Option<Moment>,
     pass: Option<i64>,
     network: Network,
+    /// Which vector was taken from the database last.
+    taken: Option<Timestamp>,
     /// Beside which vector of the shelf, if any, the history was read.
     history_of: Option<Option<Timestamp>>,
 }

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::Subnet;
 use super::document::Document;
 use super::publish::Outage;
 use super::signature::{Signature, SigningKey};
@@ -37,6 +38,8 @@ pub struct Served {
 pub struct Copies {
     /// What it is.
     pub summary: SnapshotSummary,
+    /// The subnet it is for.
+    pub subnet: Subnet,
     /// With the challenges' scores.
     pub whole: Served,
     /// Without them.
@@ -50,6 +53,8 @@ pub struct Shelf(RwLock<Stock>);
 /// What is on the shelf.
 #[derive(Clone, Debug, Default)]
 pub struct Stock {
+    /// The subnet it is of, as far as that is known.
+    subnet: Option<Subnet>,
     /// The newest vector.
     pub weights: Option<Arc<Copies>>,
     /// Until when it may be used, by the steady time of this process: a time of day that is set back makes no vector
@@ -85,6 +90,21 @@ pub enum Latest {
 }
 
 impl Stock {
+    fn is_of(&self, subnet: &Subnet) -> bool {
+        self.subnet.as_ref().is_none_or(|own| own == subnet)
+    }
+
+    /// Leaves what is of another subnet behind.
+    fn turn_to(&mut self, subnet: &Subnet) {
+        let weights = self.weights.take();
+        self.weights = weights.filter(|copies| copies.subnet == *subnet);
+        if self.subnet.replace(subnet.clone()).is_some() {
+            self.outage = None;
+            self.history = Arc::default();
+            self.metagraph_read_at = None;
+        }
+    }
+
     /// Returns when the newest vector was made, as far as it can have been made by now.
     #[must_use]
     pub fn made_at(&self, now: Timestamp) -> Option<Timestamp> {
@@ -125,11 +145,24 @@ impl Shelf {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Puts a vector on the shelf, unless one as new is there. One of a clock that is far ahead is none.
+    /// Makes it the shelf of this subnet; tells whether it was another's, of which nothing stays.
+    pub fn turn_to(&self, subnet: &Subnet) -> bool {
+        let mut is_other = false;
+        self.change(|stock| {
+            is_other = stock.subnet.as_ref() != Some(subnet);
+            if is_other {
+                stock.turn_to(subnet);
+            }
+        });
+        is_other
+    }
+
+    /// Puts a vector on the shelf, unless one as new is there, or the shelf is another subnet's. One of a clock that is
+    /// far ahead is none.
     pub fn put(&self, copies: Copies, now: Moment) {
         self.change(|stock| {
             let summary = &copies.summary;
-            let is_usable = !summary.is_ahead(now.wall);
+            let is_usable = !summary.is_ahead(now.wall) && stock.is_of(&copies.subnet);
             if is_usable && stock.made_at(now.wall) < Some(summary.computed_at) {
                 stock.good_until = now.steady + left(summary, now.wall);
                 stock.weights = Some(Arc::new(copies));
@@ -146,9 +179,14 @@ impl Copies {
     /// The document is not one of weights.
     pub fn of(snapshot: &Snapshot, key: Option<&SigningKey>) -> serde_json::Result<Self> {
         let document: Document = serde_json::from_str(&snapshot.document)?;
+        let subnet = Subnet {
+            netuid: document.netuid,
+            chain_endpoint: document.chain_endpoint.clone(),
+        };
         let brief = document.brief().to_json()?;
         Ok(Self {
             summary: snapshot.summary.clone(),
+            subnet,
             whole: Served::of(snapshot.document.clone(), key),
             brief: Served::of(brief, key),
         })
@@ -284,6 +322,30 @@ mod tests {
         );
         put(&shelf, 2000, at(2000));
         assert_eq!(latest(&shelf, at(2000)), "2000");
+    }
+
+    #[test]
+    fn another_subnet_has_nothing_of_the_one_before() {
+        let subnet = |netuid, endpoint: &str| Subnet {
+            netuid,
+            chain_endpoint: endpoint.to_owned(),
+        };
+        for other in [subnet(2, ""), subnet(1, "wss://chain.example:9944")] {
+            let shelf = Shelf::default();
+            put(&shelf, 1000, at(1000));
+            assert!(shelf.turn_to(&subnet(1, "")), "it was nobody's");
+            assert!(!shelf.turn_to(&subnet(1, "")));
+            assert_eq!(latest(&shelf, at(1000)), "1000");
+            shelf.change(|stock| {
+                stock.outage = Some(Outage::Challenges);
+                stock.history = Arc::new(vec![snapshot(1000).summary]);
+            });
+            assert!(shelf.turn_to(&other));
+            assert_eq!(latest(&shelf, at(1000)), "not yet");
+            assert!(shelf.stock().history.is_empty());
+            put(&shelf, 1001, at(1001));
+            assert_eq!(latest(&shelf, at(1001)), "not yet", "it came too late");
+        }
     }
 
     #[test]

@@ -412,7 +412,14 @@ pub const PARTS: &[Part] = &[
             "weights::serving",
             "weights::shelf",
         ],
-        &["async_trait", "jiff", "tokio", "tokio_util", "tracing"],
+        &[
+            "async_trait",
+            "jiff",
+            "rand",
+            "tokio",
+            "tokio_util",
+            "tracing",
+        ],
     ),
     doing(
         "weights::collect",

@@ -9,12 +9,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use platform::model::{Emission, Slug};
-use platform::weights::Failure;
+use platform::model::{Emission, Row, Slug};
 use platform::weights::epoch::EpochError;
 use platform::weights::publish::Outage;
 use platform::weights::registered::Registered;
 use platform::weights::signature::Signature;
+use platform::weights::{Failure, Unassigned};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -458,4 +458,85 @@ async fn the_registry_is_served_and_follows_its_rows() {
         (posted.status(), posted.headers()["allow"].to_str().unwrap()),
         (StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD")
     );
+}
+
+#[tokio::test]
+async fn what_nobody_has_earned_goes_where_the_rules_say() {
+    let mut world = World::new().await;
+    let process = world.start().await;
+    world.tell(
+        Ok(vec![("hk1", 1.0), ("missing", 3.0)]),
+        Ok(vec![("hk2", 2.0)]),
+    );
+    for (unassigned, weights) in [
+        (Unassigned::Spread, json!({"1": 1.0 / 7.0, "2": 6.0 / 7.0})),
+        (Unassigned::WithinChallenge, json!({"1": 0.4, "2": 0.6})),
+        (Unassigned::Burn, json!({"0": 0.3, "1": 0.1, "2": 0.6})),
+    ] {
+        world.terms.rules.unassigned = unassigned;
+        process.epoch(&world).await.unwrap();
+        let document = process.json("/v1/weights/latest").await;
+        let uids = document["uids"].as_array().unwrap();
+        assert_eq!(uids.len(), weights.as_object().unwrap().len());
+        for (uid, weight) in uids.iter().zip(document["weights"].as_array().unwrap()) {
+            let expected = weights[uid.to_string()].as_f64().unwrap();
+            let difference = (weight.as_f64().unwrap() - expected).abs();
+            assert!(difference < 1e-12, "{unassigned:?}: {document}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn emissions_of_nothing_give_nobody_anything() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.declare("aa", "0", "active").await;
+    world.declare("bb", "0", "active").await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![("hk2", 1.0)]));
+    assert_eq!(process.epoch(&world).await.unwrap(), [0]);
+    let document = process.json("/v1/weights/latest").await;
+    assert_eq!(document["hotkey_weights"], json!({}));
+    assert_eq!(document["source_challenges"][0]["ok"], true);
+}
+
+#[tokio::test]
+async fn the_registry_shows_what_is_public_and_nothing_else() {
+    let world = World::new().await;
+    let row = |status: &str| {
+        Row(json!({
+            "name": "Prism", "description": null, "status": status, "emission_percent": "30",
+            "version": "1.4.2", "api_version": "1.0", "image": "ghcr.io/o/prism:1.4.2",
+            "internal_base_url": "http://challenge-prism:8000",
+            "spec": {
+                "env": {"LOG_LEVEL": "info"},
+                "secrets": {"openai_api_key": {"secret": "canary-secret", "key": "canary-key"}},
+                "metadata": {
+                    "tagline": "Small models", "difficulty": 3, "docs_url": null, "summary": ["canary-list"],
+                    "note": "canary-note", "worker_command": ["canary-command"],
+                },
+                "database": {"kind": "external", "secret": "canary-database"},
+            },
+        }))
+    };
+    world.write("draft", row("draft")).await;
+    world.write("prism", row("active")).await;
+    let mut process = world.start().await;
+    process.look();
+    process
+        .until("the registry", async |process| {
+            process.get("/v1/registry", &[]).await.status() == 200
+        })
+        .await;
+    let document = process.json("/v1/registry").await;
+    assert!(!document.to_string().contains("canary"), "{document}");
+    let challenges = document["challenges"].as_array().unwrap();
+    let slugs: Vec<&Value> = challenges.iter().map(|one| &one["slug"]).collect();
+    assert_eq!(slugs, ["aa", "bb", "cc", "prism"]);
+    let prism = &challenges[3];
+    assert_eq!(
+        prism["metadata"],
+        json!({"tagline": "Small models", "difficulty": 3, "docs_url": null})
+    );
+    assert_eq!(prism["env"], json!({"LOG_LEVEL": "info"}));
+    assert_eq!(prism["secrets"], json!(["openai_api_key"]));
 }

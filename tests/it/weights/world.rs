@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use platform::admin::registry::Network;
-use platform::edge::chain::FileChain;
+use platform::edge::chain::{Chain, FileChain};
 use platform::edge::database::{Database, open_and_migrate};
 use platform::model::clock::Clock;
 use platform::model::pass::{PassCounts, PassOutcome, PassRecord};
@@ -116,6 +116,11 @@ fn declared(slug: &str) -> (Slug, Emission) {
     (Slug::parse(slug).unwrap(), Emission::parse("50").unwrap())
 }
 
+/// The file that stands for the chain.
+fn file_of(terms: &Terms) -> Arc<dyn Chain> {
+    Arc::new(FileChain::new(terms.metagraph_file.clone().unwrap()))
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         super::install_tls();
@@ -129,6 +134,7 @@ impl World {
                     netuid: 42,
                     chain_endpoint: "wss://chain.example:9944".to_owned(),
                 },
+                metagraph_file: Some(directory.path().join("metagraph.json")),
                 rules: Rules::default(),
                 network: Network {
                     name: "platform".to_owned(),
@@ -159,6 +165,11 @@ impl World {
             "internal_base_url": format!("http://challenge-{slug}:8000"),
             "spec": {"secrets": {"api_key": {"secret": "canary", "key": "token"}}},
         }));
+        self.write(slug, row).await;
+    }
+
+    /// Writes a row as a pass does.
+    pub(super) async fn write(&self, slug: &str, row: Row) {
         let key = RowKey::Challenge(Slug::parse(slug).unwrap());
         let revision = Revision {
             digest: "c0ffee".to_owned(),
@@ -216,17 +227,22 @@ impl World {
 
     /// Starts a process that serves and has not opened its database yet.
     pub(super) async fn start_before_it_knows(&self) -> Process {
+        self.start_with(CLOCK).await
+    }
+
+    /// Starts a process with a clock of its own.
+    pub(super) async fn start_with(&self, clock: Clock) -> Process {
         let (told, terms) = watch::channel(Some(self.terms.clone()));
         let serving = Serving {
             database: self.database.clone(),
             shelf: Arc::new(Shelf::default()),
             key: Some(key()),
             terms,
-            clock: CLOCK,
+            clock,
         };
         let parts = Parts {
             serving,
-            chain: Arc::new(FileChain::new(self.directory.path().join("metagraph.json"))),
+            chain: file_of,
             collector: self.told.clone(),
             interval: Duration::from_secs(360),
         };
@@ -249,10 +265,18 @@ impl World {
 }
 
 impl Process {
-    /// Makes one vector; returns its UIDs.
+    /// Makes one vector, knowing nothing of who is registered; returns its UIDs.
     pub(super) async fn epoch(&self, world: &World) -> Result<Vec<u64>, EpochError> {
-        let mut registered = Registered::new(LIMITS);
-        let snapshot = self.parts.epoch(&world.terms, &mut registered).await?;
+        self.epoch_after(world, &mut Registered::new(LIMITS)).await
+    }
+
+    /// As [`Self::epoch`], with what was learned before.
+    pub(super) async fn epoch_after(
+        &self,
+        world: &World,
+        registered: &mut Registered,
+    ) -> Result<Vec<u64>, EpochError> {
+        let snapshot = self.parts.epoch(&world.terms, registered).await?;
         let document: Value = serde_json::from_str(&snapshot.document).unwrap();
         let uids = document["uids"].as_array().unwrap();
         Ok(uids.iter().filter_map(Value::as_u64).collect())
