@@ -1,4 +1,6 @@
-//! A weight vector as it is kept: the bytes that are served, with what they were made of.
+//! A weight vector as it is kept: the bytes that are served, with what they were made of; or why there is none.
+
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -38,6 +40,42 @@ pub struct SnapshotSummary {
     pub metagraph_updated_at: Timestamp,
     /// The digest of all answers, of the registered hotkeys and of the rules.
     pub inputs_digest: String,
+}
+
+/// Why no vector is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// It is not known who is registered.
+    Metagraph,
+    /// No challenge answered, or none of those that did has anything to give.
+    Challenges,
+}
+
+impl Outage {
+    /// Returns the word that a row has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Metagraph => "metagraph",
+            Self::Challenges => "challenges",
+        }
+    }
+
+    /// Reads the word of a row.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Metagraph, Self::Challenges];
+        all.into_iter().find(|outage| outage.as_str() == word)
+    }
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Metagraph => "metagraph unavailable",
+            Self::Challenges => "no challenge provided weights",
+        })
+    }
 }
 
 impl SnapshotSummary {

@@ -125,7 +125,7 @@ impl Parts {
                 Err(EpochError::NotApplied) => began + UNAPPLIED.min(self.interval),
                 Err(_) => Instant::now() + with_jitter(RETRY.min(self.interval)),
             };
-            self.tell(ended, registered);
+            self.tell(ended, &terms, registered).await;
             tokio::time::sleep_until(next).await;
         }
     }
@@ -208,7 +208,12 @@ impl Parts {
         registered.take(read, self.serving.clock.now());
     }
 
-    fn tell(&self, ended: Result<Snapshot, EpochError>, registered: &Registered) {
+    async fn tell(
+        &self,
+        ended: Result<Snapshot, EpochError>,
+        terms: &Terms,
+        registered: &Registered,
+    ) {
         let shelf = &self.serving.shelf;
         shelf.change(|stock| stock.metagraph_read_at = registered.read_at());
         match ended {
@@ -220,9 +225,21 @@ impl Parts {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "no new weights; the last ones are served until they expire");
                 if let EpochError::Outage(outage) = error {
-                    shelf.change(|stock| stock.outage = Some(outage));
+                    self.tell_outage(terms.subnet.netuid, outage).await;
                 }
             }
+        }
+    }
+
+    /// Every process that serves is to say the same.
+    async fn tell_outage(&self, netuid: u16, outage: Outage) {
+        self.serving
+            .shelf
+            .change(|stock| stock.outage = Some(outage));
+        let now = self.serving.clock.now().wall;
+        let kept = self.serving.database.keep_outage(netuid, outage, now).await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "other processes are not told why there are no new weights");
         }
     }
 }

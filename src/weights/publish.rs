@@ -4,7 +4,6 @@
 //! the last good one is served until it expires.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -12,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::Document;
 use super::{Answer, Metagraph, Published, Rules, Vector};
+pub use crate::model::snapshot::Outage;
 use crate::model::snapshot::{Snapshot, SnapshotSummary};
 
 /// How long a vector may be used. Two epochs, so that one that is missed leaves none without weights.
@@ -20,24 +20,6 @@ pub const GOOD_FOR: SignedDuration = SignedDuration::from_secs(720);
 /// The largest document that is kept and served with every score in it. Beyond it the scores are left out: they
 /// are the challenges' to tell, and a hundred of them could send more than a gigabyte.
 pub const MAX_DOCUMENT: usize = 16 << 20;
-
-/// Why no vector is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outage {
-    /// It is not known who is registered.
-    Metagraph,
-    /// No challenge answered, or none of those that did has anything to give.
-    Challenges,
-}
-
-impl fmt::Display for Outage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Metagraph => "metagraph unavailable",
-            Self::Challenges => "no challenge provided weights",
-        })
-    }
-}
 
 /// Tells whether what came in can be made a vector of.
 ///

@@ -155,6 +155,10 @@ impl Serving {
             self.shelf.change(|stock| stock.history = history);
             seen.history_of = Some(made_at);
         }
+        let outage = self.database.outage(netuid).await;
+        if let Some(outage) = outage.map_err(ServingError::Database)? {
+            self.shelf.change(|stock| stock.outage = Some(outage));
+        }
         Ok(())
     }
 

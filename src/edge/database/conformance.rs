@@ -99,6 +99,7 @@ on_both!(
     weights_are_kept_to_the_byte_and_read_back,
     weights_are_never_replaced_by_older_ones,
     weights_of_a_clock_that_was_ahead_hold_up_nobody,
+    an_outage_is_kept_until_the_next_vector,
     the_oldest_weights_make_room,
     each_pass_carries_the_hash_of_the_one_before_it,
     every_column_of_a_pass_is_under_its_hash,

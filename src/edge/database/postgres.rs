@@ -22,7 +22,7 @@ use super::statements::{RowStatements, Statements};
 use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 10] = [
+const MIGRATIONS: [Source; 11] = [
     (
         1,
         "registry",
@@ -68,6 +68,11 @@ const MIGRATIONS: [Source; 10] = [
         10,
         "open passes",
         include_str!("migrations/postgres/0010_open_passes.sql"),
+    ),
+    (
+        11,
+        "outages",
+        include_str!("migrations/postgres/0011_outages.sql"),
     ),
 ];
 

@@ -1,4 +1,5 @@
-//! The weight vectors that were published: kept as they were served, the newest of each subnet on top.
+//! The weight vectors that were published: kept as they were served, the newest of each subnet on top; and why there
+//! is none newer, where whoever makes them knows.
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -7,7 +8,7 @@ use serde_json::json;
 use super::DatabaseError;
 use super::passes::{fitted, stamp};
 use super::store::{Access, Call, Engine, Store};
-use crate::model::snapshot::{Snapshot, SnapshotSummary, latest_believed};
+use crate::model::snapshot::{Outage, Snapshot, SnapshotSummary, latest_believed};
 
 /// How long vectors are kept.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -35,6 +36,23 @@ pub trait WeightSnapshots: Send + Sync {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<bool, DatabaseError>;
+
+    /// Keeps why there is no newer vector of a subnet, until one is kept.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn keep_outage(
+        &self,
+        netuid: u16,
+        outage: Outage,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError>;
+
+    /// Returns why there is no newer vector of a subnet. A reason that this program has no name for is none.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    async fn outage(&self, netuid: u16) -> Result<Option<Outage>, DatabaseError>;
 
     /// Returns the newest vector of a subnet that can be of now or before, if it is newer than `after`.
     ///
@@ -80,20 +98,38 @@ pub(super) struct SnapshotStatements {
     pub(super) get: &'static str,
     /// Subnet, limit.
     pub(super) list: &'static str,
+    /// Subnet, outage, time.
+    pub(super) write_outage: &'static str,
+    /// Subnet; gives the outage.
+    pub(super) read_outage: &'static str,
+    /// Subnet.
+    pub(super) end_outage: &'static str,
 }
 
 #[cfg(test)]
 impl SnapshotStatements {
     /// Returns every statement.
-    pub(super) fn all(&self) -> [&'static str; 5] {
+    pub(super) fn all(&self) -> [&'static str; 8] {
         let Self {
             insert,
             prune,
             newest,
             get,
             list,
+            write_outage,
+            read_outage,
+            end_outage,
         } = self;
-        [insert, prune, newest, get, list]
+        [
+            insert,
+            prune,
+            newest,
+            get,
+            list,
+            write_outage,
+            read_outage,
+            end_outage,
+        ]
     }
 }
 
@@ -158,6 +194,13 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
             'inputs_digest', inputs_digest)::text
         from weight_snapshots where netuid = $1::text::integer
         order by computed_at desc limit $2::text::bigint"#,
+    write_outage: "
+        insert into weight_outages (netuid, outage, since)
+        values ($1::text::integer, $2, $3::text::timestamptz)
+        on conflict (netuid) do update set outage = excluded.outage, since = excluded.since
+        where weight_outages.outage <> excluded.outage",
+    read_outage: "select outage from weight_outages where netuid = $1::text::integer",
+    end_outage: "delete from weight_outages where netuid = $1::text::integer",
 };
 
 /// SQLite's.
@@ -206,6 +249,12 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
             'metagraph_updated_at', metagraph_updated_at, 'inputs_digest', inputs_digest)
         from weight_snapshots where netuid = cast(?1 as integer)
         order by computed_at desc limit cast(?2 as integer)",
+    write_outage: "
+        insert into weight_outages (netuid, outage, since) values (cast(?1 as integer), ?2, ?3)
+        on conflict (netuid) do update set outage = excluded.outage, since = excluded.since
+        where weight_outages.outage <> excluded.outage",
+    read_outage: "select outage from weight_outages where netuid = cast(?1 as integer)",
+    end_outage: "delete from weight_outages where netuid = cast(?1 as integer)",
 };
 
 #[async_trait]
@@ -225,14 +274,38 @@ impl<E: Engine> WeightSnapshots for Store<E> {
             MAX_BYTES.to_string(),
         ];
         let calls = vec![
-            Call::new(
-                all.insert,
-                vec![document(snapshot), stamp(latest_believed(now))],
-            ),
+            Call {
+                is_guard: true,
+                ..Call::new(
+                    all.insert,
+                    vec![document(snapshot), stamp(latest_believed(now))],
+                )
+            },
             Call::new(all.prune, bounds),
+            Call::new(all.end_outage, vec![summary.netuid.to_string()]),
         ];
         let answers = self.run(Access::Write, "keeping weights", calls).await?;
         Ok(answers.first().is_some_and(|rows| !rows.is_empty()))
+    }
+
+    async fn keep_outage(
+        &self,
+        netuid: u16,
+        outage: Outage,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let sql = self.engine.statements().snapshots.write_outage;
+        let arguments = vec![netuid.to_string(), outage.as_str().to_owned(), stamp(now)];
+        let doing = "keeping why there are no weights";
+        self.one(Access::Write, doing, sql, arguments).await?;
+        Ok(())
+    }
+
+    async fn outage(&self, netuid: u16) -> Result<Option<Outage>, DatabaseError> {
+        let sql = self.engine.statements().snapshots.read_outage;
+        let arguments = vec![netuid.to_string()];
+        let texts = self.one(Access::Read, READING, sql, arguments).await?;
+        Ok(texts.first().and_then(|word| Outage::parse(word)))
     }
 
     async fn newest_weights(

@@ -2,12 +2,15 @@
 //! expired.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use platform::edge::chain::{Chain, ChainError};
+use platform::model::clock::Clock;
 use platform::model::metagraph::Metagraph;
+use platform::weights::Failure;
 use platform::weights::epoch::EpochError;
 use platform::weights::publish::Outage;
 use platform::weights::registered::Registered;
@@ -16,7 +19,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{LIMITS, Process, World};
+use super::world::{CLOCK, LIMITS, Process, World};
 
 const LATEST: &str = "/v1/weights/latest";
 
@@ -84,6 +87,84 @@ async fn before_anything_was_applied_nothing_is_said_about_challenges() {
     assert!(matches!(ended, Err(EpochError::NotApplied)), "{ended:?}");
     let (code, _) = process.refused(LATEST).await;
     assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+static MOVED: AtomicU64 = AtomicU64::new(0);
+
+/// A clock that one test moves.
+const MOVING: Clock = Clock {
+    wall: || Timestamp::now() + moved(),
+    steady: || (CLOCK.steady)() + moved(),
+};
+
+fn moved() -> Duration {
+    Duration::from_secs(MOVED.load(Ordering::SeqCst))
+}
+
+/// Waits until a process answers like this.
+async fn until_refused(process: &Process, detail: &str) {
+    let is_refused = async |process: &Process| {
+        let answer = process.get(LATEST, &[]).await;
+        answer.status() == 502 && answer.text().await.unwrap().contains(detail)
+    };
+    process.until(detail, is_refused).await;
+}
+
+async fn until_served(process: &Process) {
+    let is_served = async |process: &Process| process.get(LATEST, &[]).await.status() == 200;
+    process.until("a vector", is_served).await;
+}
+
+/// Waits until a process knows why there are no new weights.
+async fn until_known(process: &Process, why: &str) {
+    let is_known =
+        async |process: &Process| process.json("/ready").await["checks"]["weights"] == why;
+    process.until(why, is_known).await;
+}
+
+#[tokio::test]
+async fn a_vector_that_has_expired_is_followed_by_why_whoever_is_asked() {
+    const CHALLENGES: &str = "no challenge provided weights";
+    const METAGRAPH: &str = "metagraph unavailable";
+    let world = World::new().await;
+    let mut maker = world.start_with(MOVING).await;
+    let mut replica = world.start_with(MOVING).await;
+    replica.look();
+    maker.parts.interval = Duration::from_millis(20);
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    let stop = CancellationToken::new();
+    let parts = maker.parts.clone();
+    let computing = parts.compute(Registered::new(LIMITS), stop.clone());
+    let asking = async {
+        until_served(&replica).await;
+        world.tell(Err(Failure::Timeout), Err(Failure::Timeout));
+        for process in [&maker, &replica] {
+            until_known(process, CHALLENGES).await;
+            let code = process.get(LATEST, &[]).await.status();
+            assert_eq!(code, 200, "the last one is good until it expires");
+        }
+        MOVED.store(721, Ordering::SeqCst);
+        for process in [&maker, &replica] {
+            until_refused(process, CHALLENGES).await;
+        }
+        // Who is registered is known for an hour without the chain.
+        std::fs::remove_file(world.directory.path().join("metagraph.json")).unwrap();
+        world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+        until_served(&replica).await;
+        assert_eq!(
+            replica.json("/ready").await["checks"]["weights"],
+            json!(null)
+        );
+        MOVED.store(2 * 3600, Ordering::SeqCst);
+        for process in [&maker, &replica] {
+            until_refused(process, METAGRAPH).await;
+        }
+        let mut later = world.start_with(MOVING).await;
+        later.look();
+        until_refused(&later, METAGRAPH).await;
+        stop.cancel();
+    };
+    tokio::join!(computing, asking);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Cases about published weights: kept to the byte, in the order of time, bounded.
 
 use super::*;
-use crate::model::snapshot::{Snapshot, SnapshotSummary};
+use crate::model::snapshot::{Outage, Snapshot, SnapshotSummary};
 
 fn weights(netuid: u16, second: i64) -> Snapshot {
     Snapshot {
@@ -135,4 +135,52 @@ pub(super) async fn weights_of_a_clock_that_was_ahead_hold_up_nobody(world: Worl
     // When its time has come it is one like any other.
     assert!(keep(90_360, 90_360).await);
     assert_eq!(newest(90_360).await, Some(at(90_360)));
+}
+
+pub(super) async fn an_outage_is_kept_until_the_next_vector(world: World) {
+    let database = world.open().await;
+    let outage = async |netuid| database.outage(netuid).await.unwrap();
+    assert_eq!(outage(1).await, None);
+    for (found, second) in [(Outage::Metagraph, 1), (Outage::Challenges, 2)] {
+        for netuid in [1, 2] {
+            database
+                .keep_outage(netuid, found, at(second))
+                .await
+                .unwrap();
+        }
+        assert_eq!(outage(1).await, Some(found));
+    }
+    // Since when is of the first time that it was found.
+    database
+        .keep_outage(1, Outage::Challenges, at(3))
+        .await
+        .unwrap();
+    let times = "select cast(count(distinct since) as text) from weight_outages";
+    assert_eq!(world.ask(times).await, ["1"]);
+    assert!(
+        database
+            .keep_weights(&weights(1, 1000), at(1000))
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        (outage(1).await, outage(2).await),
+        (None, Some(Outage::Challenges))
+    );
+    // One that is not kept ends nothing.
+    database
+        .keep_outage(1, Outage::Metagraph, at(1001))
+        .await
+        .unwrap();
+    assert!(
+        !database
+            .keep_weights(&weights(1, 900), at(1001))
+            .await
+            .unwrap()
+    );
+    assert_eq!(outage(1).await, Some(Outage::Metagraph));
+    world
+        .ask("update weight_outages set outage = 'later'")
+        .await;
+    assert_eq!(outage(1).await, None);
 }

@@ -1,0 +1,7 @@
+-- Why there is no newer weight vector of a subnet, as whoever computes weights found. Gone with the next vector.
+
+create table weight_outages (
+    netuid integer not null primary key,
+    outage text not null,
+    since timestamptz not null
+);
