@@ -24,7 +24,7 @@ use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
 use crate::model::{Emission, Secret, Slug, Told};
 use crate::reconcile::controller::follow::{Declared, Followed};
-use crate::reconcile::lease::{AcquireError, Clock, Held, Lease};
+use crate::reconcile::lease::{AcquireError, Clock, Held, Lease, Lost};
 use crate::settings::MasterSettings;
 use crate::spec::Platform;
 use crate::spec::platform::Status;
@@ -160,6 +160,12 @@ impl Public {
     }
 
     /// Makes vectors whenever it is this process's turn, until told to stop.
+    ///
+    /// A turn that could only not be renewed goes on: challenges, chain and database may be well while the API server
+    /// is away, and without new vectors there would be none after twelve minutes. Another may take the turn meanwhile.
+    /// Two that make vectors do no harm: each is made of the same challenges, the database keeps none that is older
+    /// than its newest, and the challenges are asked twice as often. It ends as soon as the cluster says that another
+    /// has the turn, or that somebody took it away.
     pub(super) async fn compute_in_turn(
         &self,
         context: &Context,
@@ -171,12 +177,12 @@ impl Public {
         let clock = Clock::of_machine(now);
         let lease = Lease::new(cluster.clone(), &namespace, WEIGHTS, &identity, clock);
         while let Some(held) = take_turn(&lease, stop).await {
-            let pulse = held.pulse();
-            tokio::select! {
-                lost = pulse.lost() => tracing::warn!(why = %lost, "no longer the one who makes weights"),
-                () = self.compute(cluster.clone(), stop.clone()) => {}
-            }
-            held.release().await;
+            let over = stop.child_token();
+            let keeping = async {
+                keep_turn(&lease, held, stop).await;
+                over.cancel();
+            };
+            tokio::join!(keeping, self.compute(cluster.clone(), over.clone()));
         }
     }
 
@@ -291,6 +297,53 @@ async fn take_turn(lease: &Lease, stop: &CancellationToken) -> Option<Held> {
                     tracing::warn!(%error, cause, "whose turn it is to make weights is not known; asked until it is");
                 }
             }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(TURN_PAUSE) => {}
+        }
+    }
+}
+
+/// Keeps the turn until another has it or it was taken away, and gives it back when told to stop.
+async fn keep_turn(lease: &Lease, mut held: Held, stop: &CancellationToken) {
+    loop {
+        let pulse = held.pulse();
+        let lost = tokio::select! {
+            lost = pulse.lost() => lost,
+            () = stop.cancelled() => return held.release().await,
+        };
+        let Lost::NotRenewed { .. } = lost else {
+            tracing::warn!(why = %lost, "no longer the one who makes weights");
+            return;
+        };
+        tracing::warn!(why = %lost, "weights are made all the same, until another makes them");
+        held = match take_again(lease, held.holder(), stop).await {
+            Some(again) => again,
+            None => return,
+        };
+    }
+}
+
+/// Takes a turn again that was this process's, for as long as it takes; `None` where another has it.
+async fn take_again(lease: &Lease, own: &str, stop: &CancellationToken) -> Option<Held> {
+    let taken = CancellationToken::new();
+    // Its own record stands until it has run out.
+    let waiting = |holder: &str| {
+        if holder != own {
+            tracing::warn!(holder, "another makes weights");
+            taken.cancel();
+        }
+    };
+    loop {
+        let acquired = tokio::select! {
+            () = stop.cancelled() => return None,
+            () = taken.cancelled() => return None,
+            acquired = lease.acquire(STAND_BY, &waiting) => acquired,
+        };
+        match acquired {
+            Ok(held) => return Some(held),
+            Err(error) => tracing::debug!(%error, "whose turn it is to make weights is not known"),
         }
         tokio::select! {
             () = stop.cancelled() => return None,

@@ -76,6 +76,8 @@ pub struct Lease {
 
 /// A Lease that this process holds.
 pub struct Held {
+    /// As others are told it.
+    holder: String,
     pulse: Pulse,
     stop: oneshot::Sender<()>,
     renewal: JoinHandle<()>,
@@ -271,6 +273,7 @@ impl Lease {
     )]
     fn hold(&self, stored: StoredLease, sent: Duration) -> Held {
         let pulse = Pulse::new(&self.name, self.clock, HOLDS, sent);
+        let holder = shown(&stored.record.holder);
         let renewal = Renewal {
             leases: self.leases.clone(),
             namespace: self.namespace.clone(),
@@ -281,6 +284,7 @@ impl Lease {
         let (stop, stopped) = oneshot::channel();
         let renewal = tokio::spawn(renewal.keep(stopped));
         Held {
+            holder,
             pulse,
             stop,
             renewal,
@@ -307,6 +311,12 @@ impl Held {
     /// Waits until it is lost.
     pub async fn lost(&self) -> Lost {
         self.pulse.lost().await
+    }
+
+    /// Returns as whom it was acquired, as whoever waits for it is told.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        &self.holder
     }
 
     /// Returns what tells whether it is held, for those who only ask.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::challenge::Running;
 use crate::support::keeper::Keeper;
+use crate::support::proxy::{Fault, Match};
 use crate::support::world::World;
 
 const MINER: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -109,4 +110,54 @@ async fn a_declared_challenge_decides_the_vector_and_one_that_is_away_does_not()
         .await;
     let (_, served) = ask(&again, "/v1/weights/latest").await;
     assert_eq!(served["uids"], json!([2]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn weights_are_made_while_the_api_server_is_away() {
+    let mut world = World::new().await;
+    world.set("PLATFORM_MASTER__EPOCH_INTERVAL_SECONDS", "5");
+    let token = world.path("token");
+    let one = Running::start("one", Some(token.display().to_string())).await;
+    work(&one).await;
+    let metagraph = json!({"hotkeys": ["owner", "someone", MINER]});
+    std::fs::write(world.path("metagraph.json"), metagraph.to_string()).unwrap();
+    let here = format!("database: sqlite\ninternal_base_url: {}", one.base);
+    declare(&world, &[("one", &here)]);
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(1).await;
+    let tokens = world.secret("challenge-one-secrets").await;
+    std::fs::write(&token, &tokens["challenge_token"]).unwrap();
+    let made = async |keeper: &Keeper| {
+        let (code, weights) = ask(keeper, "/v1/weights/latest").await;
+        (code == 200).then(|| weights["computed_at"].as_str().unwrap().to_owned())
+    };
+    keeper
+        .until("a vector", async |keeper| made(keeper).await.is_some())
+        .await;
+    world.proxy.fail(Match::default(), Fault::Cut);
+    world.proxy.cut_watches();
+    keeper
+        .until("a turn that was not renewed", async |keeper| {
+            keeper.log().contains("weights are made all the same")
+        })
+        .await;
+    for number in ["one vector", "another"] {
+        let last = made(&keeper).await;
+        keeper
+            .until(number, async |keeper| made(keeper).await > last)
+            .await;
+    }
+    world.proxy.heal();
+    let away = keeper.log().matches("not renewed in time").count();
+    keeper.until_ready(1).await;
+    let last = made(&keeper).await;
+    keeper
+        .until("a vector after that", async |keeper| {
+            made(keeper).await > last
+        })
+        .await;
+    assert!(away > 0 && !keeper.log().contains("no longer the one who makes weights"));
+    let (ended, _, _) = keeper.terminate().await;
+    assert_eq!(ended, Some(0));
 }
