@@ -330,9 +330,8 @@ mod tests {
     use crate::model::Revision;
     use crate::model::pass::{KeyAction, KeyResult};
 
-    #[test]
-    fn a_pass_reads_as_a_head_and_a_line_for_each_key() {
-        let pass = PassRecord {
+    fn pass() -> PassRecord {
+        PassRecord {
             id: Some(12),
             started_at: "2026-01-02T03:04:05Z".parse().unwrap(),
             finished_at: "2026-01-02T03:04:07.5Z".parse().unwrap(),
@@ -360,9 +359,13 @@ mod tests {
                 outcome: KeyResult::NotReached,
                 why: Some("behind Secret".to_owned()),
             }],
-        };
+        }
+    }
+
+    #[test]
+    fn a_pass_reads_as_a_head_and_a_line_for_each_key() {
         assert_eq!(
-            render_pass(&pass),
+            render_pass(&pass()),
             "pass     12\nhash     abababababab after 000000000000\nstarted  2026-01-02T03:04:05Z, took 2.5 s\noutcome  partial\n\
              source   platform.yaml at aaaaaaa\nactor    ada@host\nplan     7d41\n\
              counts   1 created · 2 failed\n  create not reached  Service challenge-prism  behind Secret\n"
@@ -373,15 +376,7 @@ mod tests {
     fn a_pass_that_was_interrupted_has_no_end_and_says_what_may_have_been_written() {
         let pass = PassRecord {
             id: Some(13),
-            started_at: "2026-01-02T03:04:05Z".parse().unwrap(),
             finished_at: "2026-01-02T04:00:00Z".parse().unwrap(),
-            source: "platform.yaml".to_owned(),
-            revision: Revision {
-                digest: format!("sha256:{}", "a".repeat(64)),
-                commit: None,
-            },
-            actor: "ada@host".to_owned(),
-            plan_digest: "7d41".to_owned(),
             outcome: PassOutcome::Interrupted,
             counts: PassCounts {
                 unknown: 1,
@@ -395,6 +390,7 @@ mod tests {
                 outcome: KeyResult::Unknown,
                 why: Some("it may have been written".to_owned()),
             }],
+            ..pass()
         };
         assert_eq!(
             render_pass(&pass),

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::model::Revision;
 use crate::model::pass::{BegunPass, KeyOutcome, KeyResult, PassRecord};
 
 /// The most keys that are kept of one pass.
@@ -15,38 +16,36 @@ pub(super) fn stamp(time: Timestamp) -> String {
 
 /// Returns a pass as its columns keep it, without its number, its outcomes and its place in the chain.
 pub(super) fn head_document(pass: &PassRecord) -> Value {
-    let commit = pass.revision.commit.as_ref();
-    json!({
-        "started_at": stamp(pass.started_at),
-        "finished_at": stamp(pass.finished_at),
-        "source": fitted(&pass.source, 500),
-        "revision_digest": fitted(&pass.revision.digest, 100),
-        "commit_id": commit.map(|c| fitted(&c.id, 100)),
-        "commit_subject": commit.map(|c| fitted(&c.subject, 500)),
-        "actor": fitted(&pass.actor, 200),
-        "plan_digest": fitted(&pass.plan_digest, 100),
-        "outcome": pass.outcome,
-        "counts": pass.counts,
-        "key_count": pass.keys.len(),
-    })
+    let mut head = beginning(pass.started_at, &pass.source, &pass.revision, &pass.actor);
+    head["finished_at"] = json!(stamp(pass.finished_at));
+    head["plan_digest"] = json!(fitted(&pass.plan_digest, 100));
+    head["outcome"] = json!(pass.outcome);
+    head["counts"] = json!(pass.counts);
+    head["key_count"] = json!(pass.keys.len());
+    head
 }
 
 /// Returns what is about to be written as it is kept until it is recorded, without its token and its number. Its head
 /// is what [`head_document`] has of it from the beginning.
 pub(super) fn begun_document(pass: &BegunPass) -> Value {
-    let commit = pass.revision.commit.as_ref();
     json!({
-        "head": {
-            "started_at": stamp(pass.started_at),
-            "source": fitted(&pass.source, 500),
-            "revision_digest": fitted(&pass.revision.digest, 100),
-            "commit_id": commit.map(|c| fitted(&c.id, 100)),
-            "commit_subject": commit.map(|c| fitted(&c.subject, 500)),
-            "actor": fitted(&pass.actor, 200),
-        },
+        "head": beginning(pass.started_at, &pass.source, &pass.revision, &pass.actor),
         "plan_digest": fitted(&pass.plan_digest, 100),
         "keys": keys_document(&pass.keys),
         "key_count": pass.keys.len(),
+    })
+}
+
+/// Returns what is known of a pass before it writes.
+fn beginning(started_at: Timestamp, source: &str, revision: &Revision, actor: &str) -> Value {
+    let commit = revision.commit.as_ref();
+    json!({
+        "started_at": stamp(started_at),
+        "source": fitted(source, 500),
+        "revision_digest": fitted(&revision.digest, 100),
+        "commit_id": commit.map(|c| fitted(&c.id, 100)),
+        "commit_subject": commit.map(|c| fitted(&c.subject, 500)),
+        "actor": fitted(actor, 200),
     })
 }
 
