@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The bytes are no UTF-8.
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let text = std::str::from_utf8(bytes).map_err(|error| Fault {
+        let text = simdutf8::compat::from_utf8(bytes).map_err(|error| Fault {
             at: error.valid_up_to(),
             expected: "UTF-8",
         })?;
@@ -116,7 +116,12 @@ impl<'a> Reader<'a> {
         if !is_digit && words.iter().any(|word| self.word(word)) {
             return Ok(f64::NAN);
         }
-        let number: f64 = self.literal()?.parse().map_err(|_| wrong)?;
+        let rest = &self.text.as_bytes()[self.at..];
+        let (number, length) = fast_float2::parse_partial::<f64, _>(rest).map_err(|_| wrong)?;
+        if !is_literal(&rest[..length], rest.get(length)) {
+            return Err(wrong);
+        }
+        self.at += length;
         Ok(match number.is_finite() {
             true => number,
             false => f64::NAN,
@@ -255,6 +260,16 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Tells whether a number that was read is written as the standard has it, and whole: where one goes on with what
+/// `follows`, less of it was read than is there.
+fn is_literal(number: &[u8], follows: Option<&u8>) -> bool {
+    let digits = number.strip_prefix(b"-").unwrap_or(number);
+    let is_digit = |at: usize| digits.get(at).is_some_and(u8::is_ascii_digit);
+    let has_whole = is_digit(0) && !(digits[0] == b'0' && is_digit(1));
+    let has_fraction = memchr::memchr(b'.', digits).is_none_or(|point| is_digit(point + 1));
+    has_whole && has_fraction && !matches!(follows, Some(b'.' | b'e' | b'E'))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -285,6 +300,13 @@ mod tests {
             ("1.", 0),
             (".5", 0),
             ("1e", 0),
+            ("1e+", 0),
+            ("1.e1", 0),
+            ("-.5", 0),
+            ("-01", 0),
+            ("inf", 0),
+            ("-infinity", 0),
+            ("1.5.", 0),
             ("+1", 0),
             ("nan", 0),
             ("\"a", 0),

@@ -371,7 +371,16 @@ pub const PARTS: &[Part] = &[
     pure(
         "weights",
         &["model", "parallel"],
-        &["jiff", "sha2", "hex", "memchr", "schemars", "schnorrkel"],
+        &[
+            "fast_float2",
+            "hex",
+            "jiff",
+            "memchr",
+            "schemars",
+            "schnorrkel",
+            "sha2",
+            "simdutf8",
+        ],
     ),
     pure(
         "weights::shelf",
