@@ -16,6 +16,7 @@ pub mod item;
 pub mod key;
 pub mod metagraph;
 pub mod names;
+pub mod network;
 pub mod notice;
 pub mod pass;
 pub mod quantity;
