@@ -23,7 +23,7 @@ use super::statements::{RowStatements, Statements};
 use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 12] = [
+const MIGRATIONS: [Source; 13] = [
     (
         1,
         "registry",
@@ -79,6 +79,11 @@ const MIGRATIONS: [Source; 12] = [
         12,
         "network",
         include_str!("migrations/postgres/0012_network.sql"),
+    ),
+    (
+        13,
+        "sizes",
+        include_str!("migrations/postgres/0013_sizes.sql"),
     ),
 ];
 

@@ -13,11 +13,8 @@ use crate::model::snapshot::{Outage, Snapshot, SnapshotSummary, latest_believed}
 /// How long vectors are kept.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// How many are kept of one subnet: 30 days of one every six minutes are 7 200.
-const MAX_SNAPSHOTS: u32 = 10_000;
-
-/// How many bytes of documents are kept of one subnet. The newest stays, however large.
-const MAX_BYTES: u64 = 1 << 30;
+/// How many make room at a time: deleting a gibibyte at once could take longer than a call may.
+const MAX_PRUNED: u32 = 100;
 
 /// The most vectors in one answer.
 const MAX_PAGE: u32 = 1000;
@@ -26,7 +23,7 @@ const MAX_PAGE: u32 = 1000;
 #[async_trait]
 pub trait WeightSnapshots: Send + Sync {
     /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. The oldest
-    /// make room. One from further in the future than can be is not counted as newer: whoever made it had a wrong
+    /// make room after that, in a transaction of their own: that they could not is no reason to lose it. One from further in the future than can be is not counted as newer: whoever made it had a wrong
     /// clock, and nobody could replace it until that time.
     ///
     /// # Errors
@@ -90,7 +87,7 @@ pub trait WeightSnapshots: Send + Sync {
 pub(super) struct SnapshotStatements {
     /// A snapshot, the latest time that counts as newer; gives a row when it was kept.
     pub(super) insert: &'static str,
-    /// Subnet, the oldest time that is kept, how many, how many bytes.
+    /// Subnet, the oldest time that is kept, how many, how many bytes, how many make room at a time.
     pub(super) prune: &'static str,
     /// Subnet, a time that it is after, and one that it is not.
     pub(super) newest: &'static str,
@@ -138,11 +135,11 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
     insert: "
         insert into weight_snapshots (
             netuid, computed_at, expires_at, revision, metagraph_block, metagraph_updated_at,
-            inputs_digest, document, explanation)
+            inputs_digest, document, document_bytes, explanation)
         select (d ->> 'netuid')::integer, (d ->> 'computed_at')::timestamptz,
             (d ->> 'expires_at')::timestamptz, d ->> 'revision', (d ->> 'metagraph_block')::bigint,
             (d ->> 'metagraph_updated_at')::timestamptz, d ->> 'inputs_digest',
-            (d ->> 'document')::json, (d ->> 'explanation')::json
+            (d ->> 'document')::json, (d ->> 'document_bytes')::bigint, (d ->> 'explanation')::json
         from (select $1::text::json as d) as document
         where not exists (
             select 1 from weight_snapshots
@@ -155,11 +152,12 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
         delete from weight_snapshots where id in (
             select id from (
                 select id, computed_at, row_number() over newest as place,
-                    sum(octet_length(document::text)) over newest as bytes
+                    sum(document_bytes) over newest as bytes
                 from weight_snapshots where netuid = $1::text::integer
                 window newest as (order by computed_at desc rows unbounded preceding)) as kept
             where place > 1 and (computed_at < $2::text::timestamptz
-                or place > $3::text::bigint or bytes > $4::text::bigint))",
+                or place > $3::text::bigint or bytes > $4::text::bigint)
+            order by place desc limit $5::text::bigint)",
     newest: r#"
         select json_build_object(
             'netuid', netuid,
@@ -208,10 +206,10 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
     insert: "
         insert into weight_snapshots (
             netuid, computed_at, expires_at, revision, metagraph_block, metagraph_updated_at,
-            inputs_digest, document, explanation)
+            inputs_digest, document, document_bytes, explanation)
         select ?1 ->> 'netuid', ?1 ->> 'computed_at', ?1 ->> 'expires_at', ?1 ->> 'revision',
             ?1 ->> 'metagraph_block', ?1 ->> 'metagraph_updated_at', ?1 ->> 'inputs_digest',
-            ?1 ->> 'document', ?1 ->> 'explanation'
+            ?1 ->> 'document', ?1 ->> 'document_bytes', ?1 ->> 'explanation'
         where not exists (
             select 1 from weight_snapshots
             where netuid = ?1 ->> 'netuid' and computed_at >= ?1 ->> 'computed_at'
@@ -221,11 +219,12 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
         delete from weight_snapshots where id in (
             select id from (
                 select id, computed_at, row_number() over newest as place,
-                    sum(length(document)) over newest as bytes
+                    sum(document_bytes) over newest as bytes
                 from weight_snapshots where netuid = cast(?1 as integer)
                 window newest as (order by computed_at desc rows unbounded preceding))
             where place > 1 and (computed_at < ?2 or place > cast(?3 as integer)
-                or bytes > cast(?4 as integer)))",
+                or bytes > cast(?4 as integer))
+            order by place desc limit cast(?5 as integer))",
     newest: "
         select json_object(
             'netuid', netuid, 'computed_at', computed_at, 'expires_at', expires_at,
@@ -266,13 +265,6 @@ impl<E: Engine> WeightSnapshots for Store<E> {
     ) -> Result<bool, DatabaseError> {
         let all = &self.engine.statements().snapshots;
         let summary = &snapshot.summary;
-        let oldest = summary.computed_at.saturating_sub(KEPT_FOR);
-        let bounds = vec![
-            summary.netuid.to_string(),
-            oldest.map_or_else(|_| stamp(Timestamp::MIN), stamp),
-            MAX_SNAPSHOTS.to_string(),
-            MAX_BYTES.to_string(),
-        ];
         let calls = vec![
             Call {
                 is_guard: true,
@@ -281,11 +273,14 @@ impl<E: Engine> WeightSnapshots for Store<E> {
                     vec![document(snapshot), stamp(latest_believed(now))],
                 )
             },
-            Call::new(all.prune, bounds),
             Call::new(all.end_outage, vec![summary.netuid.to_string()]),
         ];
         let answers = self.run(Access::Write, "keeping weights", calls).await?;
-        Ok(answers.first().is_some_and(|rows| !rows.is_empty()))
+        let is_kept = answers.first().is_some_and(|rows| !rows.is_empty());
+        if is_kept && let Err(error) = self.prune_weights(summary).await {
+            tracing::warn!(%error, "the oldest weights did not make room; tried again with the next");
+        }
+        Ok(is_kept)
     }
 
     async fn keep_outage(
@@ -347,6 +342,22 @@ const READING: &str = "reading weights";
 const ROW: &str = "a row of table weight_snapshots";
 
 impl<E: Engine> Store<E> {
+    /// Has the oldest vectors of a subnet make room.
+    async fn prune_weights(&self, newest: &SnapshotSummary) -> Result<(), DatabaseError> {
+        let sql = self.engine.statements().snapshots.prune;
+        let oldest = newest.computed_at.saturating_sub(KEPT_FOR);
+        let arguments = vec![
+            newest.netuid.to_string(),
+            oldest.map_or_else(|_| stamp(Timestamp::MIN), stamp),
+            self.retention.snapshots.to_string(),
+            self.retention.snapshot_bytes.to_string(),
+            MAX_PRUNED.to_string(),
+        ];
+        let doing = "dropping the oldest weights";
+        self.one(Access::Write, doing, sql, arguments).await?;
+        Ok(())
+    }
+
     async fn snapshot(
         &self,
         sql: &'static str,
@@ -369,6 +380,7 @@ fn document(snapshot: &Snapshot) -> String {
         "metagraph_updated_at": stamp(summary.metagraph_updated_at),
         "inputs_digest": fitted(&summary.inputs_digest, 100),
         "document": snapshot.document,
+        "document_bytes": snapshot.document.len(),
         "explanation": snapshot.explanation.to_string(),
     })
     .to_string()

@@ -109,6 +109,90 @@ pub(super) async fn the_oldest_weights_make_room(world: World) {
     assert_eq!(database.weights_history(2, 10).await.unwrap().len(), 1);
 }
 
+/// Keeps a vector whose document has this many bytes, and returns which are kept, newest first.
+async fn keep_sized(store: &dyn Database, second: i64, bytes: usize) -> Vec<Timestamp> {
+    let vector = Snapshot {
+        document: format!("\"{}\"", "é".repeat((bytes - 2) / 2)),
+        ..weights(1, second)
+    };
+    assert!(store.keep_weights(&vector, at(second)).await.unwrap());
+    let newest = store.newest_weights(1, None, at(second)).await.unwrap();
+    assert_eq!(newest, Some(vector), "the newest stays");
+    let kept = store.weights_history(1, 100).await.unwrap();
+    kept.iter().map(|summary| summary.computed_at).collect()
+}
+
+pub(super) async fn weights_make_room_by_number_and_by_size_and_the_newest_stays(world: World) {
+    let retention = Retention {
+        snapshots: 4,
+        snapshot_bytes: 1000,
+        ..Retention::default()
+    };
+    let store = keep_of_all(&world, retention).await;
+    let other = weights(2, 1);
+    assert!(store.keep_weights(&other, at(1)).await.unwrap());
+    for second in 1..=5 {
+        keep_sized(&store, second, 100).await;
+    }
+    let kept = keep_sized(&store, 6, 100).await;
+    assert_eq!(kept, [6, 5, 4, 3].map(at), "by number");
+    let kept = keep_sized(&store, 7, 800).await;
+    assert_eq!(kept, [7, 6, 5].map(at), "1000 bytes and not one more");
+    let kept = keep_sized(&store, 8, 202).await;
+    assert_eq!(kept, [at(8)], "what has no room has none for what is older");
+    let kept = keep_sized(&store, 9, 5000).await;
+    assert_eq!(kept, [at(9)]);
+    let kept = keep_sized(&store, 10, 100).await;
+    assert_eq!(kept, [at(10)]);
+    assert_eq!(store.weights_history(2, 10).await.unwrap().len(), 1);
+}
+
+pub(super) async fn weights_of_before_sizes_were_kept_have_theirs(world: World) {
+    let database = world.open().await;
+    let sizes = async || {
+        world
+            .ask("select cast(document_bytes as text) from weight_snapshots")
+            .await
+    };
+    let vector = Snapshot {
+        document: "\"é\"".to_owned(),
+        ..weights(1, 1)
+    };
+    assert!(database.keep_weights(&vector, at(1)).await.unwrap());
+    assert_eq!(sizes().await, ["4"]);
+    database.close().await;
+    let undo = [
+        "drop index if exists weight_snapshots_sizes",
+        "alter table weight_snapshots drop column document_bytes",
+        "delete from _sqlx_migrations where version >= 13",
+    ];
+    for undo in undo {
+        world.ask(undo).await;
+    }
+    let database = world.open().await;
+    assert_eq!(sizes().await, ["4"]);
+    let kept = database.newest_weights(1, None, at(1)).await.unwrap();
+    assert_eq!(kept, Some(vector));
+}
+
+pub(super) async fn a_vector_is_kept_where_the_oldest_cannot_make_room(world: World) {
+    let retention = Retention {
+        snapshots: 1,
+        ..Retention::default()
+    };
+    let store = keep_of_all(&world, retention).await;
+    assert!(store.keep_weights(&weights(1, 1), at(1)).await.unwrap());
+    for hold in [
+        "create table holds (id bigint references weight_snapshots (id))",
+        "insert into holds select id from weight_snapshots",
+    ] {
+        world.ask(hold).await;
+    }
+    assert_eq!(keep_sized(&store, 2, 10).await, [at(2), at(1)]);
+    world.ask("drop table holds").await;
+    assert_eq!(keep_sized(&store, 3, 10).await, [at(3)], "in one go");
+}
+
 pub(super) async fn weights_of_a_clock_that_was_ahead_hold_up_nobody(world: World) {
     let database = world.open().await;
     let keep = async |second, now| {
