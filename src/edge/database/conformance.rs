@@ -103,7 +103,7 @@ on_both!(
     weights_of_a_clock_that_was_ahead_hold_up_nobody,
     an_outage_is_kept_until_the_next_vector,
     the_network_is_kept_as_the_last_declaration_has_it,
-    the_oldest_weights_make_room,
+    a_clock_that_is_far_ahead_makes_no_weights_old,
     weights_make_room_by_number_and_by_size_and_the_newest_stays,
     weights_of_before_sizes_were_kept_have_theirs,
     a_vector_is_kept_where_the_oldest_cannot_make_room,

@@ -2,16 +2,13 @@
 //! is none newer, where whoever makes them knows.
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::DatabaseError;
 use super::passes::{fitted, stamp};
 use super::store::{Access, Call, Engine, Store};
 use crate::model::snapshot::{Outage, Snapshot, SnapshotSummary, latest_believed};
-
-/// How long vectors are kept.
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// How many make room at a time: deleting a gibibyte at once could take longer than a call may.
 const MAX_PRUNED: u32 = 100;
@@ -22,8 +19,10 @@ const MAX_PAGE: u32 = 1000;
 /// What is asked about published weight vectors.
 #[async_trait]
 pub trait WeightSnapshots: Send + Sync {
-    /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. The oldest
-    /// make room after that, in a transaction of their own: that they could not is no reason to lose it. One from further in the future than can be is not counted as newer: whoever made it had a wrong
+    /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. Those that were
+    /// kept first make room after that, in a transaction of their own: that they could not is no reason to lose it.
+    /// What has been kept since counts, and not when it says that it was made: a clock that is ahead makes no other
+    /// vector old. One from further in the future than can be is not counted as newer: whoever made it had a wrong
     /// clock, and nobody could replace it until that time.
     ///
     /// # Errors
@@ -87,7 +86,7 @@ pub trait WeightSnapshots: Send + Sync {
 pub(super) struct SnapshotStatements {
     /// A snapshot, the latest time that counts as newer; gives a row when it was kept.
     pub(super) insert: &'static str,
-    /// Subnet, the oldest time that is kept, how many, how many bytes, how many make room at a time.
+    /// Subnet, how many are kept, how many bytes, how many make room at a time.
     pub(super) prune: &'static str,
     /// Subnet, a time that it is after, and one that it is not.
     pub(super) newest: &'static str,
@@ -151,13 +150,12 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
     prune: "
         delete from weight_snapshots where id in (
             select id from (
-                select id, computed_at, row_number() over newest as place,
+                select id, row_number() over newest as place,
                     sum(document_bytes) over newest as bytes
                 from weight_snapshots where netuid = $1::text::integer
-                window newest as (order by computed_at desc rows unbounded preceding)) as kept
-            where place > 1 and (computed_at < $2::text::timestamptz
-                or place > $3::text::bigint or bytes > $4::text::bigint)
-            order by place desc limit $5::text::bigint)",
+                window newest as (order by id desc rows unbounded preceding)) as kept
+            where place > 1 and (place > $2::text::bigint or bytes > $3::text::bigint)
+            order by place desc limit $4::text::bigint)",
     newest: r#"
         select json_build_object(
             'netuid', netuid,
@@ -218,13 +216,12 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
     prune: "
         delete from weight_snapshots where id in (
             select id from (
-                select id, computed_at, row_number() over newest as place,
+                select id, row_number() over newest as place,
                     sum(document_bytes) over newest as bytes
                 from weight_snapshots where netuid = cast(?1 as integer)
-                window newest as (order by computed_at desc rows unbounded preceding))
-            where place > 1 and (computed_at < ?2 or place > cast(?3 as integer)
-                or bytes > cast(?4 as integer))
-            order by place desc limit cast(?5 as integer))",
+                window newest as (order by id desc rows unbounded preceding))
+            where place > 1 and (place > cast(?2 as integer) or bytes > cast(?3 as integer))
+            order by place desc limit cast(?4 as integer))",
     newest: "
         select json_object(
             'netuid', netuid, 'computed_at', computed_at, 'expires_at', expires_at,
@@ -264,7 +261,7 @@ impl<E: Engine> WeightSnapshots for Store<E> {
         now: Timestamp,
     ) -> Result<bool, DatabaseError> {
         let all = &self.engine.statements().snapshots;
-        let summary = &snapshot.summary;
+        let netuid = snapshot.summary.netuid;
         let calls = vec![
             Call {
                 is_guard: true,
@@ -273,11 +270,11 @@ impl<E: Engine> WeightSnapshots for Store<E> {
                     vec![document(snapshot), stamp(latest_believed(now))],
                 )
             },
-            Call::new(all.end_outage, vec![summary.netuid.to_string()]),
+            Call::new(all.end_outage, vec![netuid.to_string()]),
         ];
         let answers = self.run(Access::Write, "keeping weights", calls).await?;
         let is_kept = answers.first().is_some_and(|rows| !rows.is_empty());
-        if is_kept && let Err(error) = self.prune_weights(summary).await {
+        if is_kept && let Err(error) = self.prune_weights(netuid).await {
             tracing::warn!(%error, "the oldest weights did not make room; tried again with the next");
         }
         Ok(is_kept)
@@ -342,13 +339,11 @@ const READING: &str = "reading weights";
 const ROW: &str = "a row of table weight_snapshots";
 
 impl<E: Engine> Store<E> {
-    /// Has the oldest vectors of a subnet make room.
-    async fn prune_weights(&self, newest: &SnapshotSummary) -> Result<(), DatabaseError> {
+    /// Has the vectors of a subnet make room that were kept first.
+    async fn prune_weights(&self, netuid: u16) -> Result<(), DatabaseError> {
         let sql = self.engine.statements().snapshots.prune;
-        let oldest = newest.computed_at.saturating_sub(KEPT_FOR);
         let arguments = vec![
-            newest.netuid.to_string(),
-            oldest.map_or_else(|_| stamp(Timestamp::MIN), stamp),
+            netuid.to_string(),
             self.retention.snapshots.to_string(),
             self.retention.snapshot_bytes.to_string(),
             MAX_PRUNED.to_string(),

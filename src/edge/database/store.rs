@@ -119,7 +119,8 @@ pub(super) struct Retention {
     pub(super) keys: u64,
     /// Weight vectors of one subnet.
     pub(super) snapshots: u64,
-    /// Bytes of their documents. The newest stays, however large.
+    /// Bytes of their documents. The newest stays, however large; the newest sixty-four do, as none is over 16 MiB, so
+    /// that one of a wrong clock takes nobody's vector away that is still good.
     pub(super) snapshot_bytes: u64,
 }
 
@@ -128,7 +129,7 @@ impl Default for Retention {
         Self {
             passes: 10_000,
             keys: 500_000,
-            // 30 days of one every six minutes are 7 200.
+            // 41 days of one every six minutes.
             snapshots: 10_000,
             snapshot_bytes: 1 << 30,
         }

@@ -91,22 +91,35 @@ pub(super) async fn weights_are_never_replaced_by_older_ones(world: World) {
     );
 }
 
-pub(super) async fn the_oldest_weights_make_room(world: World) {
+pub(super) async fn a_clock_that_is_far_ahead_makes_no_weights_old(world: World) {
     const DAY: i64 = 24 * 3600;
-    let database = world.open().await;
-    for day in [0, 1, 30, 31] {
-        assert!(
-            database
-                .keep_weights(&weights(1, day * DAY), at(day * DAY))
-                .await
-                .unwrap()
-        );
+    let retention = Retention {
+        snapshots: 4,
+        ..Retention::default()
+    };
+    let store = keep_of_all(&world, retention).await;
+    let keep = async |second, now| {
+        let kept = store.keep_weights(&weights(1, second), at(now)).await;
+        assert!(kept.unwrap());
+        let kept = store.weights_history(1, 10).await.unwrap();
+        let times = kept.iter().map(|summary| summary.computed_at);
+        times.collect::<Vec<_>>()
+    };
+    for second in [0, 360, 720] {
+        keep(second, second).await;
     }
-    assert!(database.keep_weights(&weights(2, 0), at(0)).await.unwrap());
-    let kept = database.weights_history(1, 10).await.unwrap();
-    let times: Vec<_> = kept.iter().map(|summary| summary.computed_at).collect();
-    assert_eq!(times, [at(31 * DAY), at(30 * DAY), at(DAY)]);
-    assert_eq!(database.weights_history(2, 10).await.unwrap().len(), 1);
+    let ahead = 400 * DAY;
+    assert_eq!(keep(ahead, ahead).await, [ahead, 720, 360, 0].map(at));
+    let newest = store.newest_weights(1, None, at(730)).await.unwrap();
+    assert_eq!(newest, Some(weights(1, 720)), "it is still to be had");
+    // The clock is right again, and what was kept first goes, whatever time it has.
+    assert_eq!(keep(1080, 1080).await, [ahead, 1080, 720, 360].map(at));
+    assert_eq!(keep(1440, 1440).await, [ahead, 1440, 1080, 720].map(at));
+    keep(1800, 1800).await;
+    assert_eq!(keep(2160, 2160).await, [2160, 1800, 1440, 1080].map(at));
+    // Nor does a long pause make one old.
+    let late = 500 * DAY;
+    assert_eq!(keep(late, late).await, [late, 2160, 1800, 1440].map(at));
 }
 
 /// Keeps a vector whose document has this many bytes, and returns which are kept, newest first.

@@ -6,4 +6,4 @@ alter table weight_snapshots add column document_bytes integer not null default 
 update weight_snapshots set document_bytes = length(cast(document as blob));
 
 -- In a row the number stands behind the document, which would be read on the way to it.
-create index weight_snapshots_sizes on weight_snapshots (netuid, computed_at, document_bytes);
+create index weight_snapshots_sizes on weight_snapshots (netuid, id, document_bytes);
