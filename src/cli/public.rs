@@ -390,6 +390,7 @@ impl Asking {
             client: HttpChallenges::new(Limits {
                 attempt: settings.challenge_timeout,
                 body: settings.challenge_max_response,
+                ..Limits::default()
             }),
             patience: Patience {
                 attempts: settings.challenge_retries,
