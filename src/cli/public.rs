@@ -392,10 +392,7 @@ impl Asking {
                 body: settings.challenge_max_response,
                 ..Limits::default()
             }),
-            patience: Patience {
-                attempts: settings.challenge_retries,
-                attempt: settings.challenge_timeout,
-            },
+            patience: settings.patience(),
             tokens: Tokens::new(cluster),
             followed,
         }
