@@ -19,6 +19,7 @@ pub mod names;
 pub mod network;
 pub mod notice;
 pub mod pass;
+pub mod public;
 pub mod quantity;
 pub mod revision;
 pub mod rollout;
