@@ -106,7 +106,7 @@ on_both!(
     a_clock_that_is_far_ahead_makes_no_weights_old,
     weights_make_room_by_number_and_by_size_and_the_newest_stays,
     weights_of_before_sizes_were_kept_have_theirs,
-    a_vector_is_kept_where_the_oldest_cannot_make_room,
+    what_could_not_make_room_does_so_the_next_time,
     each_pass_carries_the_hash_of_the_one_before_it,
     every_column_of_a_pass_is_under_its_hash,
     a_changed_time_of_a_pass_is_found,

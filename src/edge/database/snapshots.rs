@@ -19,11 +19,9 @@ const MAX_PAGE: u32 = 1000;
 /// What is asked about published weight vectors.
 #[async_trait]
 pub trait WeightSnapshots: Send + Sync {
-    /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. Those that were
-    /// kept first make room after that, in a transaction of their own: that they could not is no reason to lose it.
-    /// What has been kept since counts, and not when it says that it was made: a clock that is ahead makes no other
-    /// vector old. One from further in the future than can be is not counted as newer: whoever made it had a wrong
-    /// clock, and nobody could replace it until that time.
+    /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. One from further in
+    /// the future than can be is not counted as newer: whoever made it had a wrong clock, and nobody could replace it
+    /// until that time.
     ///
     /// # Errors
     /// The database did not answer; nothing was kept.
@@ -32,6 +30,13 @@ pub trait WeightSnapshots: Send + Sync {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<bool, DatabaseError>;
+
+    /// Has the vectors of a subnet make room that were kept first, a hundred at most. What has been kept since counts,
+    /// and not when it says that it was made: a clock that is ahead makes no other vector old. The newest stays.
+    ///
+    /// # Errors
+    /// The database did not answer; the next time will do.
+    async fn drop_oldest_weights(&self, netuid: u16) -> Result<(), DatabaseError>;
 
     /// Keeps why there is no newer vector of a subnet, until one is kept.
     ///
@@ -273,11 +278,20 @@ impl<E: Engine> WeightSnapshots for Store<E> {
             Call::new(all.end_outage, vec![netuid.to_string()]),
         ];
         let answers = self.run(Access::Write, "keeping weights", calls).await?;
-        let is_kept = answers.first().is_some_and(|rows| !rows.is_empty());
-        if is_kept && let Err(error) = self.prune_weights(netuid).await {
-            tracing::warn!(%error, "the oldest weights did not make room; tried again with the next");
-        }
-        Ok(is_kept)
+        Ok(answers.first().is_some_and(|rows| !rows.is_empty()))
+    }
+
+    async fn drop_oldest_weights(&self, netuid: u16) -> Result<(), DatabaseError> {
+        let sql = self.engine.statements().snapshots.prune;
+        let arguments = vec![
+            netuid.to_string(),
+            self.retention.snapshots.to_string(),
+            self.retention.snapshot_bytes.to_string(),
+            MAX_PRUNED.to_string(),
+        ];
+        let doing = "dropping the oldest weights";
+        self.one(Access::Write, doing, sql, arguments).await?;
+        Ok(())
     }
 
     async fn keep_outage(
@@ -339,20 +353,6 @@ const READING: &str = "reading weights";
 const ROW: &str = "a row of table weight_snapshots";
 
 impl<E: Engine> Store<E> {
-    /// Has the vectors of a subnet make room that were kept first.
-    async fn prune_weights(&self, netuid: u16) -> Result<(), DatabaseError> {
-        let sql = self.engine.statements().snapshots.prune;
-        let arguments = vec![
-            netuid.to_string(),
-            self.retention.snapshots.to_string(),
-            self.retention.snapshot_bytes.to_string(),
-            MAX_PRUNED.to_string(),
-        ];
-        let doing = "dropping the oldest weights";
-        self.one(Access::Write, doing, sql, arguments).await?;
-        Ok(())
-    }
-
     async fn snapshot(
         &self,
         sql: &'static str,

@@ -101,6 +101,7 @@ pub(super) async fn a_clock_that_is_far_ahead_makes_no_weights_old(world: World)
     let keep = async |second, now| {
         let kept = store.keep_weights(&weights(1, second), at(now)).await;
         assert!(kept.unwrap());
+        store.drop_oldest_weights(1).await.unwrap();
         let kept = store.weights_history(1, 10).await.unwrap();
         let times = kept.iter().map(|summary| summary.computed_at);
         times.collect::<Vec<_>>()
@@ -122,13 +123,14 @@ pub(super) async fn a_clock_that_is_far_ahead_makes_no_weights_old(world: World)
     assert_eq!(keep(late, late).await, [late, 2160, 1800, 1440].map(at));
 }
 
-/// Keeps a vector whose document has this many bytes, and returns which are kept, newest first.
+/// Keeps a vector whose document has this many bytes, has others make room, and returns which are kept, newest first.
 async fn keep_sized(store: &dyn Database, second: i64, bytes: usize) -> Vec<Timestamp> {
     let vector = Snapshot {
         document: format!("\"{}\"", "é".repeat((bytes - 2) / 2)),
         ..weights(1, second)
     };
     assert!(store.keep_weights(&vector, at(second)).await.unwrap());
+    store.drop_oldest_weights(1).await.unwrap();
     let newest = store.newest_weights(1, None, at(second)).await.unwrap();
     assert_eq!(newest, Some(vector), "the newest stays");
     let kept = store.weights_history(1, 100).await.unwrap();
@@ -188,22 +190,32 @@ pub(super) async fn weights_of_before_sizes_were_kept_have_theirs(world: World) 
     assert_eq!(kept, Some(vector));
 }
 
-pub(super) async fn a_vector_is_kept_where_the_oldest_cannot_make_room(world: World) {
+pub(super) async fn what_could_not_make_room_does_so_the_next_time(world: World) {
     let retention = Retention {
         snapshots: 1,
         ..Retention::default()
     };
     let store = keep_of_all(&world, retention).await;
-    assert!(store.keep_weights(&weights(1, 1), at(1)).await.unwrap());
+    for second in 1..=150 {
+        let kept = store.keep_weights(&weights(1, second), at(second)).await;
+        assert!(kept.unwrap());
+    }
     for hold in [
         "create table holds (id bigint references weight_snapshots (id))",
         "insert into holds select id from weight_snapshots",
     ] {
         world.ask(hold).await;
     }
-    assert_eq!(keep_sized(&store, 2, 10).await, [at(2), at(1)]);
+    assert!(store.drop_oldest_weights(1).await.is_err());
+    let kept = async || store.weights_history(1, 1000).await.unwrap().len();
+    assert_eq!(kept().await, 150);
     world.ask("drop table holds").await;
-    assert_eq!(keep_sized(&store, 3, 10).await, [at(3)], "in one go");
+    for left in [50, 1, 1] {
+        store.drop_oldest_weights(1).await.unwrap();
+        assert_eq!(kept().await, left, "a hundred at a time");
+    }
+    let newest = store.newest_weights(1, None, at(150)).await.unwrap();
+    assert_eq!(newest, Some(weights(1, 150)));
 }
 
 pub(super) async fn weights_of_a_clock_that_was_ahead_hold_up_nobody(world: World) {
