@@ -209,6 +209,24 @@ pub enum SettingsError {
         /// What would be right.
         expected: &'static str,
     },
+    /// Weights that would run out before the next ones are there.
+    #[error(
+        "master.epoch_interval_seconds from {origin}: an epoch of {epoch} s and up to {asking} s for asking the \
+         challenges are longer than the {good_for} s that weights are good for; make it {most} or \
+         less, or master.challenge_timeout_seconds or master.challenge_retries smaller"
+    )]
+    Epoch {
+        /// Where the epoch comes from.
+        origin: Origin,
+        /// The epoch, in seconds.
+        epoch: u64,
+        /// The longest that challenges are asked, in seconds.
+        asking: f64,
+        /// How long a vector is good, in seconds.
+        good_for: u64,
+        /// The longest epoch that would do, in seconds.
+        most: u64,
+    },
     /// A variable that the file names and nobody set.
     #[error("{origin}: `${{{name}}}` names a variable that is not set")]
     Unset {
@@ -469,6 +487,11 @@ impl Values {
         }
     }
 
+    fn origin(&self, path: &str) -> Origin {
+        let leaf = self.0.get(path);
+        leaf.map_or(Origin::Default, |leaf| leaf.place.origin())
+    }
+
     fn seconds(&self, path: &str) -> Result<Duration, SettingsError> {
         self.seconds_in(path, SECONDS, "a number of seconds from 1 to 300")
     }
@@ -498,7 +521,7 @@ impl Values {
         Entry {
             path: known.path,
             shown,
-            origin: leaf.map_or(Origin::Default, |leaf| leaf.place.origin()),
+            origin: self.origin(known.path),
             purpose: known.purpose,
         }
     }

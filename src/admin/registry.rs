@@ -1,7 +1,9 @@
 //! The registry document: which challenges there are, as everybody may know it. Validators run by it.
 //!
 //! Made of the registry's rows member by member, so that what is added to a row is not public before it is named
-//! here. Tokens, their hashes and values of secrets are in no row that is read.
+//! here. Tokens and their hashes are in no row that is read. A declaration that holds the value of a secret is refused,
+//! but a row may be older than a rule, or of another hand: every text here is a [`Public`] one, and variables with the
+//! name of a secret are left out.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
+use crate::model::public::{Public, has_password, is_secret_name};
 use crate::model::{Row, RowKey, Slug};
 
 /// The version of the document's form.
@@ -46,9 +49,9 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Registry {
     /// The network's name.
-    pub network: String,
+    pub network: Public,
     /// The version of this form.
-    pub api_version: String,
+    pub api_version: Public,
     /// The master's own UID, informational.
     pub master_uid: u16,
     /// Every challenge that is no draft, in the order of slugs.
@@ -63,35 +66,35 @@ pub struct Listed {
     #[schemars(with = "String", length(min = 2, max = 40))]
     pub slug: Slug,
     /// Its name for people.
-    pub name: String,
+    pub name: Public,
     /// Its image: registry, repository, tag and digest.
-    pub image: String,
+    pub image: Public,
     /// The version of the challenge.
-    pub version: String,
+    pub version: Public,
     /// Its relative share, a decimal; shares need not come to 100.
     #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?$"))]
-    pub emission_percent: String,
+    pub emission_percent: Public,
     /// Only what is `active` runs and is asked for scores.
     #[schemars(extend("enum" = ["active", "inactive", "disabled"]))]
-    pub status: String,
+    pub status: Public,
     /// What it is about.
-    pub description: Option<String>,
+    pub description: Option<Public>,
     /// What is public of its metadata; values are null, text, true or false, or numbers.
     pub metadata: BTreeMap<String, Plain>,
     /// Where the platform reaches it.
-    pub internal_base_url: String,
+    pub internal_base_url: Public,
     /// The path that the public reaches it under.
-    pub public_proxy_base_path: String,
+    pub public_proxy_base_path: Public,
     /// What it must be able to do.
-    pub required_capabilities: Vec<String>,
+    pub required_capabilities: Vec<Public>,
     /// What it is given, by kind, in the units of the declaration: CPUs, bytes such as `4g`, counts.
-    pub resources: BTreeMap<String, String>,
+    pub resources: BTreeMap<String, Public>,
     /// Named volumes.
-    pub volumes: BTreeMap<String, String>,
+    pub volumes: BTreeMap<String, Public>,
     /// Its environment; nothing secret.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Public>,
     /// The names of its secrets; their values are nowhere in this document.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<Public>,
 }
 
 /// A value without members of its own.
@@ -105,7 +108,7 @@ pub enum Plain {
     /// A number.
     Number(Number),
     /// A text.
-    Text(String),
+    Text(Public),
 }
 
 impl Plain {
@@ -115,7 +118,7 @@ impl Plain {
             Value::Null => Some(Self::Nothing(())),
             Value::Bool(flag) => Some(Self::Flag(*flag)),
             Value::Number(number) => Some(Self::Number(number.clone())),
-            Value::String(text) => Some(Self::Text(text.clone())),
+            Value::String(text) => Some(Self::Text(Public::of(text))),
             Value::Array(_) | Value::Object(_) => None,
         }
     }
@@ -130,8 +133,8 @@ pub fn document(network: &Network, rows: &BTreeMap<RowKey, Row>) -> Registry {
     });
     let public = challenges.filter(|(_, row)| row["status"] != "draft");
     Registry {
-        network: network.name.clone(),
-        api_version: API_VERSION.to_owned(),
+        network: Public::of(&network.name),
+        api_version: Public::of(API_VERSION),
         master_uid: network.master_uid,
         challenges: public.map(|(slug, row)| Listed::of(slug, row)).collect(),
     }
@@ -148,22 +151,22 @@ impl Listed {
             version: text(&row["version"]),
             emission_percent: text(&row["emission_percent"]),
             status: text(&row["status"]),
-            description: row["description"].as_str().map(str::to_owned),
+            description: row["description"].as_str().map(Public::of),
             metadata: public_metadata(&spec["metadata"]),
             internal_base_url: text(&row["internal_base_url"]),
-            public_proxy_base_path: format!("/challenges/{slug}"),
+            public_proxy_base_path: Public::of(&format!("/challenges/{slug}")),
             required_capabilities: capabilities.into_iter().flatten().map(text).collect(),
             resources: texts(&spec["resources"]),
             volumes: texts(&spec["volumes"]),
-            env: texts(&spec["env"]),
+            env: environment(&spec["env"]),
             secrets: names(&spec["secrets"]),
         }
     }
 }
 
 /// A row holds what a pass wrote, so a text is one.
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+fn text(value: &Value) -> Public {
+    Public::of(value.as_str().unwrap_or_default())
 }
 
 fn public_metadata(metadata: &Value) -> BTreeMap<String, Plain> {
@@ -174,21 +177,31 @@ fn public_metadata(metadata: &Value) -> BTreeMap<String, Plain> {
         .collect()
 }
 
-/// Returns the members that are set, each as text.
-fn texts(members: &Value) -> BTreeMap<String, String> {
+/// Returns the members that are set, each as text, without those that hold a password: who runs a challenge by what is
+/// left of one would run another.
+fn texts(members: &Value) -> BTreeMap<String, Public> {
     let members = members.as_object().into_iter().flatten();
-    members
-        .filter_map(|(name, value)| match value {
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-            Value::String(text) => Some((name.clone(), text.clone())),
-            other => Some((name.clone(), other.to_string())),
-        })
+    let texts = members.filter_map(|(name, value)| match value {
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::String(text) => Some((name, text.clone())),
+        other => Some((name, other.to_string())),
+    });
+    let public = texts.filter(|(name, text)| !has_password(name) && !has_password(text));
+    public
+        .map(|(name, text)| (name.clone(), text.into()))
         .collect()
 }
 
-fn names(members: &Value) -> Vec<String> {
+/// Returns the variables that everybody may know.
+fn environment(variables: &Value) -> BTreeMap<String, Public> {
+    let mut public = texts(variables);
+    public.retain(|name, _| !is_secret_name(name));
+    public
+}
+
+fn names(members: &Value) -> Vec<Public> {
     let members = members.as_object().into_iter().flatten();
-    members.map(|(name, _)| name.clone()).collect()
+    members.map(|(name, _)| Public::of(name)).collect()
 }
 
 #[cfg(test)]
@@ -261,5 +274,48 @@ mod tests {
     fn drafts_are_not_public() {
         let document = document(&Network::default(), &rows("draft"));
         assert_eq!(document.challenges.len(), 1);
+    }
+
+    #[test]
+    fn what_a_declaration_must_not_hold_is_not_public_whatever_row_has_it() {
+        const URL: &str = "postgres://user:canary-password@db/p";
+        let mut all = row("active");
+        for member in [
+            "name",
+            "description",
+            "version",
+            "image",
+            "internal_base_url",
+        ] {
+            all.0[member] = json!(URL);
+        }
+        all.0["spec"] = json!({
+            "required_capabilities": [URL, "get_weights"],
+            "resources": {"cpu": "2", "memory": URL},
+            "volumes": {"sqlite": URL, (URL): "x"},
+            "env": {
+                "LOG_LEVEL": "info", "API_TOKEN_FILE": "/run/secrets/platform/api_token",
+                "TOKENIZER_URL": "canary-1", "CLIENT_SECRET": "canary-2", "db_password": "canary-3",
+                "SSH_PRIVATE_KEY": "canary-4", "OPENAI_API_KEY": "canary-5", "GCP_CREDENTIALS": "canary-6",
+                "CHALLENGE_DATABASE_URL": URL, "REDIS": "see redis://:canary-7@host", (URL): "x",
+            },
+            "secrets": {(URL): {"secret": "canary-secret", "key": "token"}, "openai": {}},
+            "metadata": {"docs_url": URL, "tagline": format!("at {URL}")},
+        });
+        let rows = BTreeMap::from([(RowKey::Challenge(Slug::parse("prism").unwrap()), all)]);
+        let network = Network {
+            name: URL.to_owned(),
+            master_uid: 0,
+        };
+        let document = json!(document(&network, &rows));
+        assert!(!document.to_string().contains("canary"), "{document}");
+        let listed = &document["challenges"][0];
+        assert_eq!(
+            listed["env"],
+            json!({"LOG_LEVEL": "info", "API_TOKEN_FILE": "/run/secrets/platform/api_token"})
+        );
+        assert_eq!(listed["resources"], json!({"cpu": "2"}));
+        assert_eq!(listed["secrets"], json!(["openai", "***"]));
+        assert_eq!(listed["image"], "***");
     }
 }

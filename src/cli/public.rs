@@ -106,22 +106,18 @@ pub(super) struct Public {
 }
 
 impl Public {
-    /// Takes what they are made of, and puts it behind what is served. `production` adds the policy that the
-    /// declaration asks for.
+    /// Takes what they are made of, and puts it behind what is served. Nothing declared need be known.
     ///
     /// # Errors
     /// The signing key cannot be used.
     pub(super) fn new(
         context: &Context,
-        production: bool,
         (views, database): (&Views, Arc<dyn Database>),
         followed: watch::Receiver<Followed>,
     ) -> Result<Self, CliError> {
         let settings = &context.settings;
-        let production = production || settings.enforces_production();
         let key = match &settings.master.signing_key_file {
             Some(path) => Some(read_key(path)?),
-            None if production => None,
             None => key_beside(settings.database_url(false)?)?,
         };
         if key.is_none() {
@@ -132,7 +128,6 @@ impl Public {
         views.put_behind(Behind {
             database: database.clone(),
             key: key.clone(),
-            is_described: !production,
         });
         let (terms, told) = watch::channel(None);
         let serving = Serving {
@@ -265,6 +260,23 @@ impl Public {
     }
 }
 
+/// Takes the policy that the first declaration asks for: which database there may be, and what strangers are told.
+///
+/// # Errors
+/// The database is not one that the policy takes.
+pub(super) fn take_policy(
+    context: &Context,
+    production: bool,
+    views: Option<&Views>,
+) -> Result<(), CliError> {
+    context.settings.database_url(production)?;
+    let production = production || context.settings.enforces_production();
+    if let (false, Some(views)) = (production, views) {
+        views.describe();
+    }
+    Ok(())
+}
+
 /// Returns the challenges that are declared active.
 fn active_of(platform: &Platform) -> BTreeMap<Slug, Emission> {
     let challenges = platform.challenges.values();
@@ -378,11 +390,9 @@ impl Asking {
             client: HttpChallenges::new(Limits {
                 attempt: settings.challenge_timeout,
                 body: settings.challenge_max_response,
+                ..Limits::default()
             }),
-            patience: Patience {
-                attempts: settings.challenge_retries,
-                attempt: settings.challenge_timeout,
-            },
+            patience: settings.patience(),
             tokens: Tokens::new(cluster),
             followed,
         }

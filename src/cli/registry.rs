@@ -53,18 +53,21 @@ pub(super) async fn run(args: &RegistryArgs, context: &Context) -> Result<Exit, 
 }
 
 async fn read(context: &Context) -> Result<Value, CliError> {
-    let rows = match open_to_read(context.settings.database_url(false)?).await? {
+    let (rows, known) = match open_to_read(context.settings.database_url(false)?).await? {
         Some(database) => {
             let rows = database.rows(&Scope::All).await;
+            let known = database.known_network().await;
             database.close().await;
-            rows?
+            (rows?, known?)
         }
-        None => BTreeMap::new(),
+        None => (BTreeMap::new(), None),
     };
-    let network = Network {
-        name: "platform".to_owned(),
-        master_uid: 0,
-    };
+    // What nobody has served yet has the names that a declaration has by default.
+    let (name, master_uid) = known.map_or_else(
+        || ("platform".to_owned(), 0),
+        |known| (known.name, known.master_uid),
+    );
+    let network = Network { name, master_uid };
     Ok(json!(registry::document(&network, &rows)))
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Public};
+use super::public::{Door, Public, take_policy};
 use super::session::{connect, now};
 use super::standing::{first_good, first_namespace, follow_while, listen, stop_on_signals};
 use super::{CliError, Context, Exit, SourceArg, telling, turn};
@@ -127,11 +127,41 @@ async fn serve_at(door: Option<Door>, stop: &CancellationToken) -> Result<(), Cl
     }
 }
 
-/// Keeps what the first usable declaration says, and every one after it.
+/// Keeps what the first usable declaration says, and every one after it. Weights and registry are served before.
 async fn control(
     context: &Context,
     home: Home,
     database: Arc<dyn Database>,
+    followed: watch::Receiver<Followed>,
+    stop: &CancellationToken,
+) -> Result<(), CliError> {
+    let public = match &home.views {
+        Some(views) => {
+            let behind = (views, database.clone());
+            Some(Public::new(context, behind, followed.clone())?)
+        }
+        None => None,
+    };
+    let serving = async {
+        if let Some(public) = &public {
+            public.serve(stop.clone()).await;
+        }
+    };
+    let keeping = async {
+        let kept = keep_declared(context, &home, public.as_ref(), &database, followed, stop).await;
+        stop.cancel();
+        kept
+    };
+    let ((), kept) = tokio::join!(serving, keeping);
+    kept
+}
+
+/// Keeps what is declared, and makes weights when it is this process's turn.
+async fn keep_declared(
+    context: &Context,
+    home: &Home,
+    public: Option<&Public>,
+    database: &Arc<dyn Database>,
     mut followed: watch::Receiver<Followed>,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
@@ -142,19 +172,17 @@ async fn control(
     let Some(production) = first else {
         return Ok(());
     };
-    context.settings.database_url(production)?;
+    take_policy(context, production, home.views.as_ref())?;
     let turns = async {
-        let kept = keep_turns(context, &home, &database, &followed, stop).await;
+        let kept = keep_turns(context, home, database, &followed, stop).await;
         stop.cancel();
         kept
     };
-    let Some(views) = &home.views else {
+    let Some(public) = public else {
         return turns.await;
     };
-    let behind = (views, database.clone());
-    let public = Public::new(context, production, behind, followed.clone())?;
     let computing = public.compute_in_turn(context, home.cluster.clone(), stop);
-    let ((), (), kept) = tokio::join!(public.serve(stop.clone()), computing, turns);
+    let ((), kept) = tokio::join!(computing, turns);
     kept
 }
 

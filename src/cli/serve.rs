@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Public};
+use super::public::{Door, Public, take_policy};
 use super::run::{self, RunArgs};
 use super::session::connect;
 use super::standing::{first_good, follow_while, stop_on_signals};
@@ -94,22 +94,24 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
     let (hint, board) = (Arc::new(Notify::new()), Arc::<Board>::default());
     let told = (hint, board.clone());
     let showing = follow_while(context, told, &stop, async |database, mut followed| {
-        let first = tokio::select! {
-            () = stop.cancelled() => None,
-            first = first_good(&mut followed, &board) => first,
-        };
-        let Some(production) = first else {
-            return Ok(());
-        };
-        context.settings.database_url(production)?;
-        let public = Public::new(context, production, (&views, database), followed)?;
-        let computing = async {
+        let public = Public::new(context, (&views, database), followed.clone())?;
+        let declared = async {
+            let first = tokio::select! {
+                () = stop.cancelled() => None,
+                first = first_good(&mut followed, &board) => first,
+            };
+            let Some(production) = first else {
+                return Ok(());
+            };
+            take_policy(context, production, Some(&views))?;
             if let Some(cluster) = cluster {
                 public.compute_in_turn(context, cluster, &stop).await;
             }
+            Ok(())
         };
-        tokio::join!(public.serve(stop.clone()), computing);
-        Ok(())
+        let declared = async { declared.await.inspect_err(|_: &CliError| stop.cancel()) };
+        let ((), shown) = tokio::join!(public.serve(stop.clone()), declared);
+        shown
     });
     let (signalled, served, shown) =
         tokio::join!(stop_on_signals(&stop), door.serve(stop.clone()), showing);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use super::http::{Http, accepted, below};
+pub use super::http::Body;
+use super::http::{Http, Room, accepted, below};
 use crate::model::failure::Failure;
 use crate::model::{Secret, Slug};
 
@@ -34,11 +35,11 @@ pub struct Place {
 /// Challenges, as far as they are asked by the platform. All answers are bytes that nobody has looked at.
 #[async_trait]
 pub trait Challenges: Send + Sync {
-    /// Asks for the scores.
+    /// Asks for the scores. What has been answered takes room from others until it is dropped.
     ///
     /// # Errors
     /// Any [`Failure`].
-    async fn get_weights(&self, place: &Place, token: &Secret<String>) -> Result<Vec<u8>, Failure>;
+    async fn get_weights(&self, place: &Place, token: &Secret<String>) -> Result<Body, Failure>;
 
     /// Asks for the health.
     ///
@@ -60,6 +61,8 @@ pub struct Limits {
     pub attempt: Duration,
     /// For the body of scores, in bytes, as sent and as unpacked.
     pub body: usize,
+    /// For the bodies of scores that are there at once and are not small, in bytes together. One has room in any case.
+    pub room: usize,
 }
 
 impl Default for Limits {
@@ -67,6 +70,8 @@ impl Default for Limits {
         Self {
             attempt: Duration::from_secs(10),
             body: 16 << 20,
+            // With what 32 small ones take, 64 MiB.
+            room: 48 << 20,
         }
     }
 }
@@ -76,6 +81,7 @@ impl Default for Limits {
 pub struct HttpChallenges {
     http: Http,
     limits: Limits,
+    room: Room,
 }
 
 impl HttpChallenges {
@@ -86,6 +92,7 @@ impl HttpChallenges {
         Self {
             http: Http::default(),
             limits,
+            room: Room::of(limits.room.max(limits.body)),
         }
     }
 
@@ -95,10 +102,11 @@ impl HttpChallenges {
         path: &str,
         headers: HeaderMap,
         max_body: usize,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Body, Failure> {
         let url = below(&place.base, path).ok_or(Failure::Unreachable)?;
         let limits = (self.limits.attempt, max_body);
-        let answer = self.http.ask(url, headers, limits).await?;
+        let room = Some(&self.room);
+        let answer = self.http.ask(url, headers, limits, room).await?;
         match answer.status.is_success() {
             true => Ok(answer.body),
             false => Err(Failure::Http(answer.status.as_u16())),
@@ -108,7 +116,7 @@ impl HttpChallenges {
 
 #[async_trait]
 impl Challenges for HttpChallenges {
-    async fn get_weights(&self, place: &Place, token: &Secret<String>) -> Result<Vec<u8>, Failure> {
+    async fn get_weights(&self, place: &Place, token: &Secret<String>) -> Result<Body, Failure> {
         let mut headers = accepted();
         headers.insert(AUTHORIZATION, bearer(token).ok_or(Failure::NoToken)?);
         let slug = HeaderValue::from_str(place.slug.as_str()).map_err(|_| Failure::Unreachable)?;
@@ -117,11 +125,13 @@ impl Challenges for HttpChallenges {
     }
 
     async fn get_health(&self, place: &Place) -> Result<Vec<u8>, Failure> {
-        self.get(place, HEALTH, accepted(), MAX_NOTICE).await
+        let answered = self.get(place, HEALTH, accepted(), MAX_NOTICE).await;
+        answered.map(Body::into_bytes)
     }
 
     async fn get_version(&self, place: &Place) -> Result<Vec<u8>, Failure> {
-        self.get(place, VERSION, accepted(), MAX_NOTICE).await
+        let answered = self.get(place, VERSION, accepted(), MAX_NOTICE).await;
+        answered.map(Body::into_bytes)
     }
 }
 

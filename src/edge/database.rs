@@ -15,6 +15,7 @@ mod health;
 mod history;
 mod location;
 mod migrations;
+mod network;
 mod open_passes;
 mod passes;
 mod postgres;
@@ -39,6 +40,7 @@ pub use conditions::ConditionRows;
 pub use error::DatabaseError;
 pub use health::HealthRows;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
+pub use network::NetworkRow;
 pub use passes::MAX_KEYS;
 pub use snapshots::WeightSnapshots;
 
@@ -52,7 +54,7 @@ use store::{Engine, Store};
 
 /// What a process asks of the registry database. Every call is one transaction with a time limit.
 #[async_trait]
-pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
+pub trait Database: ConditionRows + HealthRows + NetworkRow + WeightSnapshots {
     /// Returns the registry rows in scope, as of one moment. A target is in scope where everything is.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod body;
 mod fetch;
+mod room;
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use reqwest::{StatusCode, Url};
 
 use crate::model::failure::Failure;
 
+pub use self::body::Body;
 pub use self::fetch::Http;
+pub use self::room::Room;
 
 /// An answer that came within the bounds.
 #[derive(Debug)]
@@ -20,12 +23,12 @@ pub struct Answer {
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body, unpacked; read only where the status is one of success.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 impl Http {
     /// Asks once, within `limit` from the name's look-up to the last byte, for at most `max_body` bytes as sent and
-    /// as unpacked.
+    /// as unpacked. Where there is a room, a large body has to have its part of that.
     ///
     /// # Errors
     /// Any [`Failure`] but `Http`, which is the caller's to say.
@@ -34,13 +37,14 @@ impl Http {
         url: Url,
         headers: HeaderMap,
         (limit, max_body): (Duration, usize),
+        room: Option<&Room>,
     ) -> Result<Answer, Failure> {
         let attempt = async {
             let answer = self.get(url, headers).await?;
             let (status, headers) = (answer.status(), answer.headers().clone());
             let body = match status.is_success() {
-                true => body::read(answer, max_body).await?,
-                false => Vec::new(),
+                true => body::read(answer, max_body, room).await?,
+                false => Body::default(),
             };
             Ok(Answer {
                 status,

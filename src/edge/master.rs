@@ -102,13 +102,14 @@ impl Master for HttpMaster {
             headers.insert(IF_NONE_MATCH, known);
         }
         let url = self.registry.clone();
-        let answer = self.http.ask(url, headers, (LIMIT, MAX_REGISTRY)).await?;
+        let limits = (LIMIT, MAX_REGISTRY);
+        let answer = self.http.ask(url, headers, limits, None).await?;
         match answer.status {
             StatusCode::OK => {
                 let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
                 Ok(Fetched::New {
                     tag: tag.and_then(Tag::parse),
-                    body: answer.body,
+                    body: answer.body.into_bytes(),
                 })
             }
             StatusCode::NOT_MODIFIED if known.is_some() => Ok(Fetched::Same),

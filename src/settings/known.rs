@@ -221,7 +221,7 @@ pub(super) const KNOWN: &[Known] = &[
         path: "master.epoch_interval_seconds",
         default: Some("360"),
         shown: Shown::AsItIs,
-        purpose: "the time from one weight vector to the next; 5 to 720",
+        purpose: "the time from one weight vector to the next; 5 to 720, less the time for asking challenges",
     },
     Known {
         path: "master.health_interval_seconds",

@@ -8,11 +8,16 @@ use std::time::Duration;
 
 use super::{SettingsError, Values};
 use crate::weights::Unassigned;
+use crate::weights::collect::Patience;
+use crate::weights::publish::GOOD_FOR;
 use crate::weights::registered::Limits;
 
-/// A vector is good for 720 seconds: a longer epoch would leave none in between.
+const EPOCH: &str = "master.epoch_interval_seconds";
+
+/// A vector is good for 720 seconds: a longer epoch would leave none in between. How much shorter it has to be follows
+/// from how long challenges are asked; see [`check_epoch`].
 const EPOCH_SECONDS: RangeInclusive<u64> = 5..=720;
-/// All attempts together have to end well within an epoch.
+/// The longest attempt: ten of them and the pauses between end within what a vector is good for.
 const ATTEMPT_SECONDS: RangeInclusive<u64> = 1..=60;
 /// Whoever looks is to learn within minutes that a challenge is away.
 const HEALTH_SECONDS: RangeInclusive<u64> = 5..=3600;
@@ -49,13 +54,9 @@ impl MasterSettings {
             let expected = "a number of seconds from 1 to 86400";
             seconds(path, METAGRAPH_SECONDS, expected)
         };
-        Ok(Self {
+        let settings = Self {
             listen: SocketAddr::new(host(values)?, port(values)?),
-            epoch: seconds(
-                "master.epoch_interval_seconds",
-                EPOCH_SECONDS,
-                "a number of seconds from 5 to 720",
-            )?,
+            epoch: seconds(EPOCH, EPOCH_SECONDS, "a number of seconds from 5 to 720")?,
             challenge_timeout: seconds(
                 "master.challenge_timeout_seconds",
                 ATTEMPT_SECONDS,
@@ -82,8 +83,36 @@ impl MasterSettings {
             signing_key_file: values
                 .text("master.weights_signing_key_file")?
                 .map(PathBuf::from),
-        })
+        };
+        check_epoch(values, &settings)?;
+        Ok(settings)
     }
+
+    /// Returns how often a challenge is asked in one epoch, and how long.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        Patience {
+            attempts: self.challenge_retries,
+            attempt: self.challenge_timeout,
+        }
+    }
+}
+
+/// Checks that a vector is still good when the next one is there: that one's making begins an epoch later, and takes as
+/// long as the slowest challenge may.
+fn check_epoch(values: &Values, settings: &MasterSettings) -> Result<(), SettingsError> {
+    let good_for = GOOD_FOR.unsigned_abs();
+    let asking = settings.patience().budget();
+    if settings.epoch + asking <= good_for {
+        return Ok(());
+    }
+    Err(SettingsError::Epoch {
+        origin: values.origin(EPOCH),
+        epoch: settings.epoch.as_secs(),
+        asking: asking.as_secs_f64(),
+        good_for: good_for.as_secs(),
+        most: good_for.saturating_sub(asking).as_secs(),
+    })
 }
 
 fn number<T: FromStr + PartialOrd>(

@@ -234,3 +234,48 @@ fn a_time_limit_is_a_number_of_seconds_within_bounds() {
         assert!(error.contains("from 1 to 300"), "{error}");
     }
 }
+
+#[test]
+fn weights_must_not_run_out_before_the_next_ones_are_there() {
+    let with = |epoch: &str, timeout: &str, retries: &str| {
+        let pairs = [
+            ("PLATFORM_MASTER__EPOCH_INTERVAL_SECONDS", epoch),
+            ("PLATFORM_MASTER__CHALLENGE_TIMEOUT_SECONDS", timeout),
+            ("PLATFORM_MASTER__CHALLENGE_RETRIES", retries),
+        ];
+        Settings::gather(&Flags::default(), &environment(&pairs)).map(drop)
+    };
+    for (epoch, timeout, retries) in [
+        ("360", "10", "3"),
+        ("688", "10", "3"),
+        ("719", "1", "0"),
+        ("97", "60", "10"),
+    ] {
+        with(epoch, timeout, retries).unwrap();
+    }
+    for (epoch, timeout, retries, why) in [
+        (
+            "689",
+            "10",
+            "3",
+            "an epoch of 689 s and up to 31.5 s for asking the challenges are longer than the 720 s that weights are \
+             good for; make it 688 or less, or master.challenge_timeout_seconds or master.challenge_retries smaller",
+        ),
+        ("720", "1", "1", "make it 719 or less, or"),
+        ("98", "60", "10", "make it 97 or less, or"),
+    ] {
+        let refused = with(epoch, timeout, retries).unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+        let from = "master.epoch_interval_seconds from environment PLATFORM_MASTER__EPOCH";
+        assert!(refused.contains(from), "{refused}");
+    }
+    let slow = [
+        ("PLATFORM_MASTER__CHALLENGE_RETRIES", "10"),
+        ("PLATFORM_MASTER__CHALLENGE_TIMEOUT_SECONDS", "60"),
+    ];
+    let refused = Settings::gather(&Flags::default(), &environment(&slow)).unwrap_err();
+    assert!(
+        refused.to_string().contains("an epoch of 360 s"),
+        "{refused}"
+    );
+}

@@ -1,9 +1,9 @@
 //! Asks every active challenge for its scores, all at once. Each answers for itself: one that is slow, broken or
 //! hostile costs its own scores, and no other's.
 //!
-//! What is held in memory at most are [`AT_ONCE`] bodies; each is read into scores as soon as it is complete, and
-//! dropped. An attempt takes one of [`AT_ONCE`] places, not a challenge: whoever has to be asked again stands behind
-//! those who have not been asked yet.
+//! What is held in memory of bodies at most are [`AT_ONCE`] small ones, and of large ones what the client has room for;
+//! each is read into scores as soon as it is complete, and dropped. An attempt takes one of [`AT_ONCE`] places, not a
+//! challenge: whoever has to be asked again stands behind those who have not been asked yet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

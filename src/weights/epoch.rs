@@ -125,7 +125,11 @@ impl Parts {
                 Err(EpochError::NotApplied) => began + UNAPPLIED.min(self.interval),
                 Err(_) => Instant::now() + with_jitter(RETRY.min(self.interval)),
             };
+            let is_kept = ended.is_ok();
             self.tell(ended, &terms, registered).await;
+            if is_kept {
+                self.make_room(terms.subnet.netuid).await;
+            }
             tokio::time::sleep_until(next).await;
         }
     }
@@ -228,6 +232,14 @@ impl Parts {
                     self.tell_outage(terms.subnet.netuid, outage).await;
                 }
             }
+        }
+    }
+
+    /// The oldest vectors make room once the new one is served: that they cannot is no reason to lose it.
+    async fn make_room(&self, netuid: u16) {
+        let dropped = self.serving.database.drop_oldest_weights(netuid).await;
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "the oldest weights stay; they are dropped after the next");
         }
     }
 

@@ -107,6 +107,8 @@ fn read_challenge(reader: &mut Reader<'_>) -> Result<Answer, Fault> {
             "slug" => slug = Some(read_slug(reader)?),
             "emission_percent" => emission = Some(read_emission(reader)?),
             "weights" => scores = read_scores(reader)?,
+            // What is computed without them would be another vector.
+            "weights_left_out" => return Err(reader.fault("a challenge with its scores")),
             "ok" => is_ok = reader.flag()?,
             "error" if reader.peek() == Some(b'"') => {
                 failure = Some(Failure::parse(&reader.string()?));
@@ -205,6 +207,8 @@ mod tests {
         assert!(refused("\"spread\"", "\"all\"").contains("spread, within_challenge or burn"));
         assert_eq!(refused("\"bb\"", "\"aa\""), "the challenge aa stands twice");
         assert!(refused("\"slug\": \"aa\",", "").contains("a challenge with `slug`"));
+        let left_out = refused("\"ok\": true", "\"weights_left_out\": true");
+        assert!(left_out.contains("a challenge with its scores"));
         let missing = parse_inputs(b"{\"challenges\": []}").unwrap_err();
         assert_eq!(missing, InputsError::Missing("hotkeys"));
     }

@@ -17,8 +17,8 @@ use crate::model::snapshot::{Snapshot, SnapshotSummary};
 /// How long a vector may be used. Two epochs, so that one that is missed leaves none without weights.
 pub const GOOD_FOR: SignedDuration = SignedDuration::from_secs(720);
 
-/// The largest document that is kept and served with every score in it. Beyond it the scores are left out: they
-/// are the challenges' to tell, and a hundred of them could send more than a gigabyte.
+/// The largest document that is kept and served. Scores that have no room in it are left out: they are the challenges'
+/// to tell, and a hundred of them could send more than a gigabyte.
 pub const MAX_DOCUMENT: usize = 16 << 20;
 
 /// Tells whether what came in can be made a vector of.
@@ -78,8 +78,7 @@ pub fn digest_inputs(answers: &[Answer], metagraph: &Metagraph, rules: Rules) ->
     hex::encode(hash.finalize())
 }
 
-/// Returns a vector as it is kept. The document goes without scores where it would be larger than
-/// [`MAX_DOCUMENT`].
+/// Returns a vector as it is kept, with a document of at most [`MAX_DOCUMENT`].
 ///
 /// # Errors
 /// Never, as long as all its numbers are finite.
@@ -89,8 +88,6 @@ pub fn snapshot(
     rules: Rules,
     revision: String,
 ) -> serde_json::Result<Snapshot> {
-    let document = Document::of(published);
-    let whole = document.to_json()?;
     Ok(Snapshot {
         summary: SnapshotSummary {
             netuid: published.subnet.netuid,
@@ -101,10 +98,7 @@ pub fn snapshot(
             metagraph_updated_at: published.metagraph_updated_at,
             inputs_digest: digest_inputs(&published.answers, metagraph, rules),
         },
-        document: match whole.len() > MAX_DOCUMENT {
-            true => document.brief().to_json()?,
-            false => whole,
-        },
+        document: Document::of(published, MAX_DOCUMENT).to_json()?,
         explanation: json!(published.explanation),
     })
 }
@@ -212,35 +206,32 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_too_large_is_kept_without_scores() {
+    fn scores_that_have_no_room_are_left_out_of_the_document_and_no_others() {
         let wide: Scores = (0..300_000).map(|n| (format!("{n:060}"), 1.0)).collect();
         let metagraph = Metagraph::of(["owner"]);
-        let make = |scores: Scores| {
-            let published = Published {
-                subnet: Subnet::default(),
-                vector: Vector::burn(0),
-                explanation: Explanation::default(),
-                answers: vec![Answer {
-                    outcome: Ok(scores),
+        let published = Published {
+            subnet: Subnet::default(),
+            vector: Vector::burn(0),
+            explanation: Explanation::default(),
+            answers: vec![
+                Answer {
+                    outcome: Ok(wide),
                     ..answer("aa", Ok(&[]))
-                }],
-                computed_at: Timestamp::UNIX_EPOCH,
-                expires_at: expiry(Timestamp::UNIX_EPOCH),
-                metagraph_updated_at: Timestamp::UNIX_EPOCH,
-            };
-            snapshot(
-                &published,
-                &metagraph,
-                Rules::default(),
-                "c0ffee".to_owned(),
-            )
-            .unwrap()
+                },
+                answer("bb", Ok(&[("hk1", 1.0)])),
+            ],
+            computed_at: Timestamp::UNIX_EPOCH,
+            expires_at: expiry(Timestamp::UNIX_EPOCH),
+            metagraph_updated_at: Timestamp::UNIX_EPOCH,
         };
-        assert!(make(wide).document.len() < 1000);
-        assert!(
-            make([("hk1", 1.0)].into_iter().collect())
-                .document
-                .contains("hk1")
-        );
+        let revision = "c0ffee".to_owned();
+        let kept = snapshot(&published, &metagraph, Rules::default(), revision).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&kept.document).unwrap();
+        let of =
+            |slug: &str| json!({"slug": slug, "emission_percent": 50.0, "ok": true, "error": null});
+        let (mut aa, mut bb) = (of("aa"), of("bb"));
+        aa["weights_left_out"] = json!(true);
+        bb["weights"] = json!({"hk1": 1.0});
+        assert_eq!(document["source_challenges"], json!([aa, bb]));
     }
 }

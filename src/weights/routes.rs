@@ -7,6 +7,7 @@
 mod bodies;
 mod table;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::body::Body;
@@ -19,10 +20,11 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use self::bodies::{
-    Checks, DatabaseCheck, Fitness, Health, History, Invalid, Mistake, Readiness, Refusal,
+    Checks, DatabaseCheck, DeclarationCheck, Fitness, Health, History, Invalid, Mistake, Readiness,
+    Refusal,
 };
 use self::table::{ROUTES, TITLE};
-use super::shelf::{Latest, Served, Shelf};
+use super::shelf::{Declared, Latest, Served, Shelf};
 use super::signature::SigningKey;
 use crate::admin::openapi::{self, Operation};
 use crate::edge::database::Database;
@@ -46,6 +48,7 @@ pub struct Views {
     /// The clock.
     pub clock: Clock,
     behind: Arc<OnceLock<Behind>>,
+    is_described: Arc<AtomicBool>,
     reads: Arc<Semaphore>,
 }
 
@@ -55,8 +58,6 @@ pub struct Behind {
     pub database: Arc<dyn Database>,
     /// What those are signed with.
     pub key: Option<SigningKey>,
-    /// Whether the routes are described at `/openapi.json`.
-    pub is_described: bool,
 }
 
 impl Views {
@@ -67,6 +68,7 @@ impl Views {
             shelf,
             clock,
             behind: Arc::default(),
+            is_described: Arc::default(),
             reads: Arc::new(Semaphore::new(READS)),
         }
     }
@@ -75,6 +77,11 @@ impl Views {
     pub fn put_behind(&self, behind: Behind) {
         // What is known does not change.
         drop(self.behind.set(behind));
+    }
+
+    /// Describes the routes at `/openapi.json` from now on.
+    pub fn describe(&self) {
+        self.is_described.store(true, Ordering::Relaxed);
     }
 }
 
@@ -205,6 +212,11 @@ async fn ready(State(views): State<Views>) -> Response {
             true => DatabaseCheck::Away,
             false => DatabaseCheck::Ok,
         },
+        declaration: match stock.declared {
+            Declared::Read => DeclarationCheck::Ok,
+            Declared::Known => DeclarationCheck::LastKnown,
+            Declared::Unknown => DeclarationCheck::Unknown,
+        },
         metagraph_age_seconds: age(stock.metagraph_read_at),
         last_weights_age_seconds: age(computed_at),
         weights: stock.outage.map(|outage| outage.to_string()),
@@ -224,11 +236,9 @@ async fn health() -> Response {
 /// What the routes are is in the program's repository; who runs a subnet need not tell strangers its version.
 async fn described(State(views): State<Views>, headers: HeaderMap) -> Response {
     static DESCRIPTION: LazyLock<Served> = LazyLock::new(|| Served::of(openapi(), None));
-    match views.behind.get() {
-        Some(Behind {
-            is_described: true, ..
-        }) => send(&DESCRIPTION, &headers),
-        _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
+    match views.is_described.load(Ordering::Relaxed) {
+        true => send(&DESCRIPTION, &headers),
+        false => refuse(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 

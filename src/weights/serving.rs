@@ -1,5 +1,9 @@
 //! Keeps the shelf as the database has it: each process that serves looks every few seconds for what another has
 //! made.
+//!
+//! Which subnet is served, and under which name, is the declaration's to say. A process that has not read one yet goes
+//! by what the last that did has kept, so that it serves the last good vector and the registry after a restart while
+//! the source is away. It makes no vector by that: who takes part, and by which rules, it does not know.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,12 +15,13 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::shelf::{Copies, Served, Shelf};
+use super::shelf::{Copies, Declared, Served, Shelf};
 use super::signature::SigningKey;
 use super::{Rules, Subnet};
 use crate::admin::registry::{self, Network};
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::clock::{Clock, Moment};
+use crate::model::network::KnownNetwork;
 use crate::model::snapshot::{Snapshot, latest_believed};
 use crate::model::{Emission, Scope, Slug, Told};
 
@@ -59,7 +64,7 @@ pub struct Serving {
     pub shelf: Arc<Shelf>,
     /// What they are signed with.
     pub key: Option<SigningKey>,
-    /// What the declaration says; none before there is one.
+    /// What the declaration says; none before one was read.
     pub terms: watch::Receiver<Option<Terms>>,
     /// The clock.
     pub clock: Clock,
@@ -95,6 +100,16 @@ impl Terms {
     pub fn origin(&self) -> Origin<'_> {
         (&self.subnet, self.metagraph_file.as_deref())
     }
+
+    /// Returns what serving takes of it.
+    fn network(&self) -> KnownNetwork {
+        KnownNetwork {
+            netuid: self.subnet.netuid,
+            chain_endpoint: self.subnet.chain_endpoint.clone(),
+            name: self.network.name.clone(),
+            master_uid: self.network.master_uid,
+        }
+    }
 }
 
 impl Serving {
@@ -103,21 +118,19 @@ impl Serving {
         let (mut seen, mut told) = (Seen::default(), Told::default());
         loop {
             let terms = self.terms.borrow_and_update().clone();
-            if let Some(terms) = &terms {
-                if self.shelf.turn_to(&terms.subnet) {
-                    seen = Seen::default();
+            let looked = self.look(terms.as_ref(), &mut seen).await;
+            let now = self.clock.now().wall;
+            self.shelf.change(|stock| {
+                stock.is_database_away = looked.is_err();
+                stock.is_signed = self.key.is_some();
+                if matches!(looked, Ok(true)) {
+                    stock.database_read_at = Some(now);
                 }
-                let looked = self.look(terms, &mut seen).await;
-                let now = self.clock.now().wall;
-                self.shelf.change(|stock| {
-                    stock.is_database_away = looked.is_err();
-                    stock.is_signed = self.key.is_some();
-                    if looked.is_ok() {
-                        stock.database_read_at = Some(now);
-                    }
-                });
-                tell(looked, &mut told);
+            });
+            if let (Ok(_), Some(terms)) = (&looked, &terms) {
+                self.keep(terms.network(), &mut seen).await;
             }
+            tell(looked.map(|_| ()), &mut told);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
@@ -128,18 +141,59 @@ impl Serving {
         }
     }
 
-    /// Looks for what is new in the database. A vector that cannot be read keeps nobody from the registry.
-    async fn look(&self, terms: &Terms, seen: &mut Seen) -> Result<(), ServingError> {
-        let weights = self.look_at_weights(terms, seen).await;
-        if weights.as_ref().is_err_and(ServingError::is_away) {
-            return weights;
+    /// Looks for what is new in the database; tells whether it is known of which subnet. A vector that cannot be read
+    /// keeps nobody from the registry.
+    async fn look(&self, terms: Option<&Terms>, seen: &mut Seen) -> Result<bool, ServingError> {
+        let network = match terms {
+            Some(terms) => Some(terms.network()),
+            None => {
+                let known = self.database.known_network().await;
+                known.map_err(ServingError::Database)?
+            }
+        };
+        let Some(network) = network else {
+            return Ok(false);
+        };
+        let subnet = Subnet {
+            netuid: network.netuid,
+            chain_endpoint: network.chain_endpoint.clone(),
+        };
+        if self.shelf.turn_to(&subnet) {
+            *seen = Seen::default();
         }
-        let rows = self.look_at_rows(terms, seen).await;
-        weights.and(rows.map_err(ServingError::Database))
+        let declared = match terms {
+            Some(_) => Declared::Read,
+            None => Declared::Known,
+        };
+        self.shelf.change(|stock| stock.declared = declared);
+        let weights = self.look_at_weights(subnet.netuid, seen).await;
+        if weights.as_ref().is_err_and(ServingError::is_away) {
+            return weights.map(|()| true);
+        }
+        let named = Network {
+            name: network.name,
+            master_uid: network.master_uid,
+        };
+        let rows = self.look_at_rows(&named, seen).await;
+        weights.and(rows.map_err(ServingError::Database))?;
+        Ok(true)
     }
 
-    async fn look_at_weights(&self, terms: &Terms, seen: &mut Seen) -> Result<(), ServingError> {
-        let (netuid, now) = (terms.subnet.netuid, self.clock.now().wall);
+    /// Keeps the network for those who start while the source is away. A database that takes nothing is no reason to
+    /// serve nothing, so that is only told, and tried again.
+    async fn keep(&self, network: KnownNetwork, seen: &mut Seen) {
+        if seen.kept.as_ref() == Some(&network) {
+            return;
+        }
+        let kept = self.database.keep_network(&network, self.clock.now().wall);
+        match kept.await {
+            Ok(()) => seen.kept = Some(network),
+            Err(error) => tracing::debug!(%error, "which network it is could not be kept"),
+        }
+    }
+
+    async fn look_at_weights(&self, netuid: u16, seen: &mut Seen) -> Result<(), ServingError> {
+        let now = self.clock.now().wall;
         let taken = seen.taken.filter(|taken| *taken <= latest_believed(now));
         let after = self.shelf.stock().made_at(now).max(taken);
         let newest = self.database.newest_weights(netuid, after, now).await;
@@ -163,17 +217,17 @@ impl Serving {
     }
 
     /// Makes the registry document anew where a pass was recorded since, for only passes change rows.
-    async fn look_at_rows(&self, terms: &Terms, seen: &mut Seen) -> Result<(), DatabaseError> {
+    async fn look_at_rows(&self, network: &Network, seen: &mut Seen) -> Result<(), DatabaseError> {
         let now = self.clock.now();
         let newest = self.last_pass().await?;
         let is_recent = seen
             .rows_at
             .is_some_and(|read_at| now.since(read_at) < ROWS_FOR);
-        if is_recent && seen.pass == newest && seen.network == terms.network {
+        if is_recent && seen.pass == newest && seen.network == *network {
             return Ok(());
         }
         let rows = self.database.rows(&Scope::All).await?;
-        let document = registry::document(&terms.network, &rows);
+        let document = registry::document(network, &rows);
         let document = serde_json::to_string(&document).expect("its keys are texts");
         let is_same = |served: &Arc<Served>| served.body == document.as_bytes();
         if !self.shelf.stock().registry.as_ref().is_some_and(is_same) {
@@ -183,7 +237,7 @@ impl Serving {
         *seen = Seen {
             rows_at: Some(now),
             pass: newest,
-            network: terms.network.clone(),
+            network: network.clone(),
             ..seen.clone()
         };
         Ok(())
@@ -222,6 +276,8 @@ struct Seen {
     taken: Option<Timestamp>,
     /// Beside which vector of the shelf, if any, the history was read.
     history_of: Option<Option<Timestamp>>,
+    /// The network as this process has kept it.
+    kept: Option<KnownNetwork>,
 }
 
 fn tell(looked: Result<(), ServingError>, told: &mut Told) {

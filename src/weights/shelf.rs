@@ -55,6 +55,8 @@ pub struct Shelf(RwLock<Stock>);
 pub struct Stock {
     /// The subnet it is of, as far as that is known.
     subnet: Option<Subnet>,
+    /// Whether this process has read the declaration that it is of.
+    pub declared: Declared,
     /// The newest vector.
     pub weights: Option<Arc<Copies>>,
     /// Until when it may be used, by the steady time of this process: a time of day that is set back makes no vector
@@ -74,6 +76,18 @@ pub struct Stock {
     pub is_database_away: bool,
     /// Whether vectors are signed.
     pub is_signed: bool,
+}
+
+/// Whether a process has read the declaration that says what is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Declared {
+    /// It has not, and nobody has kept what one said.
+    #[default]
+    Unknown,
+    /// It has not, and goes by what the last that did has kept.
+    Known,
+    /// It has.
+    Read,
 }
 
 /// What is answered to who asks for the newest vector.

@@ -8,6 +8,7 @@ mod health;
 mod offline;
 mod outages;
 mod registry;
+mod restarts;
 mod roles;
 mod running;
 mod served;

@@ -15,6 +15,7 @@ use axum::extract::Request;
 use axum::http::Response as Answer;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::StreamExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -93,6 +94,7 @@ fn client() -> HttpChallenges {
     HttpChallenges::new(Limits {
         attempt: Duration::from_secs(1),
         body: 1 << 20,
+        ..Limits::default()
     })
 }
 
@@ -101,9 +103,10 @@ async fn ask(place: &Place) -> Result<Vec<u8>, Failure> {
 }
 
 async fn ask_with(place: &Place, token: &str) -> Result<Vec<u8>, Failure> {
-    client()
+    let answered = client()
         .get_weights(place, &Secret::new(token.to_owned()))
-        .await
+        .await;
+    answered.map(super::Body::into_bytes)
 }
 
 fn with(code: u16, name: &str, value: &str, body: impl Into<Body>) -> Answer<Body> {
@@ -317,4 +320,89 @@ async fn no_token_and_no_address_ask_nobody() {
     ask_with(&server.place, "t\n").await.unwrap();
     let seen = server.seen.lock().unwrap();
     assert_eq!(seen[0].headers()["authorization"], "Bearer t");
+}
+
+/// Sends this many bytes in pieces of unknown number, and then one every now and then, or ends.
+fn sends(bytes: usize, dribbles: bool) -> Answer<Body> {
+    let piece = |size: usize| Ok::<_, std::io::Error>(vec![b' '; size]);
+    let pieces = futures::stream::iter((0..bytes / PIECE).map(move |_| piece(PIECE)));
+    let dribble = futures::stream::unfold((), move |()| async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        dribbles.then(|| (piece(1), ()))
+    });
+    ok(Body::from_stream(pieces.chain(dribble)))
+}
+
+const PIECE: usize = 64 * 1024;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_dribble_cost_others_a_turn_and_never_take_more_than_there_is() {
+    const LARGE: usize = 4 << 20;
+    const SMALL: usize = 512 * 1024;
+    let mut servers = Vec::new();
+    for _ in 0..5 {
+        servers.push(Server::start(|| sends(LARGE - PIECE, true)).await);
+    }
+    for _ in 0..3 {
+        servers.push(Server::start(|| sends(LARGE - PIECE, false)).await);
+    }
+    for _ in 0..3 {
+        servers.push(Server::start(|| ok(" ".repeat(SMALL))).await);
+    }
+    let client = HttpChallenges::new(Limits {
+        // Three turns are over after three seconds, also where much else goes on.
+        attempt: Duration::from_secs(10),
+        body: LARGE,
+        room: 2 * LARGE,
+    });
+    let token = Secret::new(CANARY.to_owned());
+    let ask = async |server: &Server| {
+        let body = client.get_weights(&server.place, &token).await?;
+        let bytes = body.into_bytes();
+        assert!(bytes.capacity() <= LARGE, "{}", bytes.capacity());
+        Ok(bytes.len())
+    };
+    let mut most = 0;
+    let watching = async {
+        loop {
+            most = most.max(client.room.taken());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let asking = futures::future::join_all(servers.iter().map(ask));
+    let sizes: Vec<Result<usize, Failure>> = tokio::select! {
+        sizes = asking => sizes,
+        () = watching => unreachable!("it goes on"),
+    };
+    assert_eq!(sizes[..5], vec![Err(Failure::Timeout); 5]);
+    assert_eq!(sizes[5..8], vec![Ok(LARGE - PIECE); 3]);
+    assert_eq!(sizes[8..], vec![Ok(SMALL); 3]);
+    assert!(LARGE < most && most <= 2 * LARGE, "{most}");
+    assert_eq!(client.room.taken(), 0);
+}
+
+#[tokio::test]
+async fn a_large_body_is_read_whole_however_it_is_packed() {
+    let limits = Limits {
+        attempt: Duration::from_secs(10),
+        body: 4 << 20,
+        room: 0,
+    };
+    let mut text = vec![b' '; limits.body];
+    for (at, byte) in text.iter_mut().enumerate() {
+        *byte = b'a' + (at * at % 23) as u8;
+    }
+    let (whole, bytes) = (text.clone(), packed(&text));
+    let servers = [
+        Server::start(move || ok(whole.clone())).await,
+        Server::start(move || with(200, "content-encoding", "gzip", bytes.clone())).await,
+    ];
+    let client = HttpChallenges::new(limits);
+    for server in servers {
+        let token = Secret::new(CANARY.to_owned());
+        let body = client.get_weights(&server.place, &token).await.unwrap();
+        assert!(*body == *text);
+        assert_eq!(client.room.taken(), limits.body, "there is room for one");
+    }
+    assert_eq!(client.room.taken(), 0);
 }

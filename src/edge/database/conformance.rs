@@ -13,6 +13,7 @@ mod chain_cases;
 mod condition_cases;
 mod fence_cases;
 mod health_cases;
+mod network_cases;
 mod only_postgres;
 mod only_sqlite;
 mod open_cases;
@@ -39,6 +40,7 @@ use chain_cases::*;
 use condition_cases::*;
 use fence_cases::*;
 use health_cases::*;
+use network_cases::*;
 use open_cases::*;
 use pass_cases::*;
 use rollout_cases::*;
@@ -100,7 +102,11 @@ on_both!(
     weights_are_never_replaced_by_older_ones,
     weights_of_a_clock_that_was_ahead_hold_up_nobody,
     an_outage_is_kept_until_the_next_vector,
-    the_oldest_weights_make_room,
+    the_network_is_kept_as_the_last_declaration_has_it,
+    a_clock_that_is_far_ahead_makes_no_weights_old,
+    weights_make_room_by_number_and_by_size_and_the_newest_stays,
+    weights_of_before_sizes_were_kept_have_theirs,
+    what_could_not_make_room_does_so_the_next_time,
     each_pass_carries_the_hash_of_the_one_before_it,
     every_column_of_a_pass_is_under_its_hash,
     a_changed_time_of_a_pass_is_found,

@@ -15,6 +15,7 @@ use super::error::{translate, translate_migration};
 use super::health;
 use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
+use super::network;
 use super::open_passes;
 use super::rollouts::RolloutStatements;
 use super::snapshots;
@@ -22,7 +23,7 @@ use super::statements::{RowStatements, Statements};
 use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 11] = [
+const MIGRATIONS: [Source; 13] = [
     (
         1,
         "registry",
@@ -73,6 +74,16 @@ const MIGRATIONS: [Source; 11] = [
         11,
         "outages",
         include_str!("migrations/postgres/0011_outages.sql"),
+    ),
+    (
+        12,
+        "network",
+        include_str!("migrations/postgres/0012_network.sql"),
+    ),
+    (
+        13,
+        "sizes",
+        include_str!("migrations/postgres/0013_sizes.sql"),
     ),
 ];
 
@@ -498,6 +509,7 @@ static STATEMENTS: Statements = Statements {
         retry: "update rollouts set failed = null where slug = $1::text::jsonb ->> 'slug'",
     },
     health: health::POSTGRES,
+    network: network::POSTGRES,
     open_passes: open_passes::POSTGRES,
     snapshots: snapshots::POSTGRES,
     get_digests: r#"

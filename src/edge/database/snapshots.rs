@@ -2,7 +2,7 @@
 //! is none newer, where whoever makes them knows.
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::DatabaseError;
@@ -10,14 +10,8 @@ use super::passes::{fitted, stamp};
 use super::store::{Access, Call, Engine, Store};
 use crate::model::snapshot::{Outage, Snapshot, SnapshotSummary, latest_believed};
 
-/// How long vectors are kept.
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
-
-/// How many are kept of one subnet: 30 days of one every six minutes are 7 200.
-const MAX_SNAPSHOTS: u32 = 10_000;
-
-/// How many bytes of documents are kept of one subnet. The newest stays, however large.
-const MAX_BYTES: u64 = 1 << 30;
+/// How many make room at a time: deleting a gibibyte at once could take longer than a call may.
+const MAX_PRUNED: u32 = 100;
 
 /// The most vectors in one answer.
 const MAX_PAGE: u32 = 1000;
@@ -25,9 +19,9 @@ const MAX_PAGE: u32 = 1000;
 /// What is asked about published weight vectors.
 #[async_trait]
 pub trait WeightSnapshots: Send + Sync {
-    /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. The oldest
-    /// make room. One from further in the future than can be is not counted as newer: whoever made it had a wrong
-    /// clock, and nobody could replace it until that time.
+    /// Keeps a vector, unless one as new or newer of the same subnet is there; tells whether it did. One from further in
+    /// the future than can be is not counted as newer: whoever made it had a wrong clock, and nobody could replace it
+    /// until that time.
     ///
     /// # Errors
     /// The database did not answer; nothing was kept.
@@ -36,6 +30,13 @@ pub trait WeightSnapshots: Send + Sync {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<bool, DatabaseError>;
+
+    /// Has the vectors of a subnet make room that were kept first, a hundred at most. What has been kept since counts,
+    /// and not when it says that it was made: a clock that is ahead makes no other vector old. The newest stays.
+    ///
+    /// # Errors
+    /// The database did not answer; the next time will do.
+    async fn drop_oldest_weights(&self, netuid: u16) -> Result<(), DatabaseError>;
 
     /// Keeps why there is no newer vector of a subnet, until one is kept.
     ///
@@ -90,7 +91,7 @@ pub trait WeightSnapshots: Send + Sync {
 pub(super) struct SnapshotStatements {
     /// A snapshot, the latest time that counts as newer; gives a row when it was kept.
     pub(super) insert: &'static str,
-    /// Subnet, the oldest time that is kept, how many, how many bytes.
+    /// Subnet, how many are kept, how many bytes, how many make room at a time.
     pub(super) prune: &'static str,
     /// Subnet, a time that it is after, and one that it is not.
     pub(super) newest: &'static str,
@@ -138,11 +139,11 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
     insert: "
         insert into weight_snapshots (
             netuid, computed_at, expires_at, revision, metagraph_block, metagraph_updated_at,
-            inputs_digest, document, explanation)
+            inputs_digest, document, document_bytes, explanation)
         select (d ->> 'netuid')::integer, (d ->> 'computed_at')::timestamptz,
             (d ->> 'expires_at')::timestamptz, d ->> 'revision', (d ->> 'metagraph_block')::bigint,
             (d ->> 'metagraph_updated_at')::timestamptz, d ->> 'inputs_digest',
-            (d ->> 'document')::json, (d ->> 'explanation')::json
+            (d ->> 'document')::json, (d ->> 'document_bytes')::bigint, (d ->> 'explanation')::json
         from (select $1::text::json as d) as document
         where not exists (
             select 1 from weight_snapshots
@@ -154,12 +155,12 @@ pub(super) const POSTGRES: SnapshotStatements = SnapshotStatements {
     prune: "
         delete from weight_snapshots where id in (
             select id from (
-                select id, computed_at, row_number() over newest as place,
-                    sum(octet_length(document::text)) over newest as bytes
+                select id, row_number() over newest as place,
+                    sum(document_bytes) over newest as bytes
                 from weight_snapshots where netuid = $1::text::integer
-                window newest as (order by computed_at desc rows unbounded preceding)) as kept
-            where place > 1 and (computed_at < $2::text::timestamptz
-                or place > $3::text::bigint or bytes > $4::text::bigint))",
+                window newest as (order by id desc rows unbounded preceding)) as kept
+            where place > 1 and (place > $2::text::bigint or bytes > $3::text::bigint)
+            order by place desc limit $4::text::bigint)",
     newest: r#"
         select json_build_object(
             'netuid', netuid,
@@ -208,10 +209,10 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
     insert: "
         insert into weight_snapshots (
             netuid, computed_at, expires_at, revision, metagraph_block, metagraph_updated_at,
-            inputs_digest, document, explanation)
+            inputs_digest, document, document_bytes, explanation)
         select ?1 ->> 'netuid', ?1 ->> 'computed_at', ?1 ->> 'expires_at', ?1 ->> 'revision',
             ?1 ->> 'metagraph_block', ?1 ->> 'metagraph_updated_at', ?1 ->> 'inputs_digest',
-            ?1 ->> 'document', ?1 ->> 'explanation'
+            ?1 ->> 'document', ?1 ->> 'document_bytes', ?1 ->> 'explanation'
         where not exists (
             select 1 from weight_snapshots
             where netuid = ?1 ->> 'netuid' and computed_at >= ?1 ->> 'computed_at'
@@ -220,12 +221,12 @@ pub(super) const SQLITE: SnapshotStatements = SnapshotStatements {
     prune: "
         delete from weight_snapshots where id in (
             select id from (
-                select id, computed_at, row_number() over newest as place,
-                    sum(length(document)) over newest as bytes
+                select id, row_number() over newest as place,
+                    sum(document_bytes) over newest as bytes
                 from weight_snapshots where netuid = cast(?1 as integer)
-                window newest as (order by computed_at desc rows unbounded preceding))
-            where place > 1 and (computed_at < ?2 or place > cast(?3 as integer)
-                or bytes > cast(?4 as integer)))",
+                window newest as (order by id desc rows unbounded preceding))
+            where place > 1 and (place > cast(?2 as integer) or bytes > cast(?3 as integer))
+            order by place desc limit cast(?4 as integer))",
     newest: "
         select json_object(
             'netuid', netuid, 'computed_at', computed_at, 'expires_at', expires_at,
@@ -265,14 +266,7 @@ impl<E: Engine> WeightSnapshots for Store<E> {
         now: Timestamp,
     ) -> Result<bool, DatabaseError> {
         let all = &self.engine.statements().snapshots;
-        let summary = &snapshot.summary;
-        let oldest = summary.computed_at.saturating_sub(KEPT_FOR);
-        let bounds = vec![
-            summary.netuid.to_string(),
-            oldest.map_or_else(|_| stamp(Timestamp::MIN), stamp),
-            MAX_SNAPSHOTS.to_string(),
-            MAX_BYTES.to_string(),
-        ];
+        let netuid = snapshot.summary.netuid;
         let calls = vec![
             Call {
                 is_guard: true,
@@ -281,11 +275,23 @@ impl<E: Engine> WeightSnapshots for Store<E> {
                     vec![document(snapshot), stamp(latest_believed(now))],
                 )
             },
-            Call::new(all.prune, bounds),
-            Call::new(all.end_outage, vec![summary.netuid.to_string()]),
+            Call::new(all.end_outage, vec![netuid.to_string()]),
         ];
         let answers = self.run(Access::Write, "keeping weights", calls).await?;
         Ok(answers.first().is_some_and(|rows| !rows.is_empty()))
+    }
+
+    async fn drop_oldest_weights(&self, netuid: u16) -> Result<(), DatabaseError> {
+        let sql = self.engine.statements().snapshots.prune;
+        let arguments = vec![
+            netuid.to_string(),
+            self.retention.snapshots.to_string(),
+            self.retention.snapshot_bytes.to_string(),
+            MAX_PRUNED.to_string(),
+        ];
+        let doing = "dropping the oldest weights";
+        self.one(Access::Write, doing, sql, arguments).await?;
+        Ok(())
     }
 
     async fn keep_outage(
@@ -369,6 +375,7 @@ fn document(snapshot: &Snapshot) -> String {
         "metagraph_updated_at": stamp(summary.metagraph_updated_at),
         "inputs_digest": fitted(&summary.inputs_digest, 100),
         "document": snapshot.document,
+        "document_bytes": snapshot.document.len(),
         "explanation": snapshot.explanation.to_string(),
     })
     .to_string()

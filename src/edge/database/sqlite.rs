@@ -19,6 +19,7 @@ use super::error::{is_busy, translate, translate_migration};
 use super::health;
 use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
+use super::network;
 use super::open_passes;
 use super::rollouts::RolloutStatements;
 use super::snapshots;
@@ -26,7 +27,7 @@ use super::statements::{RowStatements, Statements};
 use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 11] = [
+const MIGRATIONS: [Source; 13] = [
     (
         1,
         "registry",
@@ -69,6 +70,16 @@ const MIGRATIONS: [Source; 11] = [
         11,
         "outages",
         include_str!("migrations/sqlite/0011_outages.sql"),
+    ),
+    (
+        12,
+        "network",
+        include_str!("migrations/sqlite/0012_network.sql"),
+    ),
+    (
+        13,
+        "sizes",
+        include_str!("migrations/sqlite/0013_sizes.sql"),
     ),
 ];
 
@@ -481,6 +492,7 @@ static STATEMENTS: Statements = Statements {
         retry: "update rollouts set failed = null where slug = ?1 ->> 'slug'",
     },
     health: health::SQLITE,
+    network: network::SQLITE,
     open_passes: open_passes::SQLITE,
     snapshots: snapshots::SQLITE,
     get_digests: "

@@ -3,6 +3,7 @@
 use super::acts::ActStatements;
 use super::conditions::ConditionStatements;
 use super::health::HealthStatements;
+use super::network::NetworkStatements;
 use super::open_passes::OpenPassStatements;
 use super::rollouts::RolloutStatements;
 use super::snapshots::SnapshotStatements;
@@ -37,6 +38,7 @@ pub(super) struct Statements {
     pub(super) acts: ActStatements,
     pub(super) conditions: ConditionStatements,
     pub(super) health: HealthStatements,
+    pub(super) network: NetworkStatements,
     pub(super) open_passes: OpenPassStatements,
     pub(super) rollouts: RolloutStatements,
     pub(super) snapshots: SnapshotStatements,
@@ -99,6 +101,7 @@ impl Statements {
             acts,
             conditions,
             health,
+            network,
             open_passes,
             rollouts,
             snapshots,
@@ -174,6 +177,7 @@ impl Statements {
             .copied();
         let kept = conditions.all().into_iter().chain(snapshots.all());
         let kept = kept.chain(health.all()).chain(open_passes.all());
+        let kept = kept.chain(network.all());
         of_tables.chain(others).chain(kept).collect()
     }
 }

@@ -112,11 +112,28 @@ pub(super) trait Engine: Send + Sync {
     async fn close(&self);
 }
 
-/// How much history is kept. Without the second number, passes that fail for weeks would fill the disk.
+/// How much history is kept. Without the number of keys, passes that fail for weeks would fill the disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
     pub(super) passes: u64,
     pub(super) keys: u64,
+    /// Weight vectors of one subnet.
+    pub(super) snapshots: u64,
+    /// Bytes of their documents. The newest stays, however large; the newest sixty-four do, as none is over 16 MiB, so
+    /// that one of a wrong clock takes nobody's vector away that is still good.
+    pub(super) snapshot_bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            passes: 10_000,
+            keys: 500_000,
+            // 41 days of one every six minutes.
+            snapshots: 10_000,
+            snapshot_bytes: 1 << 30,
+        }
+    }
 }
 
 /// The database over an engine.
@@ -132,13 +149,9 @@ type NameRow = fn(String) -> Option<RowKey>;
 
 impl<E: Engine> Store<E> {
     pub(super) fn new(engine: E) -> Self {
-        let retention = Retention {
-            passes: 10_000,
-            keys: 500_000,
-        };
         Self {
             engine,
-            retention,
+            retention: Retention::default(),
             group: GroupCommit::default(),
             parts: AtomicI64::default(),
         }

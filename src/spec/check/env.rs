@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::grammar::is_env_name;
 use super::notes::Notes;
-use super::secrets::{REFERENCE, is_secret_name};
+use super::secrets::REFERENCE;
+use crate::model::public::is_secret_name;
 use crate::spec::path::Path;
 use crate::spec::types::Database;
 

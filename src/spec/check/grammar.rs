@@ -71,41 +71,6 @@ pub(super) fn is_gpu_resource(text: &str) -> bool {
         && is_label_value(name)
 }
 
-/// How far behind `://` an `@` is looked for when a password is not encoded as it should be; a bound, so
-/// that a text full of `://` costs no more than its length.
-const LOOSE: usize = 512;
-
-/// Tells whether a text holds a URL with a password.
-pub(super) fn has_password(text: &str) -> bool {
-    text.match_indices("://").any(|(at, mark)| {
-        let rest = text.get(at + mark.len()..).unwrap_or_default();
-        let end = rest.find(['/', '?', '#', ' ', '"', '\'']);
-        let authority = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        let near = rest
-            .get(..rest.floor_char_boundary(LOOSE))
-            .unwrap_or_default();
-        let near = near.split([' ', '"', '\'']).next().unwrap_or_default();
-        match authority.rsplit_once('@') {
-            Some((user, _)) => user.split_once(':').is_some_and(|(_, p)| !p.is_empty()),
-            None => loose_password(near),
-        }
-    })
-}
-
-/// Tells whether `user:pass/word@host` stands at the start of what follows `://`; a port followed by a
-/// path with an `@` is no password.
-fn loose_password(text: &str) -> bool {
-    let Some((before, _)) = text.rsplit_once('@') else {
-        return false;
-    };
-    let Some((user, password)) = before.split_once(':') else {
-        return false;
-    };
-    let port: String = password.chars().take_while(char::is_ascii_digit).collect();
-    let is_port = !port.is_empty() && password[port.len()..].starts_with('/');
-    !user.contains(['/', '?', '#']) && !password.is_empty() && !is_port
-}
-
 /// Checks an optional name; an empty text means that it is not set.
 pub(super) fn check_name(
     notes: &mut Notes<'_>,
@@ -179,32 +144,6 @@ pub(super) fn check_url(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_with_passwords_are_found_wherever_they_stand() {
-        for with in [
-            "postgres://u:p@h/db",
-            "postgresql+asyncpg://user:p%40ss@host:5432/x",
-            "see https://a:b@c for more",
-            "redis://:secret@host",
-            "https://u:pa/ss@host",
-            "a://b c://u:p@d",
-        ] {
-            assert!(has_password(with), "{with}");
-        }
-        for without in [
-            "postgres://host/db",
-            "https://user@host/x",
-            "https://host:8080/@scope/package",
-            "https://host/a:b@c",
-            "ghcr.io/o/i:1.0@sha256:00",
-            "mailto:a@b",
-            "https://u:@host",
-            "",
-        ] {
-            assert!(!has_password(without), "{without}");
-        }
-    }
 
     #[test]
     fn gpu_resource_names_follow_the_rules() {

@@ -2,22 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::grammar::{has_password, is_dns_subdomain, is_env_name, is_secret_key};
+use super::grammar::{is_dns_subdomain, is_env_name, is_secret_key};
 use super::notes::Notes;
+use crate::model::public::has_password;
 use crate::spec::parse::Written;
 use crate::spec::path::Path;
 use crate::spec::platform::SecretRef;
 use crate::spec::types;
 
-/// Words in the name of an environment variable that mark its value as secret, unless it ends in `_FILE`.
-const MARKS: [&str; 6] = [
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PRIVATE_KEY",
-    "API_KEY",
-    "CREDENTIAL",
-];
 /// Names of the Secret that the platform makes itself.
 const OWN: [&str; 2] = ["challenge_token", "docker_broker_token"];
 /// The most secrets of a challenge.
@@ -26,12 +18,6 @@ const MOST: usize = 64;
 pub(super) const REFERENCE: &str = "put the value into a Secret of the cluster and refer to it: \
     `secrets: {<name>: {secret: <Secret>, key: <key>}}`; the challenge reads it from \
     `/run/secrets/platform/<name>`";
-
-/// Tells whether an environment variable's name says that its value is secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    !name.ends_with("_FILE") && MARKS.iter().any(|mark| name.contains(mark))
-}
 
 /// Refuses URLs with a password wherever they stand.
 pub(super) fn check_passwords(notes: &mut Notes<'_>, written: &Written) {

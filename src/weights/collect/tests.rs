@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 
 use super::*;
+use crate::edge::challenge::Body;
 
 /// What a challenge does each time it is asked, by its slug.
 type Script = Box<dyn Fn(&str, usize) -> Act + Send + Sync>;
@@ -54,7 +55,7 @@ impl Scripted {
 
 #[async_trait]
 impl Challenges for Scripted {
-    async fn get_weights(&self, place: &Place, _: &Secret<String>) -> Result<Vec<u8>, Failure> {
+    async fn get_weights(&self, place: &Place, _: &Secret<String>) -> Result<Body, Failure> {
         let slug = place.slug.to_string();
         let before = self.times(&slug).len();
         let at = self.began.elapsed();
@@ -63,7 +64,7 @@ impl Challenges for Scripted {
         let _open = Open(&self.open);
         self.most.fetch_max(open, Ordering::SeqCst);
         let ended = match (self.script)(&slug, before) {
-            Act::Answer(text) => Ok(text.replace("SLUG", &slug).into_bytes()),
+            Act::Answer(text) => Ok(text.replace("SLUG", &slug).into_bytes().into()),
             Act::Fail(failure) => Err(failure),
             Act::Hang => {
                 tokio::time::sleep(Duration::from_secs(10)).await;

@@ -64,6 +64,8 @@ pub(super) enum Fitness {
 pub(super) struct Checks {
     /// Whether the last reading of the database came to its end.
     pub(super) database: DatabaseCheck,
+    /// Whether this process has read the declaration.
+    pub(super) declaration: DeclarationCheck,
     /// Seconds since the registered hotkeys were read by this process; null where it never did.
     pub(super) metagraph_age_seconds: Option<i64>,
     /// Seconds since the making of the newest vector began; null where there is none.
@@ -82,6 +84,21 @@ pub(super) enum DatabaseCheck {
     Ok,
     /// It did not.
     Away,
+}
+
+/// Whether a process has read the declaration.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(super) enum DeclarationCheck {
+    /// It has.
+    #[serde(rename = "ok")]
+    Ok,
+    /// It has not: the source is away, or holds nothing that can be used. What is served is of the network that was
+    /// declared last.
+    #[serde(rename = "last known")]
+    LastKnown,
+    /// It has not, and does not know of which network to serve.
+    #[serde(rename = "unknown")]
+    Unknown,
 }
 
 /// The vectors of the past.

@@ -183,7 +183,8 @@ pub(super) const ROUTES: [Route; 7] = [
             path: "/ready",
             id: "ready",
             summary: "Whether the process is fit to be asked",
-            about: "It is once the database was read, as long as that succeeds and the vector it serves is good.",
+            about: "It is once the database was read, as long as that succeeds and the vector it serves is good. While \
+                the source of the declaration is away it is so too, and says it.",
             parameters: &[],
             answers: &[
                 said(200, "It is.", &[], of::<Readiness>),

@@ -448,7 +448,13 @@ pub const PARTS: &[Part] = &[
     // Who runs it.
     doing(
         "settings",
-        &["model", "spec", "edge::files", "weights"],
+        &[
+            "model",
+            "spec",
+            "edge::files",
+            "weights",
+            "weights::collect",
+        ],
         &["strsim"],
     ),
     doing(

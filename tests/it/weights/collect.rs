@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::StreamExt as _;
 use platform::edge::challenge::{HttpChallenges, Limits, Place};
 use platform::model::{Emission, Secret, Slug};
 use platform::weights::collect::{Collected, Patience, Subject, collect};
@@ -24,6 +25,7 @@ use crate::support::world::CANARY;
 const LIMITS: Limits = Limits {
     attempt: Duration::from_secs(5),
     body: 16 << 20,
+    room: 48 << 20,
 };
 /// A limit that is reached long before the time of an attempt is over.
 const FEW_BYTES: usize = 2 << 20;
@@ -242,6 +244,45 @@ async fn what_a_hostile_challenge_does_costs_its_own_scores_only() {
         (1, 3)
     );
     assert!(!format!("{collected:?}").contains(CANARY));
+}
+
+/// As much as an answer may be but for a little, then a byte every now and then.
+fn fills_and_drips() -> Response<Body> {
+    let piece = |size: usize| Ok::<_, std::io::Error>(vec![b' '; size]);
+    let most = futures::stream::iter((0..15 * 16).map(move |_| piece(1 << 16)));
+    let drips = futures::stream::unfold((), move |()| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Some((piece(1), ()))
+    });
+    Response::new(Body::from_stream(most.chain(drips)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_take_all_the_room_there_is_keep_nobody_from_being_heard() {
+    let mut servers = Servers::default();
+    for number in 0..6 {
+        let slug = format!("hostile-{number}");
+        servers.answers(&slug, fills_and_drips).await;
+    }
+    let many: String = (0..100_000)
+        .map(|n| format!("\"5{n:047}\": {n}.5,"))
+        .collect();
+    for slug in ["many-1", "many-2"] {
+        let many = format!(r#"{{"challenge_slug": "{slug}", "weights": {{{many} "last": 1}}}}"#);
+        servers
+            .answers(slug, move || Response::new(many.clone().into()))
+            .await;
+    }
+    servers.scores("few", r#"{"hk": 1}"#).await;
+    let began = Instant::now();
+    let collected = servers.collect(LIMITS.body).await;
+    assert!(began.elapsed() < PATIENCE.budget() + Duration::from_secs(1));
+    for slug in ["many-1", "many-2"] {
+        assert_eq!(failure(&collected, slug), "100001 scores", "{slug}");
+    }
+    assert_eq!(failure(&collected, "few"), "1 scores");
+    assert_eq!(collected["few"].attempts, 1);
+    assert_eq!(failure(&collected, "hostile-0"), "timeout");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,6 +22,7 @@ use crate::support::world::CANARY;
 const LIMITS: Limits = Limits {
     attempt: Duration::from_secs(5),
     body: 16 << 20,
+    room: 48 << 20,
 };
 
 pub(super) const VERSION: &str = r#"{"api_version": "1.0", "challenge_version": "1.0.0",

@@ -220,8 +220,8 @@ impl World {
         process.views.put_behind(Behind {
             database: self.database.clone(),
             key: Some(key()),
-            is_described: true,
         });
+        process.views.describe();
         process
     }
 

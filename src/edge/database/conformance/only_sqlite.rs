@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+
 use super::world::on_sqlite;
 use super::*;
 
@@ -41,6 +43,30 @@ async fn files_are_their_owners_only() {
                 .mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn weights_make_room_without_a_look_at_their_documents() {
+    on_sqlite(async |world| {
+        drop(world.open().await);
+        let prune = world.engine().await.statements().snapshots.prune;
+        let mut connection = SqliteConnection::connect(world.url.expose()).await.unwrap();
+        let explain = AssertSqlSafe(format!("explain query plan {prune}"));
+        let steps = sqlx::query_as::<_, (i64, i64, i64, String)>(explain);
+        let steps = steps.fetch_all(&mut connection).await.unwrap();
+        let reads = steps.iter().map(|(.., step)| step.as_str());
+        let reads: Vec<&str> = reads
+            .filter(|step| step.contains("weight_snapshots"))
+            .collect();
+        let is_by_id = |step: &&str| step.contains("USING INTEGER PRIMARY KEY");
+        let is_covered = |step: &&str| step.contains("USING COVERING INDEX weight_snapshots_sizes");
+        assert!(reads.iter().any(is_covered), "{reads:?}");
+        assert!(
+            reads.iter().all(|step| is_by_id(step) || is_covered(step)),
+            "{reads:?}"
+        );
     })
     .await;
 }
@@ -187,7 +213,7 @@ async fn processes_that_start_at_once_migrate_once_and_all_write() {
             }
             let database = world.open().await;
             assert_eq!(database.passes(100, None).await.unwrap().len(), 30);
-            assert_eq!(database.status().await.unwrap().applied.len(), 11);
+            assert_eq!(database.status().await.unwrap().applied.len(), 13);
         })
         .await;
     }

@@ -1,7 +1,6 @@
 //! Cases about passes that were begun: each is recorded once, by itself or by whoever takes the next turn.
 
 use super::*;
-use crate::edge::database::group_commit::GroupCommit;
 use crate::model::chain::Chain;
 
 fn begun(number: u32, keys: usize) -> BegunPass {
@@ -215,16 +214,7 @@ pub(super) async fn a_begun_pass_with_too_much_in_it_is_cut_and_never_refused(wo
 }
 
 pub(super) async fn passes_that_never_ended_make_room_like_others(world: World) {
-    drop(world.open().await);
-    let store = Store {
-        engine: world.engine().await,
-        retention: Retention {
-            passes: 3,
-            keys: 1000,
-        },
-        group: GroupCommit::default(),
-        parts: std::sync::atomic::AtomicI64::default(),
-    };
+    let store = keep(&world, 3, 1000).await;
     let token = store.take_fence(at(0)).await.unwrap();
     for number in 0..5 {
         store.begin_pass(token, &begun(number, 1)).await.unwrap();

@@ -1,7 +1,6 @@
 //! Cases about the history: passes are whole, listed in order, and bounded.
 
 use super::*;
-use crate::edge::database::group_commit::GroupCommit;
 
 pub(super) async fn passes_are_recorded_and_read_back(world: World) {
     let database = world.open().await;
@@ -47,13 +46,19 @@ pub(super) async fn passes_are_listed_newest_first_in_pages(world: World) {
 }
 
 pub(super) async fn keep(world: &World, passes: u64, keys: u64) -> Store<Box<dyn Engine>> {
+    let retention = Retention {
+        passes,
+        keys,
+        ..Retention::default()
+    };
+    keep_of_all(world, retention).await
+}
+
+pub(super) async fn keep_of_all(world: &World, retention: Retention) -> Store<Box<dyn Engine>> {
     drop(world.open().await);
-    let retention = Retention { passes, keys };
     Store {
-        engine: world.engine().await,
         retention,
-        group: GroupCommit::default(),
-        parts: std::sync::atomic::AtomicI64::default(),
+        ..Store::new(world.engine().await)
     }
 }
 

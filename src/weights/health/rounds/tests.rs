@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::*;
-use crate::edge::challenge::Place;
+use crate::edge::challenge::{Body, Place};
 use crate::edge::database::open_and_migrate;
 use crate::model::failure::Failure;
 use crate::model::{FenceToken, Revision, Row, RowKey, Secret};
@@ -21,7 +21,7 @@ struct Told {
 
 #[async_trait]
 impl Challenges for Told {
-    async fn get_weights(&self, _: &Place, _: &Secret<String>) -> Result<Vec<u8>, Failure> {
+    async fn get_weights(&self, _: &Place, _: &Secret<String>) -> Result<Body, Failure> {
         Err(Failure::NoToken)
     }
 
