@@ -17,11 +17,12 @@ use super::standing::{first_namespace, listen};
 use super::{CliError, Context, turn};
 use crate::admin::registry::Network;
 use crate::edge::chain::{Chain, FileChain, NoChain};
-use crate::edge::challenge::{HttpChallenges, Limits, Place};
+use crate::edge::challenge::{self, HttpChallenges, Place};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
+use crate::edge::listener::{self, Limits};
 use crate::model::{Emission, Secret, Slug, Told};
 use crate::reconcile::controller::follow::{Declared, Followed};
 use crate::reconcile::lease::{AcquireError, Clock, Held, Lease, Lost};
@@ -81,17 +82,8 @@ impl Door {
     }
 
     /// Serves until told to stop.
-    ///
-    /// # Errors
-    /// Connections are taken no more.
-    pub(super) async fn serve(self, stop: CancellationToken) -> Result<(), CliError> {
-        let serving = axum::serve(self.listener, routes(self.views))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-        let served = serving.await;
-        stop.cancel();
-        served.map_err(|error| {
-            CliError::dependency("weights and registry are served no more").because(error)
-        })
+    pub(super) async fn serve(self, stop: CancellationToken) {
+        listener::serve(self.listener, routes(self.views), Limits::default(), stop).await;
     }
 }
 
@@ -205,9 +197,9 @@ impl Public {
 
     /// Returns who asks how the challenges are, if anybody does.
     fn rounds(&self) -> Option<Rounds> {
-        let limits = Limits {
+        let limits = challenge::Limits {
             attempt: self.settings.challenge_timeout.min(HEALTH_ATTEMPT),
-            ..Limits::default()
+            ..challenge::Limits::default()
         };
         Some(Rounds {
             database: self.serving.database.clone(),
@@ -375,7 +367,7 @@ impl Asking {
         followed: watch::Receiver<Followed>,
     ) -> Self {
         Self {
-            client: HttpChallenges::new(Limits {
+            client: HttpChallenges::new(challenge::Limits {
                 attempt: settings.challenge_timeout,
                 body: settings.challenge_max_response,
             }),

@@ -17,6 +17,7 @@ use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::Database;
 use crate::edge::images::HttpRegistry;
+use crate::edge::listener::{self, Limits};
 use crate::model::{ClusterName, Told};
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::Followed;
@@ -85,8 +86,7 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         hint: hint.clone(),
         clock: now,
     };
-    let serving =
-        axum::serve(listener, routes(views)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = listener::serve(listener, routes(views), Limits::default(), stop.clone());
     let home = Home {
         cluster,
         watched,
@@ -102,29 +102,18 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         crate::model::address::masked(&settings.source),
         settings.controller.listen
     ));
-    let (signalled, served, shown, kept) = tokio::join!(
-        stop_on_signals(&stop),
-        serving.into_future(),
-        serve_at(door, &stop),
-        keeping
-    );
+    let showing = async {
+        if let Some(door) = door {
+            door.serve(stop.clone()).await;
+        }
+    };
+    let (signalled, (), (), kept) = tokio::join!(stop_on_signals(&stop), serving, showing, keeping);
     kept?;
     signalled?;
-    shown?;
-    served.map_err(|error| {
-        CliError::dependency("health and metrics are served no more").because(error)
-    })?;
     context
         .terminal
         .note("stopped; what was under way has ended");
     Ok(Exit::Done)
-}
-
-async fn serve_at(door: Option<Door>, stop: &CancellationToken) -> Result<(), CliError> {
-    match door {
-        Some(door) => door.serve(stop.clone()).await,
-        None => Ok(()),
-    }
 }
 
 /// Keeps what the first usable declaration says, and every one after it.

@@ -111,9 +111,9 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
         tokio::join!(public.serve(stop.clone()), computing);
         Ok(())
     });
-    let (signalled, served, shown) =
+    let (signalled, (), shown) =
         tokio::join!(stop_on_signals(&stop), door.serve(stop.clone()), showing);
-    shown.and(signalled).and(served)?;
+    shown.and(signalled)?;
     context
         .terminal
         .note("stopped; what was under way has ended");

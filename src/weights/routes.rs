@@ -9,14 +9,14 @@ mod table;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bodies::{
     Checks, DatabaseCheck, Fitness, Health, History, Invalid, Mistake, Readiness, Refusal,
@@ -35,8 +35,9 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signat
 const MAX_PAGE: usize = 200;
 const PAGE: usize = 50;
 
-/// How many vectors of the past are read at a time.
-const READS: usize = 2;
+/// How many vectors of the past are held in memory at a time, from their reading until they are sent: each may have
+/// 16 MiB. Who takes nothing of one is cut off by the listener.
+const PAST: usize = 8;
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -46,7 +47,7 @@ pub struct Views {
     /// The clock.
     pub clock: Clock,
     behind: Arc<OnceLock<Behind>>,
-    reads: Arc<Semaphore>,
+    past: Arc<Semaphore>,
 }
 
 /// What is behind the shelf; a process serves before it knows it.
@@ -67,7 +68,7 @@ impl Views {
             shelf,
             clock,
             behind: Arc::default(),
-            reads: Arc::new(Semaphore::new(READS)),
+            past: Arc::new(Semaphore::new(PAST)),
         }
     }
 
@@ -166,7 +167,7 @@ async fn past(
     let Some(behind) = views.behind.get() else {
         return none();
     };
-    let Ok(_permit) = views.reads.try_acquire() else {
+    let Ok(permit) = views.past.clone().try_acquire_owned() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
     };
     match behind
@@ -178,7 +179,7 @@ async fn past(
             let key = behind.key.clone();
             let served = move || Served::of(snapshot.document, key.as_ref());
             match tokio::task::spawn_blocking(served).await {
-                Ok(served) => send(&served, &headers),
+                Ok(served) => send_holding(served, permit, &headers),
                 Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             }
         }
@@ -272,6 +273,30 @@ fn send(served: &Served, asked: &HeaderMap) -> Response {
     response
 }
 
+/// Sends a body that nobody else holds; the permit is free again once it is sent.
+fn send_holding(served: Served, permit: OwnedSemaphorePermit, asked: &HeaderMap) -> Response {
+    struct Holding {
+        bytes: Bytes,
+        _permit: Arc<OwnedSemaphorePermit>,
+    }
+    impl AsRef<[u8]> for Holding {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    let permit = Arc::new(permit);
+    let hold = |bytes| {
+        let _permit = permit.clone();
+        Bytes::from_owner(Holding { bytes, _permit })
+    };
+    let served = Served {
+        body: hold(served.body),
+        gzip: hold(served.gzip),
+        ..served
+    };
+    send(&served, asked)
+}
+
 /// Tells whether a client has these bytes already.
 fn knows(asked: &HeaderMap, tag: &str) -> bool {
     let lists = asked.get_all(header::IF_NONE_MATCH).into_iter();
@@ -359,6 +384,20 @@ mod tests {
             );
         }
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_vector_of_the_past_counts_until_it_is_sent() {
+        let past = Arc::new(Semaphore::new(1));
+        let permit = || past.clone().try_acquire_owned();
+        let served = Served::of("{}".to_owned(), None);
+        let answer = send_holding(served.clone(), permit().unwrap(), &HeaderMap::new());
+        assert!(permit().is_err());
+        drop(answer);
+        let known = asked(header::IF_NONE_MATCH, "*");
+        let answer = send_holding(served, permit().unwrap(), &known);
+        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+        assert!(permit().is_ok(), "nothing is sent");
     }
 
     #[test]

@@ -154,6 +154,11 @@ pub const PARTS: &[Part] = &[
         &["async_trait", "reqwest", "rustls", "url"],
     ),
     doing(
+        "edge::listener",
+        &[],
+        &["axum", "hyper", "hyper_util", "tokio", "tokio_util", "tracing"],
+    ),
+    doing(
         "edge::traces",
         &["edge::hooks"],
         &[
@@ -456,6 +461,7 @@ pub const PARTS: &[Part] = &[
             "edge::git",
             "edge::hooks",
             "edge::images",
+            "edge::listener",
             "edge::master",
             "edge::traces",
             "reconcile",
