@@ -51,7 +51,7 @@ impl Running {
             .env_clear()
             .env("HOME", folder)
             .env("KUBECONFIG", &world.kubeconfig)
-            .env("PLATFORM_CONTROLLER__LISTEN", &address)
+            .env("PLATFORM_OBSERVABILITY__LISTEN", &address)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);

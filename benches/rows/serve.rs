@@ -190,6 +190,7 @@ async fn parts(folder: &Path) -> Result<Parts> {
         chain: file_of,
         collector: Arc::new(Everybody),
         interval: EPOCH,
+        tally: Arc::default(),
     })
 }
 

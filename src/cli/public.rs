@@ -37,6 +37,7 @@ use crate::weights::roster::Asked;
 use crate::weights::routes::{Behind, Views, routes};
 use crate::weights::serving::{Serving, Terms};
 use crate::weights::signature::SigningKey;
+use crate::weights::tally::Tally;
 use crate::weights::tokens::Tokens;
 use crate::weights::{Answer, Rules, Subnet};
 
@@ -95,6 +96,7 @@ pub(super) struct Public {
     terms: watch::Sender<Option<Terms>>,
     /// Told when there are new terms.
     hint: Arc<Notify>,
+    tally: Arc<Tally>,
 }
 
 impl Public {
@@ -140,6 +142,7 @@ impl Public {
             followed,
             terms,
             hint: Arc::default(),
+            tally: views.tally.clone(),
         })
     }
 
@@ -183,8 +186,9 @@ impl Public {
         let parts = Parts {
             serving: self.serving.clone(),
             chain: chain_of,
-            collector: Arc::new(Asking::new(&self.settings, cluster, self.followed.clone())),
+            collector: Arc::new(self.asking(cluster)),
             interval: self.settings.epoch,
+            tally: self.tally.clone(),
         };
         let registered = Registered::new(self.settings.metagraph);
         let asking = async {
@@ -193,6 +197,24 @@ impl Public {
             }
         };
         tokio::join!(parts.compute(registered, stop.clone()), asking);
+    }
+
+    /// Returns who asks the challenges for their scores.
+    fn asking(&self, cluster: Arc<dyn ClusterRead>) -> Asking {
+        let settings = &self.settings;
+        Asking {
+            client: HttpChallenges::new(challenge::Limits {
+                attempt: settings.challenge_timeout,
+                body: settings.challenge_max_response,
+            }),
+            patience: Patience {
+                attempts: settings.challenge_retries,
+                attempt: settings.challenge_timeout,
+            },
+            tokens: Tokens::new(cluster),
+            followed: self.followed.clone(),
+            tally: self.tally.clone(),
+        }
     }
 
     /// Returns who asks how the challenges are, if anybody does.
@@ -358,27 +380,7 @@ struct Asking {
     patience: Patience,
     tokens: Tokens,
     followed: watch::Receiver<Followed>,
-}
-
-impl Asking {
-    fn new(
-        settings: &MasterSettings,
-        cluster: Arc<dyn ClusterRead>,
-        followed: watch::Receiver<Followed>,
-    ) -> Self {
-        Self {
-            client: HttpChallenges::new(challenge::Limits {
-                attempt: settings.challenge_timeout,
-                body: settings.challenge_max_response,
-            }),
-            patience: Patience {
-                attempts: settings.challenge_retries,
-                attempt: settings.challenge_timeout,
-            },
-            tokens: Tokens::new(cluster),
-            followed,
-        }
-    }
+    tally: Arc<Tally>,
 }
 
 #[async_trait]
@@ -398,6 +400,7 @@ impl Collector for Asking {
         let subjects = asked.into_iter().map(subject).collect();
         let collected = collect(&self.client, subjects, self.patience).await;
         for one in &collected {
+            self.tally.take_time(&one.answer.slug, one.took);
             if let Err(failure) = &one.answer.outcome {
                 let (slug, attempts) = (&one.answer.slug, one.attempts);
                 tracing::warn!(%slug, %failure, attempts, "a challenge gave no scores");

@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::public::{Door, Public};
 use super::run::{self, RunArgs};
-use super::session::connect;
-use super::standing::{first_good, follow_while, stop_on_signals};
+use super::session::{connect, now};
+use super::standing::{Vitals, first_good, follow_while, stop_on_signals};
 use super::{CliError, Context, Exit, SourceArg};
 use crate::model::address::masked;
 use crate::reconcile::controller::board::Board;
+use crate::reconcile::controller::routes::source_metrics;
+use crate::weights::routes::readiness;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +85,7 @@ pub(super) async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, Cli
 /// Serves weights and the registry.
 async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
+    let vitals = Vitals::open(context).await?;
     let door = Door::open(context).await?;
     let cluster = match weights {
         Weights::InTurn => Some(Arc::new(connect(context).await?)),
@@ -92,11 +95,13 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
     context.terminal.note(&format!("following {source}"));
     let views = door.views();
     let (hint, board) = (Arc::new(Notify::new()), Arc::<Board>::default());
-    let told = (hint, board.clone());
+    let parts = vec![source_metrics(board.clone(), now), views.metrics()];
+    let telling = vitals.serve((readiness(views.clone()), parts), stop.clone());
+    let told = (hint, board);
     let showing = follow_while(context, told, &stop, async |database, mut followed| {
         let first = tokio::select! {
             () = stop.cancelled() => None,
-            first = first_good(&mut followed, &board) => first,
+            first = first_good(&mut followed) => first,
         };
         let Some(production) = first else {
             return Ok(());
@@ -111,8 +116,9 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
         tokio::join!(public.serve(stop.clone()), computing);
         Ok(())
     });
-    let (signalled, (), shown) =
-        tokio::join!(stop_on_signals(&stop), door.serve(stop.clone()), showing);
+    let serving = door.serve(stop.clone());
+    let (signalled, (), (), shown) =
+        tokio::join!(stop_on_signals(&stop), telling, serving, showing);
     shown.and(signalled)?;
     context
         .terminal

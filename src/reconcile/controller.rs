@@ -245,7 +245,6 @@ impl Controller {
         if let Some(bad) = &followed.bad {
             tracing::warn!(why = %bad.why, "the source cannot be used; the last good revision stays");
         }
-        self.board.take_source(&followed);
         if is_new {
             self.surveys.renew(Instant::now());
         }

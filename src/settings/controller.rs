@@ -1,6 +1,5 @@
 //! How the controller runs.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -15,8 +14,6 @@ const ROLLOUT_SECONDS: RangeInclusive<u64> = 1..=86_400;
 pub struct ControllerSettings {
     /// How often the source is read without a hint.
     pub interval: Duration,
-    /// Where health, readiness and metrics are served.
-    pub listen: SocketAddr,
     /// How long a challenge may make no progress before it is said to be stalled.
     pub rollout_deadline: Duration,
     /// What a git host proves itself with.
@@ -27,7 +24,6 @@ impl ControllerSettings {
     pub(super) fn of(values: &Values) -> Result<Self, SettingsError> {
         Ok(Self {
             interval: values.seconds("controller.interval_seconds")?,
-            listen: values.address("controller.listen")?,
             rollout_deadline: values.seconds_in(
                 "controller.rollout_deadline_seconds",
                 ROLLOUT_SECONDS,

@@ -14,6 +14,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,11 +23,14 @@ use self::bodies::{
     Checks, DatabaseCheck, Fitness, Health, History, Invalid, Mistake, Readiness, Refusal,
 };
 use self::table::{ROUTES, TITLE};
+use super::metrics;
 use super::shelf::{Latest, Served, Shelf};
 use super::signature::SigningKey;
+use super::tally::Tally;
 use crate::admin::openapi::{self, Operation};
 use crate::edge::database::Database;
 use crate::model::clock::Clock;
+use crate::vitals;
 
 const SIGNER: HeaderName = HeaderName::from_static("x-platform-weights-signer");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signature");
@@ -46,6 +50,8 @@ pub struct Views {
     pub shelf: Arc<Shelf>,
     /// The clock.
     pub clock: Clock,
+    /// What came of making it, as far as this process does.
+    pub tally: Arc<Tally>,
     behind: Arc<OnceLock<Behind>>,
     past: Arc<Semaphore>,
 }
@@ -67,9 +73,20 @@ impl Views {
         Self {
             shelf,
             clock,
+            tally: Arc::default(),
             behind: Arc::default(),
             past: Arc::new(Semaphore::new(PAST)),
         }
+    }
+
+    /// Returns the metrics of what is served, for the listener of health.
+    #[must_use]
+    pub fn metrics(&self) -> vitals::Part {
+        let views = self.clone();
+        Arc::new(move |registry| {
+            let (stock, counts) = (views.shelf.stock(), views.tally.read());
+            metrics::add(registry, &stock, &counts, views.clock.now());
+        })
     }
 
     /// Takes what is behind the shelf, once.
@@ -91,6 +108,11 @@ pub fn routes(views: Views) -> Router {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
         .with_state(views)
+}
+
+/// Returns the readiness of who serves weights alone, for the listener of health.
+pub fn readiness(views: Views) -> MethodRouter {
+    get(ready).with_state(views)
 }
 
 /// Returns the OpenAPI document of the routes, indented, with a final line break.

@@ -66,6 +66,8 @@ pub const PARTS: &[Part] = &[
     ),
     // Threads, for pure work on much of one kind.
     doing("parallel", &[], &[]),
+    // What every role tells of itself.
+    doing("vitals", &[], &["axum", "prometheus_client"]),
     // What is declared. Sole user of a YAML parser.
     pure(
         "spec",
@@ -156,7 +158,14 @@ pub const PARTS: &[Part] = &[
     doing(
         "edge::listener",
         &[],
-        &["axum", "hyper", "hyper_util", "tokio", "tokio_util", "tracing"],
+        &[
+            "axum",
+            "hyper",
+            "hyper_util",
+            "tokio",
+            "tokio_util",
+            "tracing",
+        ],
     ),
     doing(
         "edge::traces",
@@ -354,6 +363,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::rollout",
             "reconcile::source",
             "reconcile::status",
+            "vitals",
         ],
         &[
             "async_trait",
@@ -383,6 +393,11 @@ pub const PARTS: &[Part] = &[
         &["model", "weights"],
         &["axum", "flate2", "hex", "jiff", "sha2"],
     ),
+    pure(
+        "weights::metrics",
+        &["model", "vitals", "weights", "weights::shelf"],
+        &["jiff", "prometheus_client"],
+    ),
     // What everybody may see.
     pure("admin", &["model"], &["schemars"]),
     doing(
@@ -391,7 +406,9 @@ pub const PARTS: &[Part] = &[
             "model",
             "admin",
             "edge::database",
+            "vitals",
             "weights",
+            "weights::metrics",
             "weights::shelf",
         ],
         &["axum", "jiff", "schemars", "tokio", "tracing", "url"],
@@ -479,6 +496,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::status",
             "reconcile::verify",
             "settings",
+            "vitals",
             "weights",
             "weights::collect",
             "weights::epoch",
