@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::session::now;
 use super::standing::{first_namespace, listen};
 use super::{CliError, Context, turn};
+use crate::admin::pushes::Pushes;
 use crate::admin::registry::Network;
+use crate::admin::webhook::WebhookSecret;
 use crate::edge::chain::{Chain, FileChain, NoChain};
 use crate::edge::challenge::{self, HttpChallenges, Place};
 use crate::edge::cluster::client::KubeCluster;
@@ -29,6 +31,7 @@ use crate::reconcile::lease::{AcquireError, Clock, Held, Lease, Lost};
 use crate::settings::MasterSettings;
 use crate::spec::Platform;
 use crate::spec::platform::Status;
+use crate::vitals::Part;
 use crate::weights::collect::{Patience, Subject, collect};
 use crate::weights::epoch::{Collector, Parts};
 use crate::weights::health::rounds::Rounds;
@@ -60,6 +63,15 @@ const HEALTH_ATTEMPT: Duration = Duration::from_secs(5);
 pub(super) struct Door {
     listener: TcpListener,
     views: Views,
+    /// What hears of pushes, where the operator's listener is.
+    pushes: Option<Pushes>,
+}
+
+/// Whether a git host is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hears {
+    Pushes,
+    Nothing,
 }
 
 impl Door {
@@ -67,14 +79,20 @@ impl Door {
     ///
     /// # Errors
     /// It is taken.
-    pub(super) async fn open(context: &Context) -> Result<Self, CliError> {
+    pub(super) async fn open(context: &Context, hears: Hears) -> Result<Self, CliError> {
         let address = context.settings.master.listen;
         let listener = listen(address, "master.admin_port").await?;
         let address = listener.local_addr().unwrap_or(address);
         let served = format!("weights and registry on http://{address}");
         context.terminal.note(&served);
         let views = Views::new(Arc::default(), Clock::of_machine(now));
-        Ok(Self { listener, views })
+        let secret = context.settings.master.webhook_secret.clone();
+        let pushes = || Pushes::new(secret.and_then(WebhookSecret::new), now);
+        Ok(Self {
+            listener,
+            views,
+            pushes: (hears == Hears::Pushes).then(pushes),
+        })
     }
 
     /// Returns what is served, to be filled.
@@ -82,9 +100,25 @@ impl Door {
         self.views.clone()
     }
 
+    /// Returns what hears of pushes, to be given its database.
+    pub(super) fn pushes(&self) -> Option<Pushes> {
+        self.pushes.clone()
+    }
+
+    /// Returns the metrics of what is served and heard.
+    pub(super) fn metrics(&self) -> Vec<Part> {
+        let served = std::iter::once(self.views.metrics());
+        let heard = self.pushes.as_ref().map(Pushes::metrics);
+        served.chain(heard).collect()
+    }
+
     /// Serves until told to stop.
     pub(super) async fn serve(self, stop: CancellationToken) {
-        listener::serve(self.listener, routes(self.views), Limits::default(), stop).await;
+        let mut router = routes(self.views);
+        if let Some(pushes) = self.pushes {
+            router = router.merge(pushes.routes());
+        }
+        listener::serve(self.listener, router, Limits::default(), stop).await;
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Public};
+use super::public::{Door, Hears, Public};
 use super::session::{connect, now};
 use super::standing::{Vitals, first_good, first_namespace, follow_while, stop_on_signals};
 use super::{CliError, Context, Exit, SourceArg, telling, turn};
@@ -67,7 +67,7 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
     telling::check(context)?;
     let vitals = Vitals::open(context).await?;
     let door = match is_whole {
-        true => Some(Door::open(context).await?),
+        true => Some(Door::open(context, Hears::Pushes).await?),
         false => None,
     };
     let cluster = Arc::new(connect(context).await?);
@@ -81,7 +81,7 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         clock: now,
     };
     let mut parts = vec![metrics(views.clone())];
-    parts.extend(door.as_ref().map(|door| door.views().metrics()));
+    parts.extend(door.iter().flat_map(Door::metrics));
     let serving = vitals.serve((readiness(views), parts), stop.clone());
     let home = Home {
         cluster,
@@ -90,7 +90,11 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         views: door.as_ref().map(Door::views),
     };
     let told = (hint, home.board.clone());
+    let pushes = door.as_ref().and_then(Door::pushes);
     let keeping = follow_while(context, told, &stop, async |database, followed| {
+        if let Some(pushes) = pushes {
+            pushes.put_database(database.clone());
+        }
         control(context, home, database, followed, &stop).await
     });
     let source = masked(&context.settings.source);

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Public};
+use super::public::{Door, Hears, Public};
 use super::run::{self, RunArgs};
 use super::session::{connect, now};
 use super::standing::{Vitals, first_good, follow_while, stop_on_signals};
@@ -36,7 +36,8 @@ pub enum Role {
     Controller(RunArgs),
     /// Serve weights and the registry; of all processes that do, one makes the weights.
     Weights(RunArgs),
-    /// Serve the operator's listener: weights and the registry, and it makes the weights when it is its turn.
+    /// Serve the operator's listener: weights, the registry and the webhook of a git host. It makes the weights when it
+    /// is its turn.
     Admin(AdminArgs),
 }
 
@@ -74,19 +75,19 @@ impl ServeArgs {
 pub(super) async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CliError> {
     match &args.role {
         Role::Controller(_) => run::run(context, false).await,
-        Role::Weights(_) => show(context, Weights::InTurn).await,
+        Role::Weights(_) => show(context, Weights::InTurn, Hears::Nothing).await,
         Role::Admin(args) => match args.no_weights {
-            true => show(context, Weights::ByOthers).await,
-            false => show(context, Weights::InTurn).await,
+            true => show(context, Weights::ByOthers, Hears::Pushes).await,
+            false => show(context, Weights::InTurn, Hears::Pushes).await,
         },
     }
 }
 
 /// Serves weights and the registry.
-async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
+async fn show(context: &Context, weights: Weights, hears: Hears) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
     let vitals = Vitals::open(context).await?;
-    let door = Door::open(context).await?;
+    let door = Door::open(context, hears).await?;
     let cluster = match weights {
         Weights::InTurn => Some(Arc::new(connect(context).await?)),
         Weights::ByOthers => None,
@@ -95,10 +96,15 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
     context.terminal.note(&format!("following {source}"));
     let views = door.views();
     let (hint, board) = (Arc::new(Notify::new()), Arc::<Board>::default());
-    let parts = vec![source_metrics(board.clone(), now), views.metrics()];
+    let mut parts = door.metrics();
+    parts.push(source_metrics(board.clone(), now));
     let telling = vitals.serve((readiness(views.clone()), parts), stop.clone());
     let told = (hint, board);
+    let pushes = door.pushes();
     let showing = follow_while(context, told, &stop, async |database, mut followed| {
+        if let Some(pushes) = pushes {
+            pushes.put_database(database.clone());
+        }
         let first = tokio::select! {
             () = stop.cancelled() => None,
             first = first_good(&mut followed) => first,

@@ -18,6 +18,7 @@ use crate::edge::listener::{self, Limits};
 use crate::model::Told;
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::{Followed, Follower};
+use crate::reconcile::controller::heed::heed;
 use crate::vitals::{self, Part};
 
 /// The pause before the database is tried again.
@@ -45,7 +46,7 @@ pub(super) async fn follow_while(
         policy: declaration::policy(settings),
         unfit: settings.database_url(true).err().map(|why| why.to_string()),
         interval: settings.controller.interval,
-        hint,
+        hint: hint.clone(),
         board,
         last: match settings.git.verifies {
             true => last_applied_in(database.as_ref()).await?,
@@ -58,8 +59,14 @@ pub(super) async fn follow_while(
         stop.cancel();
         worked
     };
-    // The follower ends once nobody listens.
-    let (worked, ()) = tokio::join!(working, follower.follow(told));
+    let following = async {
+        tokio::select! {
+            // It ends once nobody listens.
+            () = follower.follow(told) => {}
+            never = heed(database.as_ref(), &hint) => match never {},
+        }
+    };
+    let (worked, ()) = tokio::join!(working, following);
     database.close().await;
     worked
 }

@@ -18,6 +18,7 @@ mod migrations;
 mod open_passes;
 mod passes;
 mod postgres;
+mod pushes;
 mod rollouts;
 mod rows;
 mod snapshots;
@@ -40,6 +41,7 @@ pub use error::DatabaseError;
 pub use health::HealthRows;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use passes::MAX_KEYS;
+pub use pushes::PushRows;
 pub use snapshots::WeightSnapshots;
 
 use crate::model::act::{Act, ActRecord, Suspensions};
@@ -52,7 +54,7 @@ use store::{Engine, Store};
 
 /// What a process asks of the registry database. Every call is one transaction with a time limit.
 #[async_trait]
-pub trait Database: ConditionRows + HealthRows + WeightSnapshots {
+pub trait Database: ConditionRows + HealthRows + PushRows + WeightSnapshots {
     /// Returns the registry rows in scope, as of one moment. A target is in scope where everything is.
     ///
     /// # Errors

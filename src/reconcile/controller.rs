@@ -12,6 +12,7 @@ pub mod commit_status;
 mod delivery;
 pub mod events;
 pub mod follow;
+pub mod heed;
 pub mod ledger;
 mod look;
 mod metrics;
@@ -23,7 +24,6 @@ mod surveys;
 pub mod tellers;
 mod trials;
 mod turns;
-pub mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{SettingsError, Values};
-use crate::model::Secret;
 
 /// What a rollout may take: a model is slow to load, and after a day nobody waits any more.
 const ROLLOUT_SECONDS: RangeInclusive<u64> = 1..=86_400;
@@ -16,8 +15,6 @@ pub struct ControllerSettings {
     pub interval: Duration,
     /// How long a challenge may make no progress before it is said to be stalled.
     pub rollout_deadline: Duration,
-    /// What a git host proves itself with.
-    pub webhook_secret: Option<Secret<String>>,
 }
 
 impl ControllerSettings {
@@ -29,7 +26,6 @@ impl ControllerSettings {
                 ROLLOUT_SECONDS,
                 "a number of seconds from 1 to 86400",
             )?,
-            webhook_secret: values.text("controller.webhook_secret")?.map(Secret::new),
         })
     }
 }

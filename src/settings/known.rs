@@ -68,12 +68,6 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "how long a challenge may make no progress before it is stalled; 1 to 86400",
     },
     Known {
-        path: "controller.webhook_secret",
-        default: None,
-        shown: Shown::Masked,
-        purpose: "the secret shared with the git host that posts pushes to /v1/webhooks/git",
-    },
-    Known {
         path: "database.url",
         default: Some("sqlite:platform.db"),
         shown: Shown::AsAddress,
@@ -240,6 +234,12 @@ pub(super) const KNOWN: &[Known] = &[
         default: Some("spread"),
         shown: Shown::AsItIs,
         purpose: "where a share goes that nobody registered has earned: spread, within_challenge or burn",
+    },
+    Known {
+        path: "master.webhook_secret",
+        default: None,
+        shown: Shown::Masked,
+        purpose: "the secret shared with the git host that posts pushes to /v1/webhooks/git",
     },
     Known {
         path: "master.weights_signing_key_file",

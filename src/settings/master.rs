@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{SettingsError, Values};
+use crate::model::Secret;
 use crate::weights::Unassigned;
 use crate::weights::registered::Limits;
 
@@ -40,6 +41,8 @@ pub struct MasterSettings {
     pub unassigned: Unassigned,
     /// What vectors are signed with.
     pub signing_key_file: Option<PathBuf>,
+    /// What a git host proves itself with.
+    pub webhook_secret: Option<Secret<String>>,
 }
 
 impl MasterSettings {
@@ -82,6 +85,7 @@ impl MasterSettings {
             signing_key_file: values
                 .text("master.weights_signing_key_file")?
                 .map(PathBuf::from),
+            webhook_secret: values.text("master.webhook_secret")?.map(Secret::new),
         })
     }
 }

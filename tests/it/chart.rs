@@ -191,8 +191,8 @@ async fn starts(world: &World, role: &str) {
         "source=./platform.yaml",
         "settings.notify.on=failure",
         "settings.master.epoch_interval_seconds=60",
-        "secretSettings.controller\\.webhook_secret.name=a",
-        "secretSettings.controller\\.webhook_secret.key=b",
+        "secretSettings.master\\.webhook_secret.name=a",
+        "secretSettings.master\\.webhook_secret.key=b",
         &health,
     ];
     if role != "controller" {
@@ -228,7 +228,7 @@ async fn starts(world: &World, role: &str) {
     let mut variables: BTreeMap<String, String> =
         named.map(|name| (name, "a-secret".to_owned())).collect();
     assert!(
-        variables.contains_key("PLATFORM_CONTROLLER__WEBHOOK_SECRET"),
+        variables.contains_key("PLATFORM_MASTER__WEBHOOK_SECRET"),
         "{variables:?}"
     );
     let home = world.path("").to_str().unwrap().to_owned();

@@ -4,6 +4,7 @@ use super::acts::ActStatements;
 use super::conditions::ConditionStatements;
 use super::health::HealthStatements;
 use super::open_passes::OpenPassStatements;
+use super::pushes::PushStatements;
 use super::rollouts::RolloutStatements;
 use super::snapshots::SnapshotStatements;
 use crate::model::RowKey;
@@ -38,6 +39,7 @@ pub(super) struct Statements {
     pub(super) conditions: ConditionStatements,
     pub(super) health: HealthStatements,
     pub(super) open_passes: OpenPassStatements,
+    pub(super) pushes: PushStatements,
     pub(super) rollouts: RolloutStatements,
     pub(super) snapshots: SnapshotStatements,
     pub(super) get_digests: &'static str,
@@ -100,6 +102,7 @@ impl Statements {
             conditions,
             health,
             open_passes,
+            pushes,
             rollouts,
             snapshots,
             get_digests,
@@ -174,6 +177,7 @@ impl Statements {
             .copied();
         let kept = conditions.all().into_iter().chain(snapshots.all());
         let kept = kept.chain(health.all()).chain(open_passes.all());
+        let kept = kept.chain(pushes.all());
         of_tables.chain(others).chain(kept).collect()
     }
 }

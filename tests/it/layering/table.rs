@@ -337,11 +337,6 @@ pub const PARTS: &[Part] = &[
         &["model", "reconcile::desired", "reconcile::live"],
         &["tokio"],
     ),
-    pure(
-        "reconcile::controller::webhook",
-        &["model"],
-        &["axum", "hex", "hmac", "sha2"],
-    ),
     doing(
         "reconcile::controller",
         &[
@@ -400,6 +395,17 @@ pub const PARTS: &[Part] = &[
     ),
     // What everybody may see.
     pure("admin", &["model"], &["schemars"]),
+    // What a git host tells.
+    pure(
+        "admin::webhook",
+        &["model"],
+        &["axum", "hex", "hmac", "sha2"],
+    ),
+    doing(
+        "admin::pushes",
+        &["model", "admin::webhook", "edge::database", "vitals"],
+        &["axum", "jiff", "prometheus_client", "tracing"],
+    ),
     doing(
         "weights::routes",
         &[
@@ -470,6 +476,8 @@ pub const PARTS: &[Part] = &[
             "model",
             "spec",
             "admin",
+            "admin::pushes",
+            "admin::webhook",
             "edge::challenge",
             "edge::chain",
             "edge::cluster",

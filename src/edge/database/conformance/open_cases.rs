@@ -224,6 +224,7 @@ pub(super) async fn passes_that_never_ended_make_room_like_others(world: World) 
         },
         group: GroupCommit::default(),
         parts: std::sync::atomic::AtomicI64::default(),
+        pushed: tokio::sync::Notify::new(),
     };
     let token = store.take_fence(at(0)).await.unwrap();
     for number in 0..5 {

@@ -54,6 +54,7 @@ pub(super) async fn keep(world: &World, passes: u64, keys: u64) -> Store<Box<dyn
         retention,
         group: GroupCommit::default(),
         parts: std::sync::atomic::AtomicI64::default(),
+        pushed: tokio::sync::Notify::new(),
     }
 }
 
