@@ -28,6 +28,8 @@ mod first_apply;
 mod keeping;
 #[path = "rows/planning.rs"]
 mod planning;
+#[path = "rows/pushed.rs"]
+mod pushed;
 #[path = "rows/raw.rs"]
 mod raw;
 #[path = "rows/report.rs"]
@@ -106,7 +108,10 @@ async fn measure_in(world: &mut World, rows: &BTreeSet<u8>, report: &mut Report)
             2 => keeping::rest(world, report).await,
             4 => change::measure(world, report).await,
             5 => drift::measure(world, report).await,
-            6 => keeping::change(world, report).await,
+            6 => match keeping::change(world, report).await {
+                Ok(()) => pushed::measure(world, report).await,
+                failed => failed,
+            },
             8 => keeping::memory(world, report).await,
             15 => keeping::start(world, report).await,
             7 => planning::measure(world, report).await,

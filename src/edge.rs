@@ -9,5 +9,6 @@ pub mod git;
 pub mod hooks;
 pub mod http;
 pub mod images;
+pub mod listener;
 pub mod master;
 pub mod traces;

@@ -20,6 +20,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`parallel`] | the same work for each of many, shared among the processors |
+//! | [`vitals`] | health, readiness and metrics of a process, alike for every role |
 //! | [`model`] | the words of the domain, each a type that is parsed once |
 //! | [`spec`] | `platform.yaml`: as written, as checked, as schema |
 //! | [`edge`] | the outside: one file per system, one small trait each |
@@ -32,6 +33,8 @@
 //! `docs/architecture.md` has the decisions behind it, and where a change goes.
 
 pub mod parallel;
+
+pub mod vitals;
 
 pub mod model;
 

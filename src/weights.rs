@@ -16,6 +16,7 @@ pub mod epoch;
 pub mod health;
 pub mod inputs;
 mod json;
+pub mod metrics;
 pub mod publish;
 pub mod registered;
 pub mod roster;
@@ -24,6 +25,7 @@ pub mod scores;
 pub mod serving;
 pub mod shelf;
 pub mod signature;
+pub mod tally;
 pub mod tokens;
 
 use jiff::Timestamp;

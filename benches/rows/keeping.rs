@@ -19,9 +19,9 @@ const GOAL_AT: usize = 500;
 /// What Flux publishes of its kustomize-controller at as many objects, in MiB.
 const FLUX: f64 = 223.0;
 /// The size at which row 6 is measured.
-const BUSY: usize = 100;
+pub const BUSY: usize = 100;
 /// Changes of the declaration of which row 6 takes the times.
-const WRITES: usize = 20;
+pub const WRITES: usize = 20;
 /// The longest that a correction is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -164,7 +164,8 @@ pub async fn settle() {
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
 
-fn key(installation: &Installation, kind: Kind, name: String) -> ObjectKey {
+/// Returns the key of an object of an installation.
+pub fn key(installation: &Installation, kind: Kind, name: String) -> ObjectKey {
     ObjectKey {
         cluster: ClusterName::Local,
         kind,

@@ -37,6 +37,17 @@ impl Drop for Running {
 impl Running {
     /// Starts it on an installation and waits until it is ready.
     pub async fn start(world: &World, installation: &Installation) -> Result<Self> {
+        let source = installation.declared.display().to_string();
+        Self::follow(world, installation, &source, &[]).await
+    }
+
+    /// As [`Self::start`], on a source of its own and with more in its environment.
+    pub async fn follow(
+        world: &World,
+        installation: &Installation,
+        source: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = port.local_addr()?.to_string();
         drop(port);
@@ -44,14 +55,14 @@ impl Running {
         let log = std::fs::File::create(folder.join("run.log"))?;
         let mut command = Command::new(PROGRAM);
         command
-            .args(["serve", "controller"])
-            .arg(&installation.declared)
+            .args(["serve", "controller", source])
             .args(["--database-url", &installation.database])
             .current_dir(folder)
             .env_clear()
             .env("HOME", folder)
             .env("KUBECONFIG", &world.kubeconfig)
-            .env("PLATFORM_CONTROLLER__LISTEN", &address)
+            .env("PLATFORM_OBSERVABILITY__LISTEN", &address)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use platform::admin::registry::Network;
 use platform::edge::chain::{Chain, FileChain};
 use platform::edge::database::open_and_migrate;
+use platform::edge::listener::{Limits, serve};
 use platform::model::clock::Clock;
 use platform::model::{Emission, FenceToken, Revision, Row, RowKey, Secret, Slug};
 use platform::weights::epoch::{Collector, Parts};
-use platform::weights::registered::{Limits, Registered};
+use platform::weights::registered::{self, Registered};
 use platform::weights::roster::Asked;
 use platform::weights::routes::{Views, routes};
 use platform::weights::serving::{Serving, Terms};
@@ -25,6 +26,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::report::{Goal, Reading, Report};
 use super::{find_program, world::slug};
@@ -46,14 +48,15 @@ pub async fn measure(report: &mut Report) -> Result<()> {
     let (wrk, nginx) = (program("wrk")?, program("nginx")?);
     let scratch = tempfile::tempdir()?;
     let parts = parts(scratch.path()).await?;
-    let mut registered = Registered::new(LIMITS);
+    let mut registered = Registered::new(HOLDS);
     let terms = terms(scratch.path());
     let made = parts.epoch(&terms, &mut registered).await?;
     let views = Views::new(parts.serving.shelf.clone(), CLOCK);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let ours = format!("http://{}{PATH}", listener.local_addr()?);
     let mut server = JoinSet::new();
-    server.spawn(async move { axum::serve(listener, routes(views)).await });
+    let stop = CancellationToken::new();
+    server.spawn(serve(listener, routes(views), Limits::default(), stop));
     let nginx = Nginx::start(&nginx, scratch.path(), made.document.as_bytes())?;
     let theirs = nginx.url();
     until_same(&ours, &theirs).await?;
@@ -99,7 +102,7 @@ fn steady() -> Duration {
     BEGIN.elapsed()
 }
 
-const LIMITS: Limits = Limits {
+const HOLDS: registered::Limits = registered::Limits {
     life: Duration::from_secs(300),
     stale: Duration::from_secs(3600),
 };
@@ -187,6 +190,7 @@ async fn parts(folder: &Path) -> Result<Parts> {
         chain: file_of,
         collector: Arc::new(Everybody),
         interval: EPOCH,
+        tally: Arc::default(),
     })
 }
 

@@ -15,19 +15,23 @@ use tokio_util::sync::CancellationToken;
 use super::session::now;
 use super::standing::{first_namespace, listen};
 use super::{CliError, Context, turn};
+use crate::admin::pushes::Pushes;
 use crate::admin::registry::Network;
+use crate::admin::webhook::WebhookSecret;
 use crate::edge::chain::{Chain, FileChain, NoChain};
-use crate::edge::challenge::{HttpChallenges, Limits, Place};
+use crate::edge::challenge::{self, HttpChallenges, Place};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterRead};
 use crate::edge::database::{Database, file_of, revision_id};
 use crate::edge::files::{FileError, Links, create_private, read_regular};
+use crate::edge::listener::{self, Limits};
 use crate::model::{Emission, Secret, Slug, Told};
 use crate::reconcile::controller::follow::{Declared, Followed};
 use crate::reconcile::lease::{AcquireError, Clock, Held, Lease, Lost};
 use crate::settings::MasterSettings;
 use crate::spec::Platform;
 use crate::spec::platform::Status;
+use crate::vitals::Part;
 use crate::weights::collect::{Patience, Subject, collect};
 use crate::weights::epoch::{Collector, Parts};
 use crate::weights::health::rounds::Rounds;
@@ -36,6 +40,7 @@ use crate::weights::roster::Asked;
 use crate::weights::routes::{Behind, Views, routes};
 use crate::weights::serving::{Serving, Terms};
 use crate::weights::signature::SigningKey;
+use crate::weights::tally::Tally;
 use crate::weights::tokens::Tokens;
 use crate::weights::{Answer, Rules, Subnet};
 
@@ -58,6 +63,15 @@ const HEALTH_ATTEMPT: Duration = Duration::from_secs(5);
 pub(super) struct Door {
     listener: TcpListener,
     views: Views,
+    /// What hears of pushes, where the operator's listener is.
+    pushes: Option<Pushes>,
+}
+
+/// Whether a git host is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hears {
+    Pushes,
+    Nothing,
 }
 
 impl Door {
@@ -65,14 +79,20 @@ impl Door {
     ///
     /// # Errors
     /// It is taken.
-    pub(super) async fn open(context: &Context) -> Result<Self, CliError> {
+    pub(super) async fn open(context: &Context, hears: Hears) -> Result<Self, CliError> {
         let address = context.settings.master.listen;
         let listener = listen(address, "master.admin_port").await?;
         let address = listener.local_addr().unwrap_or(address);
         let served = format!("weights and registry on http://{address}");
         context.terminal.note(&served);
         let views = Views::new(Arc::default(), Clock::of_machine(now));
-        Ok(Self { listener, views })
+        let secret = context.settings.master.webhook_secret.clone();
+        let pushes = || Pushes::new(secret.and_then(WebhookSecret::new), now);
+        Ok(Self {
+            listener,
+            views,
+            pushes: (hears == Hears::Pushes).then(pushes),
+        })
     }
 
     /// Returns what is served, to be filled.
@@ -80,18 +100,25 @@ impl Door {
         self.views.clone()
     }
 
+    /// Returns what hears of pushes, to be given its database.
+    pub(super) fn pushes(&self) -> Option<Pushes> {
+        self.pushes.clone()
+    }
+
+    /// Returns the metrics of what is served and heard.
+    pub(super) fn metrics(&self) -> Vec<Part> {
+        let served = std::iter::once(self.views.metrics());
+        let heard = self.pushes.as_ref().map(Pushes::metrics);
+        served.chain(heard).collect()
+    }
+
     /// Serves until told to stop.
-    ///
-    /// # Errors
-    /// Connections are taken no more.
-    pub(super) async fn serve(self, stop: CancellationToken) -> Result<(), CliError> {
-        let serving = axum::serve(self.listener, routes(self.views))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-        let served = serving.await;
-        stop.cancel();
-        served.map_err(|error| {
-            CliError::dependency("weights and registry are served no more").because(error)
-        })
+    pub(super) async fn serve(self, stop: CancellationToken) {
+        let mut router = routes(self.views);
+        if let Some(pushes) = self.pushes {
+            router = router.merge(pushes.routes());
+        }
+        listener::serve(self.listener, router, Limits::default(), stop).await;
     }
 }
 
@@ -103,6 +130,7 @@ pub(super) struct Public {
     terms: watch::Sender<Option<Terms>>,
     /// Told when there are new terms.
     hint: Arc<Notify>,
+    tally: Arc<Tally>,
 }
 
 impl Public {
@@ -143,6 +171,7 @@ impl Public {
             followed,
             terms,
             hint: Arc::default(),
+            tally: views.tally.clone(),
         })
     }
 
@@ -186,8 +215,9 @@ impl Public {
         let parts = Parts {
             serving: self.serving.clone(),
             chain: chain_of,
-            collector: Arc::new(Asking::new(&self.settings, cluster, self.followed.clone())),
+            collector: Arc::new(self.asking(cluster)),
             interval: self.settings.epoch,
+            tally: self.tally.clone(),
         };
         let registered = Registered::new(self.settings.metagraph);
         let asking = async {
@@ -198,11 +228,27 @@ impl Public {
         tokio::join!(parts.compute(registered, stop.clone()), asking);
     }
 
+    /// Returns who asks the challenges for their scores.
+    fn asking(&self, cluster: Arc<dyn ClusterRead>) -> Asking {
+        let settings = &self.settings;
+        Asking {
+            client: HttpChallenges::new(challenge::Limits {
+                attempt: settings.challenge_timeout,
+                body: settings.challenge_max_response,
+                ..challenge::Limits::default()
+            }),
+            patience: settings.patience(),
+            tokens: Tokens::new(cluster),
+            followed: self.followed.clone(),
+            tally: self.tally.clone(),
+        }
+    }
+
     /// Returns who asks how the challenges are, if anybody does.
     fn rounds(&self) -> Option<Rounds> {
-        let limits = Limits {
+        let limits = challenge::Limits {
             attempt: self.settings.challenge_timeout.min(HEALTH_ATTEMPT),
-            ..Limits::default()
+            ..challenge::Limits::default()
         };
         Some(Rounds {
             database: self.serving.database.clone(),
@@ -378,25 +424,7 @@ struct Asking {
     patience: Patience,
     tokens: Tokens,
     followed: watch::Receiver<Followed>,
-}
-
-impl Asking {
-    fn new(
-        settings: &MasterSettings,
-        cluster: Arc<dyn ClusterRead>,
-        followed: watch::Receiver<Followed>,
-    ) -> Self {
-        Self {
-            client: HttpChallenges::new(Limits {
-                attempt: settings.challenge_timeout,
-                body: settings.challenge_max_response,
-                ..Limits::default()
-            }),
-            patience: settings.patience(),
-            tokens: Tokens::new(cluster),
-            followed,
-        }
-    }
+    tally: Arc<Tally>,
 }
 
 #[async_trait]
@@ -416,6 +444,7 @@ impl Collector for Asking {
         let subjects = asked.into_iter().map(subject).collect();
         let collected = collect(&self.client, subjects, self.patience).await;
         for one in &collected {
+            self.tally.take_time(&one.answer.slug, one.took);
             if let Err(failure) = &one.answer.outcome {
                 let (slug, attempts) = (&one.answer.slug, one.attempts);
                 tracing::warn!(%slug, %failure, attempts, "a challenge gave no scores");

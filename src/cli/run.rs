@@ -9,20 +9,20 @@ use clap::Args;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Public, take_policy};
+use super::public::{Door, Hears, Public, take_policy};
 use super::session::{connect, now};
-use super::standing::{first_good, first_namespace, follow_while, listen, stop_on_signals};
+use super::standing::{Vitals, first_good, first_namespace, follow_while, stop_on_signals};
 use super::{CliError, Context, Exit, SourceArg, telling, turn};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterWrite};
 use crate::edge::database::Database;
 use crate::edge::images::HttpRegistry;
+use crate::model::address::masked;
 use crate::model::{ClusterName, Told};
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::Followed;
 use crate::reconcile::controller::ledger::Ledger;
-use crate::reconcile::controller::routes::{Views, routes};
-use crate::reconcile::controller::webhook::WebhookSecret;
+use crate::reconcile::controller::routes::{Views, metrics, readiness};
 use crate::reconcile::controller::{Controller, Parts};
 use crate::reconcile::desired::build_namespace;
 use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS, Pulse};
@@ -64,11 +64,10 @@ struct Home {
 /// A setting cannot be used, or the address to listen on is taken. What goes wrong later is waited out.
 pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
-    let settings = &context.settings;
     telling::check(context)?;
-    let listener = listen(settings.controller.listen, "controller.listen").await?;
+    let vitals = Vitals::open(context).await?;
     let door = match is_whole {
-        true => Some(Door::open(context).await?),
+        true => Some(Door::open(context, Hears::Pushes).await?),
         false => None,
     };
     let cluster = Arc::new(connect(context).await?);
@@ -76,17 +75,14 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
     let watched = Arc::new(Watched::new(cluster.clone()));
     let board = Arc::new(Board::default());
     let hint = Arc::new(Notify::new());
-    let webhook = settings.controller.webhook_secret.clone();
     let views = Views {
         board: board.clone(),
         watched: watched.clone(),
-        webhook: webhook.and_then(WebhookSecret::new),
-        taken: Arc::default(),
-        hint: hint.clone(),
         clock: now,
     };
-    let serving =
-        axum::serve(listener, routes(views)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let mut parts = vec![metrics(views.clone())];
+    parts.extend(door.iter().flat_map(Door::metrics));
+    let serving = vitals.serve((readiness(views), parts), stop.clone());
     let home = Home {
         cluster,
         watched,
@@ -94,37 +90,28 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         views: door.as_ref().map(Door::views),
     };
     let told = (hint, home.board.clone());
+    let pushes = door.as_ref().and_then(Door::pushes);
     let keeping = follow_while(context, told, &stop, async |database, followed| {
+        if let Some(pushes) = pushes {
+            pushes.put_database(database.clone());
+        }
         control(context, home, database, followed, &stop).await
     });
-    context.terminal.note(&format!(
-        "following {} for cluster {name}; health, readiness and metrics on http://{}",
-        crate::model::address::masked(&settings.source),
-        settings.controller.listen
-    ));
-    let (signalled, served, shown, kept) = tokio::join!(
-        stop_on_signals(&stop),
-        serving.into_future(),
-        serve_at(door, &stop),
-        keeping
-    );
+    let source = masked(&context.settings.source);
+    let following = format!("following {source} for cluster {name}");
+    context.terminal.note(&following);
+    let showing = async {
+        if let Some(door) = door {
+            door.serve(stop.clone()).await;
+        }
+    };
+    let (signalled, (), (), kept) = tokio::join!(stop_on_signals(&stop), serving, showing, keeping);
     kept?;
     signalled?;
-    shown?;
-    served.map_err(|error| {
-        CliError::dependency("health and metrics are served no more").because(error)
-    })?;
     context
         .terminal
         .note("stopped; what was under way has ended");
     Ok(Exit::Done)
-}
-
-async fn serve_at(door: Option<Door>, stop: &CancellationToken) -> Result<(), CliError> {
-    match door {
-        Some(door) => door.serve(stop.clone()).await,
-        None => Ok(()),
-    }
 }
 
 /// Keeps what the first usable declaration says, and every one after it. Weights and registry are served before.
@@ -167,7 +154,7 @@ async fn keep_declared(
 ) -> Result<(), CliError> {
     let first = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        first = first_good(&mut followed, &home.board) => first,
+        first = first_good(&mut followed) => first,
     };
     let Some(production) = first else {
         return Ok(());

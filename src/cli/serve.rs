@@ -6,13 +6,15 @@ use clap::{Args, Subcommand};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Public, take_policy};
+use super::public::{Door, Hears, Public, take_policy};
 use super::run::{self, RunArgs};
-use super::session::connect;
-use super::standing::{first_good, follow_while, stop_on_signals};
+use super::session::{connect, now};
+use super::standing::{Vitals, first_good, follow_while, stop_on_signals};
 use super::{CliError, Context, Exit, SourceArg};
 use crate::model::address::masked;
 use crate::reconcile::controller::board::Board;
+use crate::reconcile::controller::routes::source_metrics;
+use crate::weights::routes::readiness;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -34,7 +36,8 @@ pub enum Role {
     Controller(RunArgs),
     /// Serve weights and the registry; of all processes that do, one makes the weights.
     Weights(RunArgs),
-    /// Serve the operator's listener: weights and the registry, and it makes the weights when it is its turn.
+    /// Serve the operator's listener: weights, the registry and the webhook of a git host. It makes the weights when it
+    /// is its turn.
     Admin(AdminArgs),
 }
 
@@ -72,18 +75,19 @@ impl ServeArgs {
 pub(super) async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CliError> {
     match &args.role {
         Role::Controller(_) => run::run(context, false).await,
-        Role::Weights(_) => show(context, Weights::InTurn).await,
+        Role::Weights(_) => show(context, Weights::InTurn, Hears::Nothing).await,
         Role::Admin(args) => match args.no_weights {
-            true => show(context, Weights::ByOthers).await,
-            false => show(context, Weights::InTurn).await,
+            true => show(context, Weights::ByOthers, Hears::Pushes).await,
+            false => show(context, Weights::InTurn, Hears::Pushes).await,
         },
     }
 }
 
 /// Serves weights and the registry.
-async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
+async fn show(context: &Context, weights: Weights, hears: Hears) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
-    let door = Door::open(context).await?;
+    let vitals = Vitals::open(context).await?;
+    let door = Door::open(context, hears).await?;
     let cluster = match weights {
         Weights::InTurn => Some(Arc::new(connect(context).await?)),
         Weights::ByOthers => None,
@@ -92,13 +96,20 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
     context.terminal.note(&format!("following {source}"));
     let views = door.views();
     let (hint, board) = (Arc::new(Notify::new()), Arc::<Board>::default());
-    let told = (hint, board.clone());
+    let mut parts = door.metrics();
+    parts.push(source_metrics(board.clone(), now));
+    let telling = vitals.serve((readiness(views.clone()), parts), stop.clone());
+    let told = (hint, board);
+    let pushes = door.pushes();
     let showing = follow_while(context, told, &stop, async |database, mut followed| {
+        if let Some(pushes) = pushes {
+            pushes.put_database(database.clone());
+        }
         let public = Public::new(context, (&views, database), followed.clone())?;
         let declared = async {
             let first = tokio::select! {
                 () = stop.cancelled() => None,
-                first = first_good(&mut followed, &board) => first,
+                first = first_good(&mut followed) => first,
             };
             let Some(production) = first else {
                 return Ok(());
@@ -113,9 +124,10 @@ async fn show(context: &Context, weights: Weights) -> Result<Exit, CliError> {
         let ((), shown) = tokio::join!(public.serve(stop.clone()), declared);
         shown
     });
-    let (signalled, served, shown) =
-        tokio::join!(stop_on_signals(&stop), door.serve(stop.clone()), showing);
-    shown.and(signalled).and(served)?;
+    let serving = door.serve(stop.clone());
+    let (signalled, (), (), shown) =
+        tokio::join!(stop_on_signals(&stop), telling, serving, showing);
+    shown.and(signalled)?;
     context
         .terminal
         .note("stopped; what was under way has ended");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::routing::MethodRouter;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -13,9 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::session::{last_applied_in, now};
 use super::{CliError, Context, declaration};
 use crate::edge::database::{self, Database, DatabaseError};
+use crate::edge::listener::{self, Limits};
 use crate::model::Told;
 use crate::reconcile::controller::board::Board;
 use crate::reconcile::controller::follow::{Followed, Follower};
+use crate::reconcile::controller::heed::heed;
+use crate::vitals::{self, Part};
 
 /// The pause before the database is tried again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
@@ -42,7 +46,7 @@ pub(super) async fn follow_while(
         policy: declaration::policy(settings),
         unfit: settings.database_url(true).err().map(|why| why.to_string()),
         interval: settings.controller.interval,
-        hint,
+        hint: hint.clone(),
         board,
         last: match settings.git.verifies {
             true => last_applied_in(database.as_ref()).await?,
@@ -55,8 +59,14 @@ pub(super) async fn follow_while(
         stop.cancel();
         worked
     };
-    // The follower ends once nobody listens.
-    let (worked, ()) = tokio::join!(working, follower.follow(told));
+    let following = async {
+        tokio::select! {
+            // It ends once nobody listens.
+            () = follower.follow(told) => {}
+            never = heed(database.as_ref(), &hint) => match never {},
+        }
+    };
+    let (worked, ()) = tokio::join!(working, following);
     database.close().await;
     worked
 }
@@ -70,10 +80,7 @@ pub(super) fn first_namespace(followed: &watch::Receiver<Followed>) -> String {
 }
 
 /// Waits for a declaration that can be used, and tells whether it asks for the production policy.
-pub(super) async fn first_good(
-    followed: &mut watch::Receiver<Followed>,
-    board: &Board,
-) -> Option<bool> {
+pub(super) async fn first_good(followed: &mut watch::Receiver<Followed>) -> Option<bool> {
     loop {
         let known = followed.borrow_and_update().clone();
         if let Some(good) = &known.good {
@@ -84,7 +91,6 @@ pub(super) async fn first_good(
         if let Some(bad) = &known.bad {
             tracing::warn!(why = %bad.why, "the source cannot be used; nothing is kept before it can");
         }
-        board.take_source(&known);
         followed.changed().await.ok()?;
     }
 }
@@ -104,6 +110,36 @@ async fn open_database(context: &Context) -> Result<Arc<dyn Database>, CliError>
                 tokio::time::sleep(DATABASE_PAUSE).await;
             }
         }
+    }
+}
+
+/// Where health, readiness and metrics are served from the first moment on.
+pub(super) struct Vitals {
+    listener: TcpListener,
+}
+
+impl Vitals {
+    /// Takes the address that the settings name.
+    ///
+    /// # Errors
+    /// It is taken.
+    pub(super) async fn open(context: &Context) -> Result<Self, CliError> {
+        let address = context.settings.observability.listen;
+        let listener = listen(address, "observability.listen").await?;
+        let address = listener.local_addr().unwrap_or(address);
+        let served = format!("health, readiness and metrics on http://{address}");
+        context.terminal.note(&served);
+        Ok(Self { listener })
+    }
+
+    /// Serves until told to stop.
+    pub(super) async fn serve(
+        self,
+        (ready, parts): (MethodRouter, Vec<Part>),
+        stop: CancellationToken,
+    ) {
+        let routes = vitals::routes(ready, parts);
+        listener::serve(self.listener, routes, Limits::default(), stop).await;
     }
 }
 

@@ -19,6 +19,7 @@ mod network;
 mod open_passes;
 mod passes;
 mod postgres;
+mod pushes;
 mod rollouts;
 mod rows;
 mod snapshots;
@@ -42,6 +43,7 @@ pub use health::HealthRows;
 pub use migrations::{AppliedMigration, DatabaseKind, MigrationStatus, PendingMigration};
 pub use network::NetworkRow;
 pub use passes::MAX_KEYS;
+pub use pushes::PushRows;
 pub use snapshots::WeightSnapshots;
 
 use crate::model::act::{Act, ActRecord, Suspensions};
@@ -54,7 +56,7 @@ use store::{Engine, Store};
 
 /// What a process asks of the registry database. Every call is one transaction with a time limit.
 #[async_trait]
-pub trait Database: ConditionRows + HealthRows + NetworkRow + WeightSnapshots {
+pub trait Database: ConditionRows + HealthRows + NetworkRow + PushRows + WeightSnapshots {
     /// Returns the registry rows in scope, as of one moment. A target is in scope where everything is.
     ///
     /// # Errors

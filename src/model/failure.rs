@@ -60,6 +60,24 @@ impl Failure {
             Self::Other(plain.take(Self::MAX).collect())
         })
     }
+
+    /// Returns its name in metrics: one of few.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Transport => "transport",
+            Self::Http(_) => "http",
+            Self::TooLarge => "too_large",
+            Self::InvalidPayload => "invalid_payload",
+            Self::WrongSlug => "wrong_slug",
+            Self::NoToken => "no_token",
+            Self::Unreachable => "unreachable",
+            Self::NotRegistered => "not_registered",
+            Self::InvalidRecord => "invalid_record",
+            Self::Other(_) => "other",
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -52,6 +52,9 @@ pub enum Outage {
 }
 
 impl Outage {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Metagraph, Self::Challenges];
+
     /// Returns the word that a row has for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -64,8 +67,7 @@ impl Outage {
     /// Reads the word of a row.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::Metagraph, Self::Challenges];
-        all.into_iter().find(|outage| outage.as_str() == word)
+        Self::ALL.into_iter().find(|outage| outage.as_str() == word)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod commit_status;
 mod delivery;
 pub mod events;
 pub mod follow;
+pub mod heed;
 pub mod ledger;
 mod look;
 mod metrics;
@@ -23,7 +24,6 @@ mod surveys;
 pub mod tellers;
 mod trials;
 mod turns;
-pub mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -245,7 +245,6 @@ impl Controller {
         if let Some(bad) = &followed.bad {
             tracing::warn!(why = %bad.why, "the source cannot be used; the last good revision stays");
         }
-        self.board.take_source(&followed);
         if is_new {
             self.surveys.renew(Instant::now());
         }

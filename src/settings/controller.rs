@@ -1,11 +1,9 @@
 //! How the controller runs.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{SettingsError, Values};
-use crate::model::Secret;
 
 /// What a rollout may take: a model is slow to load, and after a day nobody waits any more.
 const ROLLOUT_SECONDS: RangeInclusive<u64> = 1..=86_400;
@@ -15,25 +13,19 @@ const ROLLOUT_SECONDS: RangeInclusive<u64> = 1..=86_400;
 pub struct ControllerSettings {
     /// How often the source is read without a hint.
     pub interval: Duration,
-    /// Where health, readiness and metrics are served.
-    pub listen: SocketAddr,
     /// How long a challenge may make no progress before it is said to be stalled.
     pub rollout_deadline: Duration,
-    /// What a git host proves itself with.
-    pub webhook_secret: Option<Secret<String>>,
 }
 
 impl ControllerSettings {
     pub(super) fn of(values: &Values) -> Result<Self, SettingsError> {
         Ok(Self {
             interval: values.seconds("controller.interval_seconds")?,
-            listen: values.address("controller.listen")?,
             rollout_deadline: values.seconds_in(
                 "controller.rollout_deadline_seconds",
                 ROLLOUT_SECONDS,
                 "a number of seconds from 1 to 86400",
             )?,
-            webhook_secret: values.text("controller.webhook_secret")?.map(Secret::new),
         })
     }
 }

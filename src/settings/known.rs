@@ -62,22 +62,10 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "how often the source is read when nothing tells that it changed; 1 to 300",
     },
     Known {
-        path: "controller.listen",
-        default: Some("127.0.0.1:8083"),
-        shown: Shown::AsItIs,
-        purpose: "where `run` and `serve controller` serve health, readiness and metrics",
-    },
-    Known {
         path: "controller.rollout_deadline_seconds",
         default: Some("600"),
         shown: Shown::AsItIs,
         purpose: "how long a challenge may make no progress before it is stalled; 1 to 86400",
-    },
-    Known {
-        path: "controller.webhook_secret",
-        default: None,
-        shown: Shown::Masked,
-        purpose: "the secret shared with the git host that posts pushes to /v1/webhooks/git",
     },
     Known {
         path: "database.url",
@@ -248,6 +236,12 @@ pub(super) const KNOWN: &[Known] = &[
         purpose: "where a share goes that nobody registered has earned: spread, within_challenge or burn",
     },
     Known {
+        path: "master.webhook_secret",
+        default: None,
+        shown: Shown::Masked,
+        purpose: "the secret shared with the git host that posts pushes to /v1/webhooks/git",
+    },
+    Known {
         path: "master.weights_signing_key_file",
         default: None,
         shown: Shown::AsItIs,
@@ -270,6 +264,12 @@ pub(super) const KNOWN: &[Known] = &[
         default: None,
         shown: Shown::Masked,
         purpose: "a webhook that is told what happens; its path may be a secret",
+    },
+    Known {
+        path: "observability.listen",
+        default: Some("127.0.0.1:8083"),
+        shown: Shown::AsItIs,
+        purpose: "where `run` and every role of `serve` serve health, readiness and metrics",
     },
     Known {
         path: "observability.log_json",

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{SettingsError, Values};
+use crate::model::Secret;
 use crate::weights::Unassigned;
 use crate::weights::collect::Patience;
 use crate::weights::publish::GOOD_FOR;
@@ -45,6 +46,8 @@ pub struct MasterSettings {
     pub unassigned: Unassigned,
     /// What vectors are signed with.
     pub signing_key_file: Option<PathBuf>,
+    /// What a git host proves itself with.
+    pub webhook_secret: Option<Secret<String>>,
 }
 
 impl MasterSettings {
@@ -83,6 +86,7 @@ impl MasterSettings {
             signing_key_file: values
                 .text("master.weights_signing_key_file")?
                 .map(PathBuf::from),
+            webhook_secret: values.text("master.webhook_secret")?.map(Secret::new),
         };
         check_epoch(values, &settings)?;
         Ok(settings)

@@ -1,6 +1,7 @@
 //! Who is told what happens, besides the cluster, and what the program tells of its own work.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{SettingsError, Values};
@@ -40,6 +41,8 @@ pub struct CommitStatusSettings {
 pub struct ObservabilitySettings {
     /// Whether logs are written as JSON where standard error is no terminal.
     pub log_json: bool,
+    /// Where health, readiness and metrics are served.
+    pub listen: SocketAddr,
     /// The collector that is sent traces, if any is.
     pub otel_endpoint: Option<String>,
     /// The name of the service in traces.
@@ -50,6 +53,7 @@ impl ObservabilitySettings {
     pub(super) fn of(values: &Values) -> Result<Self, SettingsError> {
         Ok(Self {
             log_json: values.flag("observability.log_json")?,
+            listen: values.address("observability.listen")?,
             otel_endpoint: values.text("observability.otel_endpoint")?,
             otel_service_name: values
                 .text("observability.otel_service_name")?

@@ -19,6 +19,7 @@ use super::publish::{Outage, expiry, judge, judge_metagraph, snapshot};
 use super::registered::Registered;
 use super::roster::{Asked, Roster};
 use super::serving::{Origin, Serving, ServingError, Terms};
+use super::tally::{Made, Tally};
 use super::{Answer, Metagraph, Published};
 use crate::edge::chain::Chain;
 use crate::edge::database::DatabaseError;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub collector: Arc<dyn Collector>,
     /// The time from one vector to the next.
     pub interval: Duration,
+    /// Where it is counted what comes of it.
+    pub tally: Arc<Tally>,
 }
 
 /// Why an epoch ended without a vector.
@@ -78,6 +81,18 @@ pub enum EpochError {
     /// What came in is no ground for a vector.
     #[error("{0}")]
     Outage(Outage),
+}
+
+impl EpochError {
+    /// Returns how an epoch that ended so is counted.
+    fn made(&self) -> Made {
+        match self {
+            Self::Overtaken => Made::Overtaken,
+            Self::NotApplied => Made::NotApplied,
+            Self::Outage(_) => Made::Outage,
+            Self::Shelf(_) | Self::Database(_) | Self::Document(_) | Self::Ended => Made::Failed,
+        }
+    }
 }
 
 impl Parts {
@@ -189,6 +204,7 @@ impl Parts {
         }
         let mut answers = self.collector.collect(roster.asked).await;
         answers.extend(roster.failed);
+        self.tally.take_answers(&answers);
         answers
     }
 
@@ -218,6 +234,10 @@ impl Parts {
         terms: &Terms,
         registered: &Registered,
     ) {
+        self.tally.count_epoch(match &ended {
+            Ok(_) => Made::Published,
+            Err(error) => error.made(),
+        });
         let shelf = &self.serving.shelf;
         shelf.change(|stock| stock.metagraph_read_at = registered.read_at());
         match ended {

@@ -10,25 +10,29 @@ mod table;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bodies::{
     Checks, DatabaseCheck, DeclarationCheck, Fitness, Health, History, Invalid, Mistake, Readiness,
     Refusal,
 };
 use self::table::{ROUTES, TITLE};
+use super::metrics;
 use super::shelf::{Declared, Latest, Served, Shelf};
 use super::signature::SigningKey;
+use super::tally::Tally;
 use crate::admin::openapi::{self, Operation};
 use crate::edge::database::Database;
 use crate::model::clock::Clock;
+use crate::vitals;
 
 const SIGNER: HeaderName = HeaderName::from_static("x-platform-weights-signer");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signature");
@@ -37,8 +41,9 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signat
 const MAX_PAGE: usize = 200;
 const PAGE: usize = 50;
 
-/// How many vectors of the past are read at a time.
-const READS: usize = 2;
+/// How many vectors of the past are held in memory at a time, from their reading until they are sent: each may have
+/// 16 MiB. Who takes nothing of one is cut off by the listener.
+const PAST: usize = 8;
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -47,9 +52,11 @@ pub struct Views {
     pub shelf: Arc<Shelf>,
     /// The clock.
     pub clock: Clock,
+    /// What came of making it, as far as this process does.
+    pub tally: Arc<Tally>,
     behind: Arc<OnceLock<Behind>>,
     is_described: Arc<AtomicBool>,
-    reads: Arc<Semaphore>,
+    past: Arc<Semaphore>,
 }
 
 /// What is behind the shelf; a process serves before it knows it.
@@ -67,10 +74,21 @@ impl Views {
         Self {
             shelf,
             clock,
+            tally: Arc::default(),
             behind: Arc::default(),
             is_described: Arc::default(),
-            reads: Arc::new(Semaphore::new(READS)),
+            past: Arc::new(Semaphore::new(PAST)),
         }
+    }
+
+    /// Returns the metrics of what is served, for the listener of health.
+    #[must_use]
+    pub fn metrics(&self) -> vitals::Part {
+        let views = self.clone();
+        Arc::new(move |registry| {
+            let (stock, counts) = (views.shelf.stock(), views.tally.read());
+            metrics::add(registry, &stock, &counts, views.clock.now());
+        })
     }
 
     /// Takes what is behind the shelf, once.
@@ -97,6 +115,11 @@ pub fn routes(views: Views) -> Router {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
         .with_state(views)
+}
+
+/// Returns the readiness of who serves weights alone, for the listener of health.
+pub fn readiness(views: Views) -> MethodRouter {
+    get(ready).with_state(views)
 }
 
 /// Returns the OpenAPI document of the routes, indented, with a final line break.
@@ -173,7 +196,7 @@ async fn past(
     let Some(behind) = views.behind.get() else {
         return none();
     };
-    let Ok(_permit) = views.reads.try_acquire() else {
+    let Ok(permit) = views.past.clone().try_acquire_owned() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
     };
     match behind
@@ -185,7 +208,7 @@ async fn past(
             let key = behind.key.clone();
             let served = move || Served::of(snapshot.document, key.as_ref());
             match tokio::task::spawn_blocking(served).await {
-                Ok(served) => send(&served, &headers),
+                Ok(served) => send_holding(served, permit, &headers),
                 Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             }
         }
@@ -282,6 +305,30 @@ fn send(served: &Served, asked: &HeaderMap) -> Response {
     response
 }
 
+/// Sends a body that nobody else holds; the permit is free again once it is sent.
+fn send_holding(served: Served, permit: OwnedSemaphorePermit, asked: &HeaderMap) -> Response {
+    struct Holding {
+        bytes: Bytes,
+        _permit: Arc<OwnedSemaphorePermit>,
+    }
+    impl AsRef<[u8]> for Holding {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    let permit = Arc::new(permit);
+    let hold = |bytes| {
+        let _permit = permit.clone();
+        Bytes::from_owner(Holding { bytes, _permit })
+    };
+    let served = Served {
+        body: hold(served.body),
+        gzip: hold(served.gzip),
+        ..served
+    };
+    send(&served, asked)
+}
+
 /// Tells whether a client has these bytes already.
 fn knows(asked: &HeaderMap, tag: &str) -> bool {
     let lists = asked.get_all(header::IF_NONE_MATCH).into_iter();
@@ -369,6 +416,20 @@ mod tests {
             );
         }
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_vector_of_the_past_counts_until_it_is_sent() {
+        let past = Arc::new(Semaphore::new(1));
+        let permit = || past.clone().try_acquire_owned();
+        let served = Served::of("{}".to_owned(), None);
+        let answer = send_holding(served.clone(), permit().unwrap(), &HeaderMap::new());
+        assert!(permit().is_err());
+        drop(answer);
+        let known = asked(header::IF_NONE_MATCH, "*");
+        let answer = send_holding(served, permit().unwrap(), &known);
+        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+        assert!(permit().is_ok(), "nothing is sent");
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn run(world: &World, with: &[(&str, &str)]) -> Running {
     command.envs(with.iter().copied());
     command.env("PLATFORM_MASTER__ADMIN_PORT", "0");
     command
-        .env("PLATFORM_CONTROLLER__LISTEN", "127.0.0.1:0")
+        .env("PLATFORM_OBSERVABILITY__LISTEN", "127.0.0.1:0")
         .stdout(log.try_clone().unwrap())
         .stderr(log);
     Running(command.spawn().unwrap())

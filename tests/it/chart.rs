@@ -57,7 +57,7 @@ async fn installed(world: &World, role: &str, values: &[&str]) -> Value {
     let selector = &deployment["spec"]["selector"]["matchLabels"];
     assert_eq!(*selector, one(&objects, "Service")["spec"]["selector"]);
     let closed = one(&objects, "NetworkPolicy");
-    assert_covers(&closed["spec"]["podSelector"], &deployment);
+    assert_covers(&closed["spec"], &deployment);
     world.delete("networkpolicies", CONTROL_PLANE).await;
     let pod = &deployment["spec"]["template"]["spec"];
     let is_its_account = |object: &Value| {
@@ -70,13 +70,21 @@ async fn installed(world: &World, role: &str, values: &[&str]) -> Value {
     deployment
 }
 
-/// Checks that a policy is for the pods of a Deployment, and names their port.
-fn assert_covers(selector: &Value, deployment: &Value) {
+/// Checks that a policy is for the pods of a Deployment, and names their ports, health among them.
+fn assert_covers(policy: &Value, deployment: &Value) {
     let pod = &deployment["spec"]["template"]["metadata"]["labels"];
-    for (label, value) in selector["matchLabels"].as_object().unwrap() {
+    let labels = &policy["podSelector"]["matchLabels"];
+    for (label, value) in labels.as_object().unwrap() {
         assert_eq!(pod[label], *value, "{label}");
     }
-    assert_eq!(container(deployment)["ports"][0]["name"], "http");
+    let names = |ports: &Value, name: &str| -> Vec<Value> {
+        let ports = ports.as_array().unwrap();
+        ports.iter().map(|port| port[name].clone()).collect()
+    };
+    let open = names(&policy["ingress"][0]["ports"], "port");
+    let served = names(&container(deployment)["ports"], "name");
+    assert!(served.iter().all(|name| open.contains(name)), "{served:?}");
+    assert!(served.contains(&json!("health")), "{served:?}");
 }
 
 #[test]
@@ -92,7 +100,7 @@ fn the_control_plane_is_closed_to_all_but_itself_and_those_who_are_named() {
     assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
     assert_eq!(policy["spec"]["egress"], json!([{}]));
     let itself = json!({"podSelector": policy["spec"]["podSelector"]});
-    let ports = json!([{"port": "http", "protocol": "TCP"}]);
+    let ports = ["http", "health"].map(|name| json!({"port": name, "protocol": "TCP"}));
     let ingress = json!([{"from": [itself], "ports": ports}]);
     assert_eq!(policy["spec"]["ingress"], ingress);
     let named = "networkPolicy.from[0].namespaceSelector.matchLabels.name=front";
@@ -147,11 +155,19 @@ async fn each_roles_deployment_is_taken_and_its_pods_are_admitted() {
     }
 }
 
-/// The path that the chart asks whether a pod is ready.
-fn readiness(container: &Value) -> &str {
-    container["readinessProbe"]["httpGet"]["path"]
-        .as_str()
-        .unwrap()
+/// Returns the address that the chart asks by a probe.
+fn probe(container: &Value, probe: &str) -> String {
+    let get = &container[probe]["httpGet"];
+    let mut ports = container["ports"].as_array().unwrap().iter();
+    let port = ports.find(|port| port["name"] == get["port"]).unwrap();
+    let path = get["path"].as_str().unwrap();
+    format!("http://127.0.0.1:{}{path}", port["containerPort"])
+}
+
+/// Returns a port that nobody listens on.
+fn free_port() -> u16 {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    port.local_addr().unwrap().port()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,19 +182,26 @@ async fn the_program_starts_with_what_the_chart_gives_it() {
 
 /// Starts a role with what the chart gives its container, until it is ready by the chart's own question.
 async fn starts(world: &World, role: &str) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
-    drop(port);
-    let values = [
+    let (port, health) = (
+        format!("port={}", free_port()),
+        format!("healthPort={}", free_port()),
+    );
+    let mut values = vec![
         "enabled=true",
         "source=./platform.yaml",
         "settings.notify.on=failure",
         "settings.master.epoch_interval_seconds=60",
-        "secretSettings.controller\\.webhook_secret.name=a",
-        "secretSettings.controller\\.webhook_secret.key=b",
-        &format!("port={}", address.port()),
+        "secretSettings.master\\.webhook_secret.name=a",
+        "secretSettings.master\\.webhook_secret.key=b",
+        &health,
     ];
-    let values = values.map(|value| format!("{role}.deployment.{value}"));
+    if role != "controller" {
+        values.push(&port);
+    }
+    let values = values.iter();
+    let values: Vec<String> = values
+        .map(|value| format!("{role}.deployment.{value}"))
+        .collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     let objects = rendered_chart(&world.namespace, &values);
     let settings = one(&objects, "ConfigMap")["data"]["settings.yaml"].clone();
@@ -205,7 +228,7 @@ async fn starts(world: &World, role: &str) {
     let mut variables: BTreeMap<String, String> =
         named.map(|name| (name, "a-secret".to_owned())).collect();
     assert!(
-        variables.contains_key("PLATFORM_CONTROLLER__WEBHOOK_SECRET"),
+        variables.contains_key("PLATFORM_MASTER__WEBHOOK_SECRET"),
         "{variables:?}"
     );
     let home = world.path("").to_str().unwrap().to_owned();
@@ -224,18 +247,19 @@ async fn starts(world: &World, role: &str) {
     let client = reqwest::Client::new();
     let mut code = 0;
     for _ in 0..300 {
-        let path = readiness(&container);
-        let asked = client.get(format!("http://{address}{path}")).send().await;
+        let asked = client.get(probe(&container, "readinessProbe")).send().await;
         code = asked.map_or(0, |answer| answer.status().as_u16());
         if code == 200 || child.try_wait().unwrap().is_some() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    let alive = client.get(probe(&container, "livenessProbe")).send().await;
+    let alive = alive.map_or(0, |answer| answer.status().as_u16());
     child.kill().unwrap();
     child.wait().unwrap();
     let log = std::fs::read_to_string(world.path("log")).unwrap();
-    assert_eq!(code, 200, "{role}: {log}");
+    assert_eq!((code, alive), (200, 200), "{role}: {log}");
     assert!(
         !log.contains("did you mean"),
         "a variable that is no setting: {log}"
@@ -270,6 +294,10 @@ fn values_that_cannot_be_meant_are_not_rendered() {
         (&["environment=prodcution"], "environment"),
         (&["contoller.enabled=true"], "contoller"),
         (&["networkPolicy.from[0]="], "networkPolicy/from/0"),
+        (
+            &["controller.deployment.port=8000"],
+            "controller/deployment",
+        ),
         (
             &[
                 ENABLED,

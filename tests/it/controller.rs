@@ -9,6 +9,7 @@ mod clock;
 mod drift;
 mod images;
 mod interrupted;
+mod pushed;
 mod refused;
 mod replicas;
 mod rest;

@@ -119,6 +119,18 @@ fn each_part_uses_only_its_crates() {
 }
 
 #[test]
+fn whoever_listens_does_so_within_the_bounds_of_the_listener() {
+    let serves = |path: &[String]| path.len() > 1 && path[..2] == ["axum", "serve"];
+    let sources = sources();
+    let faults: Vec<String> = sources
+        .iter()
+        .filter(|source| source.paths.iter().any(|path| serves(path)))
+        .map(|source| source.module.join("::"))
+        .collect();
+    assert!(faults.is_empty(), "without bounds: {faults:?}");
+}
+
+#[test]
 fn pure_parts_name_nothing_outside() {
     let mut faults = BTreeSet::new();
     for source in sources() {

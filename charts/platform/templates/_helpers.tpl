@@ -46,6 +46,7 @@ role follows the same declaration unless told otherwise.
   "source" (required "controller.deployment.source is required: where platform.yaml is" $source)
   "environment" $values.environment
   "policy" (dict "enforce_production" $values.policy.enforceProduction)
+  "observability" (dict "listen" (printf "0.0.0.0:%d" (int .deployment.healthPort)))
 }}
 {{- mergeOverwrite (deepCopy .deployment.settings) $common .own | toYaml }}
 {{- end }}

@@ -1,7 +1,8 @@
 {{/*
 A role of the program as it runs in the cluster: its settings, its pods, and their Service. Takes root (the chart's
 context), component, account, role (the words after `platform serve`), deployment (its values), settings (its own, as
-YAML), talksToCluster (whether pods get the account's token) and ready (the path that says whether a pod can be asked).
+YAML), talksToCluster (whether pods get the account's token), port (of what it serves to others; none where it serves
+nothing but its health) and ready (the path and the port that say whether a pod can be asked).
 */}}
 {{- define "platform.role" -}}
 {{- $root := .root }}
@@ -92,13 +93,18 @@ spec:
                   key: {{ $secret.key | quote }}
             {{- end }}
           ports:
+            {{- with .port }}
             - name: http
-              containerPort: {{ $deployment.port }}
+              containerPort: {{ . }}
+            {{- end }}
+            # Health, readiness and metrics.
+            - name: health
+              containerPort: {{ $deployment.healthPort }}
           readinessProbe:
-            httpGet: {path: {{ .ready }}, port: http}
+            httpGet: {path: {{ .ready.path }}, port: {{ .ready.port }}}
             periodSeconds: 10
           livenessProbe:
-            httpGet: {path: /health, port: http}
+            httpGet: {path: /health, port: health}
             periodSeconds: 30
           resources:
             {{- toYaml $deployment.resources | nindent 12 }}
@@ -142,7 +148,12 @@ spec:
     app.kubernetes.io/instance: {{ $root.Release.Name }}
     platform.component: {{ .component }}
   ports:
+    {{- with .port }}
     - name: http
-      port: {{ $deployment.port }}
+      port: {{ . }}
       targetPort: http
+    {{- end }}
+    - name: health
+      port: {{ $deployment.healthPort }}
+      targetPort: health
 {{- end }}

@@ -18,6 +18,7 @@ mod only_postgres;
 mod only_sqlite;
 mod open_cases;
 mod pass_cases;
+mod push_cases;
 mod rollout_cases;
 mod row_cases;
 mod schema_cases;
@@ -43,6 +44,7 @@ use health_cases::*;
 use network_cases::*;
 use open_cases::*;
 use pass_cases::*;
+use push_cases::*;
 use rollout_cases::*;
 use row_cases::*;
 use schema_cases::*;
@@ -134,6 +136,9 @@ on_both!(
     how_a_thousand_challenges_were_found_is_one_row_each,
     a_fitness_that_cannot_be_named_is_no_answer,
     what_came_of_images_is_kept_and_what_failed_is_tried_again_when_resumed,
+    a_push_is_kept_once_by_whichever_process,
+    pushes_that_are_old_or_too_many_make_room,
+    a_push_is_told_to_every_process_that_waits,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,
     a_schema_that_lacks_the_newest_migration_is_brought_up_to_date,

@@ -17,13 +17,14 @@ use super::location::Server;
 use super::migrations::{self, DatabaseKind, Source};
 use super::network;
 use super::open_passes;
+use super::pushes;
 use super::rollouts::RolloutStatements;
 use super::snapshots;
 use super::statements::{RowStatements, Statements};
 use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 13] = [
+const MIGRATIONS: [Source; 14] = [
     (
         1,
         "registry",
@@ -85,6 +86,11 @@ const MIGRATIONS: [Source; 13] = [
         "sizes",
         include_str!("migrations/postgres/0013_sizes.sql"),
     ),
+    (
+        14,
+        "pushes",
+        include_str!("migrations/postgres/0014_pushes.sql"),
+    ),
 ];
 
 /// How long connecting may take, and how long a call waits for a connection.
@@ -97,13 +103,15 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(300);
 const MAX_CONNECTIONS: u32 = 8;
 
 /// Where a kept act is told of; the statement that keeps one names it too.
-const CHANNEL: &str = "platform_acts";
+const ACTS: &str = "platform_acts";
+/// As [`ACTS`], for announced pushes.
+const PUSHES: &str = "platform_pushes";
 
 /// A PostgreSQL database.
 pub(super) struct Postgres {
     pub(super) pool: PgPool,
-    /// Made when somebody wants to be told.
-    listener: Mutex<Option<PgListener>>,
+    acts: Ear,
+    pushes: Ear,
     options: PgConnectOptions,
     place: String,
 }
@@ -139,7 +147,8 @@ impl Postgres {
             .connect_lazy_with(limited);
         Ok(Self {
             pool,
-            listener: Mutex::default(),
+            acts: Ear::at(ACTS),
+            pushes: Ear::at(PUSHES),
             options,
             place,
         })
@@ -211,36 +220,70 @@ impl Engine for Postgres {
     }
 
     async fn act_told(&self) {
+        self.acts.told(&self.pool).await;
+    }
+
+    async fn push_told(&self) {
+        self.pushes.told(&self.pool).await;
+    }
+
+    async fn close(&self) {
+        self.acts.close();
+        self.pushes.close();
+        self.pool.close().await;
+    }
+}
+
+/// Listens to what is said at one place, on a connection of its own.
+struct Ear {
+    channel: &'static str,
+    /// Made when somebody wants to be told.
+    listener: Mutex<Option<PgListener>>,
+}
+
+impl Ear {
+    fn at(channel: &'static str) -> Self {
+        Self {
+            channel,
+            listener: Mutex::default(),
+        }
+    }
+
+    /// Returns once something may have been said; waits for ever where it cannot be listened to.
+    async fn told(&self, pool: &PgPool) {
         let mut listener = self.listener.lock().await;
-        if let Err(error) = told(&self.pool, &mut listener).await {
-            tracing::debug!(%error, "nobody tells of acts until the next try");
+        if let Err(error) = self.listen(pool, &mut listener).await {
+            tracing::debug!(%error, channel = self.channel, "nothing is told until the next try");
             *listener = None;
             std::future::pending::<()>().await;
         }
     }
 
-    async fn close(&self) {
-        // Its connection would be waited for. Where somebody listens just now, it ends with the pool.
+    /// Returns once something was said, or may have been: the connection was lost or is new.
+    async fn listen(
+        &self,
+        pool: &PgPool,
+        listener: &mut Option<PgListener>,
+    ) -> Result<(), sqlx::Error> {
+        let Some(listening) = listener else {
+            let mut listening = PgListener::connect_with(pool).await?;
+            listening.eager_reconnect(false);
+            listening.listen(self.channel).await?;
+            *listener = Some(listening);
+            return Ok(());
+        };
+        if listening.try_recv().await?.is_none() {
+            *listener = None;
+        }
+        Ok(())
+    }
+
+    /// Lets the connection go, which would be waited for. Where somebody listens just now, it ends with the pool.
+    fn close(&self) {
         if let Ok(mut listener) = self.listener.try_lock() {
             *listener = None;
         }
-        self.pool.close().await;
     }
-}
-
-/// Returns once something was said on [`CHANNEL`], or may have been: the connection was lost or is new.
-async fn told(pool: &PgPool, listener: &mut Option<PgListener>) -> Result<(), sqlx::Error> {
-    let Some(listening) = listener else {
-        let mut listening = PgListener::connect_with(pool).await?;
-        listening.eager_reconnect(false);
-        listening.listen(CHANNEL).await?;
-        *listener = Some(listening);
-        return Ok(());
-    };
-    if listening.try_recv().await?.is_none() {
-        *listener = None;
-    }
-    Ok(())
 }
 
 static STATEMENTS: Statements = Statements {
@@ -511,6 +554,7 @@ static STATEMENTS: Statements = Statements {
     health: health::POSTGRES,
     network: network::POSTGRES,
     open_passes: open_passes::POSTGRES,
+    pushes: pushes::POSTGRES,
     snapshots: snapshots::POSTGRES,
     get_digests: r#"
         select json_build_array(image, digest, revision,

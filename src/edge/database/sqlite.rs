@@ -21,13 +21,14 @@ use super::location::SqlitePath;
 use super::migrations::{self, DatabaseKind, Source};
 use super::network;
 use super::open_passes;
+use super::pushes;
 use super::rollouts::RolloutStatements;
 use super::snapshots;
 use super::statements::{RowStatements, Statements};
 use super::store::{Access, Call, Engine};
 use super::{DatabaseError, Mode, transaction};
 
-const MIGRATIONS: [Source; 13] = [
+const MIGRATIONS: [Source; 14] = [
     (
         1,
         "registry",
@@ -81,6 +82,11 @@ const MIGRATIONS: [Source; 13] = [
         "sizes",
         include_str!("migrations/sqlite/0013_sizes.sql"),
     ),
+    (
+        14,
+        "pushes",
+        include_str!("migrations/sqlite/0014_pushes.sql"),
+    ),
 ];
 
 /// How long a statement waits for another process that writes.
@@ -88,6 +94,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long opening is tried while others hold the file, and how long a call waits for a connection.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it is asked whether another process was told of a push.
+const PUSH_POLL: Duration = Duration::from_millis(250);
 
 /// Readers do not wait for each other in WAL mode; more of them than this gain nothing.
 const MAX_CONNECTIONS: u32 = 4;
@@ -260,6 +269,11 @@ impl Engine for Sqlite {
 
     async fn act_told(&self) {
         std::future::pending::<()>().await;
+    }
+
+    async fn push_told(&self) {
+        // Nobody tells another process; the question that follows costs next to nothing.
+        tokio::time::sleep(PUSH_POLL).await;
     }
 
     async fn close(&self) {
@@ -494,6 +508,7 @@ static STATEMENTS: Statements = Statements {
     health: health::SQLITE,
     network: network::SQLITE,
     open_passes: open_passes::SQLITE,
+    pushes: pushes::SQLITE,
     snapshots: snapshots::SQLITE,
     get_digests: "
         select json_array(image, digest, revision, resolved_at)

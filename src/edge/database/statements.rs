@@ -5,6 +5,7 @@ use super::conditions::ConditionStatements;
 use super::health::HealthStatements;
 use super::network::NetworkStatements;
 use super::open_passes::OpenPassStatements;
+use super::pushes::PushStatements;
 use super::rollouts::RolloutStatements;
 use super::snapshots::SnapshotStatements;
 use crate::model::RowKey;
@@ -40,6 +41,7 @@ pub(super) struct Statements {
     pub(super) health: HealthStatements,
     pub(super) network: NetworkStatements,
     pub(super) open_passes: OpenPassStatements,
+    pub(super) pushes: PushStatements,
     pub(super) rollouts: RolloutStatements,
     pub(super) snapshots: SnapshotStatements,
     pub(super) get_digests: &'static str,
@@ -103,6 +105,7 @@ impl Statements {
             health,
             network,
             open_passes,
+            pushes,
             rollouts,
             snapshots,
             get_digests,
@@ -177,7 +180,7 @@ impl Statements {
             .copied();
         let kept = conditions.all().into_iter().chain(snapshots.all());
         let kept = kept.chain(health.all()).chain(open_passes.all());
-        let kept = kept.chain(network.all());
+        let kept = kept.chain(network.all()).chain(pushes.all());
         of_tables.chain(others).chain(kept).collect()
     }
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::migrate::Migrator;
+use tokio::sync::Notify;
 
 use super::acts;
 use super::error::translate;
@@ -108,6 +109,9 @@ pub(super) trait Engine: Send + Sync {
     /// Returns once an act may have been kept; waits for ever where nobody would tell.
     async fn act_told(&self);
 
+    /// Returns once another process may have kept a push; waits for ever where nobody would tell.
+    async fn push_told(&self);
+
     /// Closes the connections.
     async fn close(&self);
 }
@@ -143,6 +147,8 @@ pub(super) struct Store<E> {
     pub(super) group: GroupCommit,
     /// The number of the next part of a pass that is begun.
     pub(super) parts: AtomicI64,
+    /// Told of each push that this process kept.
+    pub(super) pushed: Notify,
 }
 
 type NameRow = fn(String) -> Option<RowKey>;
@@ -154,6 +160,7 @@ impl<E: Engine> Store<E> {
             retention: Retention::default(),
             group: GroupCommit::default(),
             parts: AtomicI64::default(),
+            pushed: Notify::new(),
         }
     }
 

@@ -200,8 +200,13 @@ impl Board {
     }
 
     /// Takes what is known of the source.
-    pub fn take_source(&self, followed: &Followed) {
-        self.write().bad.clone_from(&followed.bad);
+    pub(super) fn take_source(&self, followed: &Followed) {
+        let mut standing = self.write();
+        if standing.bad == followed.bad {
+            return;
+        }
+        standing.bad.clone_from(&followed.bad);
+        drop(standing);
         self.tell(|_| {});
     }
 

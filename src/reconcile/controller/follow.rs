@@ -132,6 +132,7 @@ impl Follower {
                 tell_bad(told, None, tell(&error), now);
             }
         }
+        self.board.take_source(&told.borrow());
     }
 
     fn take(&self, snapshot: Snapshot, now: Timestamp, told: &watch::Sender<Followed>) {
@@ -351,6 +352,7 @@ mod tests {
         let last = follower.board.read().source_read_at;
         follower.look(&mut seen, &told).await;
         assert!(followed.borrow_and_update().bad.is_some());
+        assert!(follower.board.read().bad.is_some());
         assert_eq!(follower.board.read().source_read_at, last);
     }
 }

@@ -1,23 +1,20 @@
-//! How things stand as Prometheus metrics, in the OpenMetrics text form. Pure.
+//! How things stand as metrics. Pure.
 
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use super::board::Standing;
 use super::tellers::{Channel, Fate};
 use crate::model::condition::{ConditionType, Truth};
 use crate::model::health::{Fitness, Known};
 use crate::reconcile::status::Condition;
-
-/// The content type of [`render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::vitals::{add_number, add_seconds};
 
 /// Every word for how a challenge is.
 const FITNESS: [&str; 5] = ["fit", "no_answer", "unwell", "mismatched", "unknown"];
@@ -54,51 +51,55 @@ struct WithFitness {
     fitness: &'static str,
 }
 
-/// Returns the metrics. Labels have few values: conditions, actions, and the challenges that are there.
-#[must_use]
-pub fn render(standing: &Standing, objects: usize, now: Timestamp) -> String {
-    let mut registry = Registry::with_prefix("platform");
-    add_challenges(&mut registry, standing);
-    add_health(&mut registry, standing, now);
-    add_done(&mut registry, standing);
-    add_told(&mut registry, standing);
-    add_ages(&mut registry, standing, now);
-    gauge(
-        &mut registry,
-        "watched_objects",
-        "Objects that are kept in memory",
-        objects as u64,
-    );
-    gauge(
-        &mut registry,
-        "source_refused",
-        "Whether a newer revision of the source cannot be used",
-        u64::from(standing.bad.is_some()),
-    );
-    gauge(
-        &mut registry,
-        "revision_guarded",
-        "Whether a guard of `safety` holds a newer revision",
-        u64::from(!standing.guards.is_empty()),
-    );
-    gauge(
-        &mut registry,
-        "survey_blind",
-        "Whether not everything could be seen",
-        u64::from(standing.blindness.is_some()),
-    );
-    let mut text = String::new();
-    match encode(&mut text, &registry) {
-        Ok(()) => text,
-        // Writing to a string does not fail.
-        Err(std::fmt::Error) => String::new(),
+/// Adds how the controller is. Labels have few values: conditions, actions, and the challenges that are there.
+pub(super) fn add(registry: &mut Registry, standing: &Standing, objects: usize, now: Timestamp) {
+    add_source(registry, standing, now);
+    add_challenges(registry, standing);
+    add_health(registry, standing, now);
+    add_done(registry, standing);
+    add_told(registry, standing);
+    if let Some(since) = standing.surveyed_at {
+        let help = "Time since everything was surveyed";
+        add_seconds(registry, "survey_age", help, age(since, now));
+    }
+    for (name, help, value) in [
+        (
+            "watched_objects",
+            "Objects that are kept in memory",
+            objects as u64,
+        ),
+        (
+            "revision_guarded",
+            "Whether a guard of `safety` holds a newer revision",
+            u64::from(!standing.guards.is_empty()),
+        ),
+        (
+            "survey_blind",
+            "Whether not everything could be seen",
+            u64::from(standing.blindness.is_some()),
+        ),
+    ] {
+        add_number(registry, name, help, value);
     }
 }
 
-fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
-    let gauge = Gauge::<u64, AtomicU64>::default();
-    gauge.set(value);
-    registry.register(name, help, gauge);
+/// Adds how the source is, which every role follows.
+pub(super) fn add_source(registry: &mut Registry, standing: &Standing, now: Timestamp) {
+    if let Some(since) = standing.source_read_at {
+        let help = "Time since the source was read to the end";
+        add_seconds(registry, "source_age", help, age(since, now));
+    }
+    let help = "Whether a newer revision of the source cannot be used";
+    add_number(
+        registry,
+        "source_refused",
+        help,
+        u64::from(standing.bad.is_some()),
+    );
+}
+
+fn age(since: Timestamp, now: Timestamp) -> f64 {
+    now.duration_since(since).as_secs_f64()
 }
 
 fn add_challenges(registry: &mut Registry, standing: &Standing) {
@@ -209,35 +210,23 @@ fn add_done(registry: &mut Registry, standing: &Standing) {
     registry.register("looks", "Looks at single challenges since the start", looks);
 }
 
-fn add_ages(registry: &mut Registry, standing: &Standing, now: Timestamp) {
-    let ages = [
-        (
-            "source_age",
-            "Time since the source was read to the end",
-            standing.source_read_at,
-        ),
-        (
-            "survey_age",
-            "Time since everything was surveyed",
-            standing.surveyed_at,
-        ),
-    ];
-    for (name, help, since) in ages {
-        if let Some(since) = since {
-            let gauge = Gauge::<f64, AtomicU64>::default();
-            gauge.set(now.duration_since(since).as_secs_f64());
-            registry.register_with_unit(name, help, Unit::Seconds, gauge);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::vitals;
+
+    fn render(standing: &Standing) -> String {
+        let standing = standing.clone();
+        vitals::render(&[Arc::new(move |registry| {
+            add(registry, &standing, 0, Timestamp::UNIX_EPOCH);
+        })])
+    }
 
     #[test]
     fn an_unknown_fitness_is_counted_and_all_words_are_there() {
-        let text = render(&Standing::default(), 0, Timestamp::UNIX_EPOCH);
+        let text = render(&Standing::default());
         for fitness in FITNESS {
             let line = format!("platform_challenge_fitness{{fitness=\"{fitness}\"}} 0");
             assert!(text.lines().any(|other| other == line), "{text}");
@@ -249,7 +238,7 @@ mod tests {
         let mut standing = Standing::default();
         let stalled = (ConditionType::Stalled, Truth::True);
         standing.conditions.insert(stalled, 3);
-        let text = render(&standing, 0, Timestamp::UNIX_EPOCH);
+        let text = render(&standing);
         for line in [
             "platform_challenge_conditions{type=\"Stalled\",status=\"True\"} 3",
             "platform_challenge_conditions{type=\"Ready\",status=\"Unknown\"} 0",

@@ -1,48 +1,49 @@
-//! Health, readiness, metrics, and what a git host tells, over HTTP. Everything is answered from memory.
+//! How the controller is, for the listener of health: readiness and metrics, answered from memory.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::{MethodRouter, get};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use super::board::{Board, Standing};
 use super::metrics;
-use super::webhook::{MAX_BODY, Refused, Taken, WebhookSecret};
 use crate::reconcile::live::watched::{WatchState, Watched};
+use crate::vitals::Part;
 
-/// What the routes answer from.
+/// What is answered from.
 #[derive(Clone)]
 pub struct Views {
     /// How things stand.
     pub board: Arc<Board>,
     /// The local cluster.
     pub watched: Arc<Watched>,
-    /// What a git host proves itself with; without it none is heard.
-    pub webhook: Option<WebhookSecret>,
-    /// The requests of git hosts taken of late.
-    pub taken: Arc<Mutex<Taken>>,
-    /// Told when something was pushed.
-    pub hint: Arc<Notify>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
 
-/// Returns the routes `/health`, `/ready`, `/metrics` and `/v1/webhooks/git`.
-pub fn routes(views: Views) -> Router {
-    Router::new()
-        .route("/health", get(async || Json(json!({"status": "ok"}))))
-        .route("/ready", get(ready))
-        .route("/metrics", get(tell_metrics))
-        .route("/v1/webhooks/git", post(take_push))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(views)
+/// Returns the readiness of the controller.
+pub fn readiness(views: Views) -> MethodRouter {
+    get(ready).with_state(views)
+}
+
+/// Returns the metrics of the controller.
+#[must_use]
+pub fn metrics(views: Views) -> Part {
+    Arc::new(move |registry| {
+        let (standing, now) = (views.board.read(), (views.clock)());
+        metrics::add(registry, &standing, views.watched.len(), now);
+    })
+}
+
+/// Returns the metrics of a role that follows the source and keeps nothing.
+#[must_use]
+pub fn source_metrics(board: Arc<Board>, clock: fn() -> Timestamp) -> Part {
+    Arc::new(move |registry| metrics::add_source(registry, &board.read(), clock()))
 }
 
 async fn ready(State(views): State<Views>) -> Response {
@@ -87,27 +88,4 @@ fn failing_watches(watched: &Watched) -> Vec<String> {
         .into_iter()
         .filter(|(_, state)| matches!(state, WatchState::Failing(_)));
     failing.map(|((kind, _), _)| kind.to_string()).collect()
-}
-
-async fn tell_metrics(State(views): State<Views>) -> Response {
-    let text = metrics::render(&views.board.read(), views.watched.len(), (views.clock)());
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
-}
-
-/// Takes word of a push; who is not known learns nothing, not even whether pushes are listened for.
-async fn take_push(State(views): State<Views>, headers: HeaderMap, body: Bytes) -> Response {
-    let checked = match &views.webhook {
-        Some(secret) => secret.check(&headers, &body),
-        None => Err(Refused::Unsigned),
-    };
-    let mut taken = views.taken.lock().unwrap_or_else(PoisonError::into_inner);
-    match checked.and_then(|()| taken.take(&body)) {
-        Ok(()) => {
-            views.hint.notify_one();
-            StatusCode::ACCEPTED.into_response()
-        }
-        // The host may well send again what it got no answer to.
-        Err(Refused::Repeated) => StatusCode::ACCEPTED.into_response(),
-        Err(Refused::Unsigned | Refused::Wrong) => StatusCode::UNAUTHORIZED.into_response(),
-    }
 }

@@ -66,6 +66,8 @@ pub const PARTS: &[Part] = &[
     ),
     // Threads, for pure work on much of one kind.
     doing("parallel", &[], &[]),
+    // What every role tells of itself.
+    doing("vitals", &[], &["axum", "prometheus_client"]),
     // What is declared. Sole user of a YAML parser.
     pure(
         "spec",
@@ -152,6 +154,18 @@ pub const PARTS: &[Part] = &[
         "edge::hooks",
         &["model"],
         &["async_trait", "reqwest", "rustls", "url"],
+    ),
+    doing(
+        "edge::listener",
+        &[],
+        &[
+            "axum",
+            "hyper",
+            "hyper_util",
+            "tokio",
+            "tokio_util",
+            "tracing",
+        ],
     ),
     doing(
         "edge::traces",
@@ -323,11 +337,6 @@ pub const PARTS: &[Part] = &[
         &["model", "reconcile::desired", "reconcile::live"],
         &["tokio"],
     ),
-    pure(
-        "reconcile::controller::webhook",
-        &["model"],
-        &["axum", "hex", "hmac", "sha2"],
-    ),
     doing(
         "reconcile::controller",
         &[
@@ -349,6 +358,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::rollout",
             "reconcile::source",
             "reconcile::status",
+            "vitals",
         ],
         &[
             "async_trait",
@@ -387,15 +397,33 @@ pub const PARTS: &[Part] = &[
         &["model", "weights"],
         &["axum", "flate2", "hex", "jiff", "sha2"],
     ),
+    pure(
+        "weights::metrics",
+        &["model", "vitals", "weights", "weights::shelf"],
+        &["jiff", "prometheus_client"],
+    ),
     // What everybody may see.
     pure("admin", &["model"], &["schemars"]),
+    // What a git host tells.
+    pure(
+        "admin::webhook",
+        &["model"],
+        &["axum", "hex", "hmac", "sha2"],
+    ),
+    doing(
+        "admin::pushes",
+        &["model", "admin::webhook", "edge::database", "vitals"],
+        &["axum", "jiff", "prometheus_client", "tracing"],
+    ),
     doing(
         "weights::routes",
         &[
             "model",
             "admin",
             "edge::database",
+            "vitals",
             "weights",
+            "weights::metrics",
             "weights::shelf",
         ],
         &["axum", "jiff", "schemars", "tokio", "tracing", "url"],
@@ -463,6 +491,8 @@ pub const PARTS: &[Part] = &[
             "model",
             "spec",
             "admin",
+            "admin::pushes",
+            "admin::webhook",
             "edge::challenge",
             "edge::chain",
             "edge::cluster",
@@ -471,6 +501,7 @@ pub const PARTS: &[Part] = &[
             "edge::git",
             "edge::hooks",
             "edge::images",
+            "edge::listener",
             "edge::master",
             "edge::traces",
             "reconcile",
@@ -488,6 +519,7 @@ pub const PARTS: &[Part] = &[
             "reconcile::status",
             "reconcile::verify",
             "settings",
+            "vitals",
             "weights",
             "weights::collect",
             "weights::epoch",

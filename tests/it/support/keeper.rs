@@ -63,7 +63,7 @@ impl Keeper {
         };
         let child = world
             .command(&arguments)
-            .env("PLATFORM_CONTROLLER__LISTEN", &address)
+            .env("PLATFORM_OBSERVABILITY__LISTEN", &address)
             .env("USER", name)
             .env("PLATFORM_MASTER__ADMIN_HOST", "127.0.0.1")
             .env("PLATFORM_MASTER__ADMIN_PORT", "0")

@@ -133,6 +133,16 @@ async fn replicas_serve_the_same_bytes_one_makes_them_and_another_goes_on_when_i
         assert_eq!(ask(keeper, "/ready").await.0, 200);
         assert_eq!(ask(keeper, "/v1/registry").await.0, 200);
         assert_eq!(ask(keeper, "/openapi.json").await.0, 200);
+        for path in ["/health", "/ready", "/metrics"] {
+            assert_eq!(keeper.get(path).await.0, 200, "{path}");
+        }
+        assert_eq!(keeper.metric("platform_weights_served").await, Some(1.0));
+        assert_eq!(keeper.metric("platform_source_refused").await, Some(0.0));
+        assert!(keeper.metric("platform_weights_expiry_seconds").await > Some(0.0));
+    }
+    let rounds = "platform_weights_rounds_total{slug=\"one\",outcome=\"ok\"}";
+    for (keeper, made) in keepers.iter().zip(&made) {
+        assert_eq!(keeper.metric(rounds).await >= Some(1.0), *made);
     }
 
     keepers.remove(at).kill();

@@ -245,6 +245,7 @@ impl World {
             chain: file_of,
             collector: self.told.clone(),
             interval: Duration::from_secs(360),
+            tally: Arc::default(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

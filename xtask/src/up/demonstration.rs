@@ -215,7 +215,10 @@ impl Place {
             .env("KUBECONFIG", &self.kubeconfig)
             .env("PLATFORM_DATABASE_URL", DATABASE_URL)
             .env("PLATFORM_CONTROLLER__INTERVAL_SECONDS", "5")
-            .env("PLATFORM_CONTROLLER__LISTEN", format!("127.0.0.1:{told}"))
+            .env(
+                "PLATFORM_OBSERVABILITY__LISTEN",
+                format!("127.0.0.1:{told}"),
+            )
             .env("PLATFORM_MASTER__ADMIN_HOST", "127.0.0.1")
             .env("PLATFORM_MASTER__ADMIN_PORT", port)
             .env("PLATFORM_MASTER__EPOCH_INTERVAL_SECONDS", "15")

@@ -213,7 +213,7 @@ async fn processes_that_start_at_once_migrate_once_and_all_write() {
             }
             let database = world.open().await;
             assert_eq!(database.passes(100, None).await.unwrap().len(), 30);
-            assert_eq!(database.status().await.unwrap().applied.len(), 13);
+            assert_eq!(database.status().await.unwrap().applied.len(), 14);
         })
         .await;
     }

@@ -164,6 +164,10 @@ impl Engine for Box<dyn Engine> {
         (**self).act_told().await;
     }
 
+    async fn push_told(&self) {
+        (**self).push_told().await;
+    }
+
     async fn close(&self) {
         (**self).close().await;
     }

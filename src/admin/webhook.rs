@@ -1,8 +1,6 @@
-//! Whether a request comes from the git host that shares our secret, and for the first time. Pure.
+//! Whether a request comes from the git host that shares our secret. Pure.
 //!
 //! It says only that something was pushed: what, the source itself is asked.
-
-use std::collections::{BTreeSet, VecDeque};
 
 use axum::http::HeaderMap;
 use hmac::{Hmac, Mac};
@@ -12,8 +10,11 @@ use crate::model::Secret;
 
 /// The largest body: more than any host sends for a push.
 pub const MAX_BODY: usize = 1024 * 1024;
-/// Requests that are remembered, so that one that was overheard is not taken twice.
-const REMEMBERED: usize = 1_000;
+
+/// How GitHub, Gitea and GitLab sign.
+const GITHUB: &str = "x-hub-signature-256";
+const GITEA: &str = "x-gitea-signature";
+const GITLAB: &str = "x-gitlab-token";
 
 /// The secret that a git host and this process share.
 #[derive(Clone, Debug)]
@@ -26,15 +27,20 @@ pub enum Refused {
     Unsigned,
     /// It is not signed with our secret.
     Wrong,
-    /// It came before.
-    Repeated,
 }
 
-/// The requests taken of late.
-#[derive(Debug, Default)]
-pub struct Taken {
-    order: VecDeque<[u8; 32]>,
-    known: BTreeSet<[u8; 32]>,
+/// Tells whether a request is signed at all, by whomever. The body of one that is not need not be read.
+#[must_use]
+pub fn is_signed(headers: &HeaderMap) -> bool {
+    let known = [GITHUB, GITEA, GITLAB];
+    known.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Returns what a request is known by when it comes again: the digest of its body. A signature says nothing of headers,
+/// so an id in one of them could be made up.
+#[must_use]
+pub fn digest(body: &[u8]) -> String {
+    hex::encode(Sha256::digest(body))
 }
 
 impl WebhookSecret {
@@ -50,13 +56,13 @@ impl WebhookSecret {
     /// It is not signed, or not by who knows the secret.
     pub fn check(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(signature) = header("x-hub-signature-256") {
+        if let Some(signature) = header(GITHUB) {
             return self.check_hmac(signature.strip_prefix("sha256="), body);
         }
-        if let Some(signature) = header("x-gitea-signature") {
+        if let Some(signature) = header(GITEA) {
             return self.check_hmac(Some(signature), body);
         }
-        let token = header("x-gitlab-token").ok_or(Refused::Unsigned)?;
+        let token = header(GITLAB).ok_or(Refused::Unsigned)?;
         // Digests are compared, so that the time it takes tells nothing of the secret.
         let is_ours = Sha256::digest(token) == Sha256::digest(self.0.expose());
         is_ours.then_some(()).ok_or(Refused::Wrong)
@@ -70,26 +76,6 @@ impl WebhookSecret {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Refused::Wrong)?;
         mac.update(body);
         mac.verify_slice(&signature).map_err(|_| Refused::Wrong)
-    }
-}
-
-impl Taken {
-    /// Takes a request by its body; the signature says nothing of headers, which could be made up.
-    ///
-    /// # Errors
-    /// It came before.
-    pub fn take(&mut self, body: &[u8]) -> Result<(), Refused> {
-        let digest: [u8; 32] = Sha256::digest(body).into();
-        if !self.known.insert(digest) {
-            return Err(Refused::Repeated);
-        }
-        self.order.push_back(digest);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        Ok(())
     }
 }
 
@@ -122,7 +108,9 @@ mod tests {
             ("x-gitea-signature", right.clone()),
             ("x-gitlab-token", "canary".to_owned()),
         ] {
-            assert_eq!(secret.check(&headers(name, &value), body), Ok(()), "{name}");
+            let headers = headers(name, &value);
+            assert_eq!(secret.check(&headers, body), Ok(()), "{name}");
+            assert!(is_signed(&headers), "{name}");
         }
         for (name, value) in [
             ("x-hub-signature-256", right.clone()),
@@ -140,25 +128,11 @@ mod tests {
             secret.check(&HeaderMap::new(), body),
             Err(Refused::Unsigned)
         );
+        assert!(!is_signed(&headers("x-hub-signature", &right)));
     }
 
     #[test]
     fn an_empty_secret_is_none() {
         assert!(WebhookSecret::new(Secret::new(String::new())).is_none());
-    }
-
-    #[test]
-    fn what_came_before_is_refused_and_memory_is_bounded() {
-        let mut taken = Taken::default();
-        assert_eq!(taken.take(b"a"), Ok(()));
-        assert_eq!(taken.take(b"a"), Err(Refused::Repeated));
-        for number in 0..REMEMBERED {
-            assert_eq!(taken.take(&number.to_be_bytes()), Ok(()));
-        }
-        assert_eq!(
-            (taken.order.len(), taken.known.len()),
-            (REMEMBERED, REMEMBERED)
-        );
-        assert_eq!(taken.take(b"a"), Ok(()));
     }
 }
