@@ -27,6 +27,7 @@ use crate::reconcile::controller::{Controller, Parts};
 use crate::reconcile::desired::build_namespace;
 use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS, Pulse};
 use crate::reconcile::live::watched::Watched;
+use crate::reconcile::source::identify;
 use crate::reconcile::{Edges, Registry};
 use crate::weights::routes::Views as PublicViews;
 
@@ -67,6 +68,7 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
     let settings = &context.settings;
     telling::check(context)?;
     let listener = listen(settings.controller.listen, "controller.listen").await?;
+    let address = listener.local_addr().unwrap_or(settings.controller.listen);
     let door = match is_whole {
         true => Some(Door::open(context).await?),
         false => None,
@@ -98,9 +100,8 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         control(context, home, database, followed, &stop).await
     });
     context.terminal.note(&format!(
-        "following {} for cluster {name}; health, readiness and metrics on http://{}",
-        crate::model::address::masked(&settings.source),
-        settings.controller.listen
+        "following {} for cluster {name}; health, readiness and metrics on http://{address}",
+        crate::model::address::masked(&settings.source)
     ));
     let (signalled, served, shown, kept) = tokio::join!(
         stop_on_signals(&stop),
@@ -173,7 +174,8 @@ async fn keep_turns(
             let clock = Clock::of_machine(now);
             Lease::new(home.cluster.clone(), &namespace, name, &identity, clock)
         };
-        let (leader, pass) = (lease(LEADER), lease(PASS));
+        let source = identify(&context.settings.source, &turn::host());
+        let (leader, pass) = (lease(LEADER).following(&source), lease(PASS));
         let make_namespace = async || {
             let (key, item) = build_namespace(&ClusterName::Local, &namespace);
             let manifest = item.manifest().unwrap_or_default();

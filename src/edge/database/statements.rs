@@ -111,6 +111,7 @@ impl Statements {
         } = self;
         let ActStatements {
             read_suspensions,
+            read_controller,
             suspend,
             resume,
             insert,
@@ -121,6 +122,7 @@ impl Statements {
         } = acts;
         let of_acts = [
             read_suspensions,
+            read_controller,
             suspend,
             resume,
             insert,

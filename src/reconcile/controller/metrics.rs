@@ -83,6 +83,12 @@ pub fn render(standing: &Standing, objects: usize, now: Timestamp) -> String {
     );
     gauge(
         &mut registry,
+        "controller_suspended",
+        "Whether the controller is suspended and writes nothing",
+        u64::from(standing.suspended.is_some()),
+    );
+    gauge(
+        &mut registry,
         "survey_blind",
         "Whether not everything could be seen",
         u64::from(standing.blindness.is_some()),
