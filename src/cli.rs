@@ -11,6 +11,7 @@ pub mod diff;
 pub mod error;
 mod git_worker;
 mod history;
+mod lead;
 mod logging;
 mod progress;
 mod public;
@@ -128,13 +129,14 @@ Examples:
     /// Show where each challenge stands, on one screen.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
-    /// Leave a challenge as it is until it is resumed: nothing of it is touched.
+    /// Leave a challenge as it is until it is resumed, or have the controller write nothing at all.
     #[command(after_help = act::SUSPEND)]
     Suspend(act::SuspendArgs),
-    /// Go on with a challenge that was suspended.
+    /// Go on with a challenge that was suspended, or have the controller go on.
     #[command(after_help = "\
 Examples:
-  platform resume prism")]
+  platform resume prism
+  platform resume --controller                   it surveys everything and goes on")]
     Resume(act::ResumeArgs),
     /// Have a running controller look now, at one challenge or at all.
     #[command(after_help = act::RECONCILE)]

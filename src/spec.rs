@@ -10,9 +10,10 @@ pub mod problem;
 pub mod reference;
 pub mod schema;
 pub mod types;
+mod yaml;
 
 pub use check::{Checked, Policy, check, check_under};
-pub use parse::{SourceFile, Written, parse, parse_value};
+pub use parse::{SourceFile, Written, parse};
 pub use platform::Platform;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use reference::reference;

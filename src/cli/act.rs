@@ -13,6 +13,9 @@ use crate::model::act::{Act, ActKind};
 use crate::model::{Scope, Slug};
 use crate::reconcile::render::mask;
 
+/// What is told when the controller is suspended.
+pub(super) const SUSPENDED: &str =
+    "the controller is suspended; `platform resume --controller` lets it go on";
 /// The longest reason.
 const MAX_WHY: usize = 500;
 
@@ -20,8 +23,11 @@ const MAX_WHY: usize = 500;
 #[derive(Args)]
 pub struct SuspendArgs {
     /// The challenge that is left as it is.
-    #[arg(value_parser = Slug::parse)]
-    slug: Slug,
+    #[arg(value_parser = Slug::parse, required_unless_present = "controller", conflicts_with = "controller")]
+    slug: Option<Slug>,
+    /// Suspend the controller: it changes nothing, of no challenge, and `apply` still does.
+    #[arg(long)]
+    controller: bool,
     /// Where platform.yaml is; it is read when the registry does not know the challenge.
     #[command(flatten)]
     pub source: SourceArg,
@@ -34,8 +40,11 @@ pub struct SuspendArgs {
 #[derive(Args)]
 pub struct ResumeArgs {
     /// The challenge to go on with.
-    #[arg(value_parser = Slug::parse)]
-    slug: Slug,
+    #[arg(value_parser = Slug::parse, required_unless_present = "controller", conflicts_with = "controller")]
+    slug: Option<Slug>,
+    /// Have the controller go on.
+    #[arg(long)]
+    controller: bool,
 }
 
 /// Arguments of `reconcile`.
@@ -57,9 +66,10 @@ pub const SUSPEND: &str = "\
 Examples:
   platform suspend prism --why 'debugging the pod, ada'
   platform resume prism
+  platform suspend --controller --why 'by hand until monday, ada'
 
 Until it is resumed nothing of the challenge is created, changed or deleted, by `apply` or by a controller; what is
-under way ends. `diff`, `status` and `apply` show it.";
+under way ends. `diff`, `status` and `apply` show it. A suspended controller reads, tells and waits; `apply` goes on.";
 
 /// Examples shown by `--help` of `reconcile`.
 pub const RECONCILE: &str = "\
@@ -72,47 +82,73 @@ Examples:
 pub(super) async fn suspend(args: SuspendArgs, context: &Context) -> Result<Exit, CliError> {
     let SuspendArgs {
         slug,
+        controller: _,
         source: _,
         why,
     } = args;
     let database = open(context).await?;
     let done = async {
-        check_known(&slug, database.as_ref(), context).await?;
-        let act = act(context, ActKind::Suspend, Some(&slug), Some(why));
+        if let Some(slug) = &slug {
+            check_known(slug, database.as_ref(), context).await?;
+        }
+        let act = act(context, ActKind::Suspend, slug.as_ref(), Some(why));
         database.act(&act).await?;
-        let text = format!("{slug} is suspended; `platform resume {slug}` goes on with it\n");
+        let text = match slug {
+            Some(slug) => {
+                format!("{slug} is suspended; `platform resume {slug}` goes on with it\n")
+            }
+            None => format!("{SUSPENDED}\n"),
+        };
         context.terminal.print(&text)
     };
     close(done.await, database).await
 }
 
 pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<Exit, CliError> {
-    let slug = args.slug;
     let database = open(context).await?;
-    let done = async {
-        let suspended = database.suspensions(&Scope::All).await?;
-        let rollouts = database.rollouts(&Scope::All).await?;
-        let failed = rollouts.get(&slug).and_then(|known| known.failed.as_ref());
-        let suspension = suspended.get(&slug);
-        if suspension.is_none() && failed.is_none() {
-            let given_up = rollouts.iter().filter(|(_, known)| known.failed.is_some());
-            let names = suspended.keys().chain(given_up.map(|(slug, _)| slug));
-            let names = names.map(Slug::as_str).collect();
-            return Err(CliError::input(format!(
-                "{slug} is not suspended, and none of its images was given up"
-            ))
-            .hint(nearest(slug.as_str(), &names, "no such challenge is")));
-        }
-        let act = act(context, ActKind::Resume, Some(&slug), None);
-        database.act(&act).await?;
-        let suspended = suspension.map(|suspension| format!("it was suspended {suspension}"));
-        let tried = failed.map(|failed| format!("image {} is tried again", failed.image));
-        let told: Vec<String> = suspended.into_iter().chain(tried).collect();
-        let told = mask::line(&told.join("; "));
-        let text = format!("{slug} is resumed; {told}\n");
-        context.terminal.print(&text)
+    let done = match &args.slug {
+        Some(slug) => resume_challenge(slug, database.as_ref(), context).await,
+        None => resume_controller(database.as_ref(), context).await,
     };
-    close(done.await, database).await
+    close(done, database).await
+}
+
+async fn resume_controller(database: &dyn Database, context: &Context) -> Result<(), CliError> {
+    let Some(suspension) = database.controller_suspension().await? else {
+        return Err(CliError::input("the controller is not suspended"));
+    };
+    let act = act(context, ActKind::Resume, None, None);
+    database.act(&act).await?;
+    let told = format!("the controller is resumed; it was suspended {suspension}");
+    context.terminal.print(&format!("{}\n", mask::line(&told)))
+}
+
+async fn resume_challenge(
+    slug: &Slug,
+    database: &dyn Database,
+    context: &Context,
+) -> Result<(), CliError> {
+    let suspended = database.suspensions(&Scope::All).await?;
+    let rollouts = database.rollouts(&Scope::All).await?;
+    let failed = rollouts.get(slug).and_then(|known| known.failed.as_ref());
+    let suspension = suspended.get(slug);
+    if suspension.is_none() && failed.is_none() {
+        let given_up = rollouts.iter().filter(|(_, known)| known.failed.is_some());
+        let names = suspended.keys().chain(given_up.map(|(slug, _)| slug));
+        let names = names.map(Slug::as_str).collect();
+        return Err(CliError::input(format!(
+            "{slug} is not suspended, and none of its images was given up"
+        ))
+        .hint(nearest(slug.as_str(), &names, "no such challenge is")));
+    }
+    let act = act(context, ActKind::Resume, Some(slug), None);
+    database.act(&act).await?;
+    let suspended = suspension.map(|suspension| format!("it was suspended {suspension}"));
+    let tried = failed.map(|failed| format!("image {} is tried again", failed.image));
+    let told: Vec<String> = suspended.into_iter().chain(tried).collect();
+    let told = mask::line(&told.join("; "));
+    let text = format!("{slug} is resumed; {told}\n");
+    context.terminal.print(&text)
 }
 
 pub(super) async fn reconcile(args: ReconcileArgs, context: &Context) -> Result<Exit, CliError> {
@@ -143,7 +179,12 @@ async fn close(done: Result<(), CliError>, database: Arc<dyn Database>) -> Resul
     done.map(|()| Exit::Done)
 }
 
-fn act(context: &Context, kind: ActKind, slug: Option<&Slug>, why: Option<String>) -> Act {
+pub(super) fn act(
+    context: &Context,
+    kind: ActKind,
+    slug: Option<&Slug>,
+    why: Option<String>,
+) -> Act {
     Act {
         kind,
         slug: slug.cloned(),

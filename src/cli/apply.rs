@@ -7,6 +7,7 @@ use clap::Args;
 
 use serde_json::json;
 
+use super::lead::{self, Lead};
 use super::progress::Board;
 use super::saved::SavedPlan;
 use super::session::{Session, now};
@@ -54,6 +55,9 @@ pub struct ApplyArgs {
     /// Take a commit that does not descend from the one applied last.
     #[arg(long)]
     pub allow_rewind: bool,
+    /// Suspend a controller that follows another source, and would undo this, and go on.
+    #[arg(long)]
+    pub take_over: bool,
     /// Only this challenge; may be repeated.
     #[arg(long, value_name = "SLUG", value_parser = Slug::parse)]
     pub challenge: Vec<Slug>,
@@ -69,8 +73,8 @@ Examples:
   platform apply deploy/ --yes --timeout 5m      without a question
   platform apply --plan plan.json --yes          exactly what `diff --save plan.json` showed
 
-Ends with 2 when a guard of safety refuses, 3 when the world moved since the plan was saved,
-4 when the registry or the cluster could not be read, 5 when not everything is ready in time or some keys failed.";
+Ends with 2 when a guard of safety refuses, 3 when the world moved since the plan was saved or a controller
+follows another source, 4 when the registry or the cluster could not be read, 5 when not everything is ready in time or some keys failed.";
 
 pub(super) async fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;
@@ -98,16 +102,21 @@ async fn carry_out(
     show(args, context, session, &planned.plan)?;
     refuse_blind(&planned)?;
     refuse_guards(&planned.plan, args)?;
-    if planned.plan.may_write() {
-        confirm(args, context)?;
-    }
-    session.open_for_writing(context).await?;
-    let began = tokio::time::Instant::now();
     if !planned.plan.may_write() {
+        session.open_for_writing(context).await?;
+        let began = tokio::time::Instant::now();
         turn::record_interrupted(context, session).await;
         return go_on(args, context, session, planned, began).await;
     }
+    let lead = lead::find(context, session, lead::PATIENCE).await;
+    check_lead(&lead, args, context)?;
+    confirm(args, context)?;
+    session.open_for_writing(context).await?;
+    let began = tokio::time::Instant::now();
     let mut signals = Signals::watch()?;
+    if lead.is_in_the_way() {
+        lead::suspend(context, session).await?;
+    }
     let of_plan = ("apply", &planned.plan);
     let turn = tokio::select! {
         turn = turn::take(context, session, of_plan, args.timeout) => turn?,
@@ -116,6 +125,9 @@ async fn carry_out(
     session.edges.fence = Some(turn.fence());
     let is_current = turn.is_first_since(newest);
     let work = async {
+        // A controller may have begun since.
+        let lead = lead::find(context, session, lead::PATIENCE).await;
+        lead.refuse()?;
         let planned = match is_current {
             true => planned,
             false => plan_again(session, &planned).await?,
@@ -259,6 +271,24 @@ fn refuse_guards(plan: &Plan, args: &ApplyArgs) -> Result<(), CliError> {
         "look at it, and if it is meant: {}",
         flags.join(" ")
     )))
+}
+
+/// Refuses what a controller would undo, unless it is to be suspended.
+fn check_lead(lead: &Lead, args: &ApplyArgs, context: &Context) -> Result<(), CliError> {
+    match (lead, args.take_over) {
+        (Lead::Free, true) => context.terminal.note(
+            "no controller follows another source, so none is suspended; `platform suspend --controller` does that",
+        ),
+        (Lead::Free, false) => {}
+        (Lead::Suspended(_), _) => {
+            if let Some(note) = lead.note() {
+                context.terminal.note(&note);
+            }
+        }
+        (Lead::Other { .. } | Lead::Unknown(_), true) => {}
+        (Lead::Other { .. } | Lead::Unknown(_), false) => lead.refuse()?,
+    }
+    Ok(())
 }
 
 fn confirm(args: &ApplyArgs, context: &Context) -> Result<(), CliError> {

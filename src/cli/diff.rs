@@ -1,13 +1,16 @@
 //! `platform diff`: the plan, and nothing else.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::lead;
 use super::saved::SavedPlan;
 use super::session::Session;
 use super::{CliError, Context, Exit, SourceArg};
 use crate::model::Slug;
+use crate::reconcile::Planned;
 use crate::reconcile::render::{Options, render_json, render_markdown, render_text};
 
 /// Arguments of `diff`.
@@ -58,6 +61,7 @@ Ends with 0 when there is nothing to change, 1 when there is, 4 when something c
 pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliError> {
     let session = Session::open(context, &args.challenge).await?;
     let planned = session.plan().await;
+    tell_lead(context, &session, planned.as_ref().ok()).await;
     session.close().await;
     let plan = planned?.plan;
     let options = Options {
@@ -86,4 +90,16 @@ pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliE
         true => Exit::Done,
         false => Exit::Changes,
     })
+}
+
+/// Tells of a controller that would undo this plan. Where the world is not seen the plan says so itself.
+async fn tell_lead(context: &Context, session: &Session, planned: Option<&Planned>) {
+    let writes = |planned: &Planned| planned.live.blindness().is_none() && planned.plan.may_write();
+    if !planned.is_some_and(writes) {
+        return;
+    }
+    let lead = lead::find(context, session, Duration::ZERO).await;
+    if let Some(note) = lead.note() {
+        context.terminal.note(&note);
+    }
 }

@@ -10,7 +10,7 @@ use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form};
 use crate::edge::database::Database;
 use crate::model::Slug;
-use crate::model::act::ActRecord;
+use crate::model::act::{ActKind, ActRecord};
 use crate::model::chain::{Break, Chain, Link, Unbroken};
 use crate::model::pass::{KeyOutcome, PassCounts, PassOutcome, PassRecord, PassSummary};
 use crate::reconcile::record::document::Document;
@@ -213,7 +213,11 @@ fn render_summary(pass: &PassSummary) -> String {
 }
 
 fn render_act(act: &ActRecord) -> String {
-    let slug = act.slug.as_ref().map_or("all", Slug::as_str);
+    let all = match act.kind {
+        ActKind::Suspend | ActKind::Resume => "the controller",
+        ActKind::Reconcile | ActKind::Resolve => "all",
+    };
+    let slug = act.slug.as_ref().map_or(all, Slug::as_str);
     let outcome = act.outcome.as_deref().unwrap_or("not taken up yet");
     let why = act.why.as_ref().map(|why| format!("  {}", safe(why)));
     format!(

@@ -27,6 +27,7 @@ use crate::reconcile::controller::{Controller, Parts};
 use crate::reconcile::desired::build_namespace;
 use crate::reconcile::lease::{AcquireError, Clock, Held, LEADER, Lease, PASS, Pulse};
 use crate::reconcile::live::watched::Watched;
+use crate::reconcile::source::identify;
 use crate::reconcile::{Edges, Registry};
 use crate::weights::routes::Views as PublicViews;
 
@@ -188,7 +189,8 @@ async fn keep_turns(
             let clock = Clock::of_machine(now);
             Lease::new(home.cluster.clone(), &namespace, name, &identity, clock)
         };
-        let (leader, pass) = (lease(LEADER), lease(PASS));
+        let source = identify(&context.settings.source, &turn::host());
+        let (leader, pass) = (lease(LEADER).following(&source), lease(PASS));
         let make_namespace = async || {
             let (key, item) = build_namespace(&ClusterName::Local, &namespace);
             let manifest = item.manifest().unwrap_or_default();

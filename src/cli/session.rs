@@ -30,6 +30,8 @@ pub struct Session {
     pub header: Header,
     /// The Leases of the local cluster.
     pub leases: Arc<dyn Leases>,
+    /// Where the declaration is, as it was named.
+    pub source: String,
     only: BTreeSet<Slug>,
 }
 
@@ -81,6 +83,7 @@ impl Session {
             edges,
             header,
             leases,
+            source: source.to_owned(),
             only,
         })
     }

@@ -35,14 +35,27 @@ pub(super) async fn follow_while(
     stop: &CancellationToken,
     work: impl AsyncFnOnce(Arc<dyn Database>, watch::Receiver<Followed>) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
+    let ended = follow(context, (hint, board), stop, work).await;
+    // Whoever serves beside this ends too, whatever it was.
+    stop.cancel();
+    ended
+}
+
+async fn follow(
+    context: &Context,
+    (hint, board): (Arc<Notify>, Arc<Board>),
+    stop: &CancellationToken,
+    work: impl AsyncFnOnce(Arc<dyn Database>, watch::Receiver<Followed>) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let settings = &context.settings;
+    let origin = declaration::origin(&settings.source, settings)?;
     let database = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         database = open_database(context) => database?,
     };
     let (told, followed) = watch::channel(Followed::default());
     let follower = Follower {
-        origin: declaration::origin(&settings.source, settings)?,
+        origin,
         policy: declaration::policy(settings),
         unfit: settings.database_url(true).err().map(|why| why.to_string()),
         interval: settings.controller.interval,

@@ -11,6 +11,7 @@ use super::history::word;
 use super::session::{Session, now};
 use super::{CliError, Context, Exit, Form, SourceArg};
 use crate::edge::database::revision_id;
+use crate::model::act::Suspension;
 use crate::model::condition::{AllConditions, ConditionType, Truth};
 use crate::model::health::{AllHealth, Known};
 use crate::model::pass::PassSummary;
@@ -43,15 +44,16 @@ Examples:
 pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let session = Session::open(context, &[]).await?;
     let planned = session.plan().await;
-    let (last_pass, kept, health) = match &session.edges.registry {
+    let (suspended, last_pass, kept, health) = match &session.edges.registry {
         Registry::Ready(database) => (
+            database.controller_suspension().await.ok().flatten(),
             database.passes(1, None).await.unwrap_or_default().pop(),
             // Without them it is not known since when; what is so is found out all the same.
             database.conditions().await.unwrap_or_default(),
             database.health().await.ok(),
         ),
-        Registry::Absent => (None, AllConditions::new(), Some(AllHealth::new())),
-        Registry::Unknown(_) => (None, AllConditions::new(), None),
+        Registry::Absent => (None, None, AllConditions::new(), Some(AllHealth::new())),
+        Registry::Unknown(_) => (None, None, AllConditions::new(), None),
     };
     session.close().await;
     let planned = planned?;
@@ -71,6 +73,7 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
         kept,
         challenges,
         health,
+        suspended,
         last_pass,
         now,
     };
@@ -113,6 +116,8 @@ struct Screen<'a> {
     kept: AllConditions,
     /// How challenges were found when they were asked; nothing where that could not be read.
     health: Option<AllHealth>,
+    /// Why the controller writes nothing, if it is known to be suspended.
+    suspended: Option<Suspension>,
     last_pass: Option<PassSummary>,
     now: Timestamp,
 }
@@ -138,6 +143,10 @@ impl Screen<'_> {
             cluster: header.cluster.clone(),
             database: header.database.clone(),
             converged: self.is_converged(),
+            controller_suspended: self
+                .suspended
+                .as_ref()
+                .map(|suspension| mask::line(&suspension.to_string())),
             last_pass: last_pass.and_then(|pass| serde_json::to_value(pass).ok()),
             challenges: document::challenges(
                 &self.challenges,
@@ -175,6 +184,12 @@ impl Screen<'_> {
             ),
             None => "last    no pass yet\n".to_owned(),
         };
+        if let Some(suspension) = &self.suspended {
+            text += &format!(
+                "lead    the controller is suspended {}; `platform resume --controller`\n",
+                mask::line(&suspension.to_string())
+            );
+        }
         text += &self.table();
         text += &self.unknown_health();
         for line in shared_reasons(&self.planned.plan) {

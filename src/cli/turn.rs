@@ -67,9 +67,13 @@ fn lease(context: &Context, session: &Session, verb: &str) -> Lease {
 
 /// Returns who this process is, as other writers are told.
 pub fn identity(context: &Context, verb: &str) -> String {
+    format!("{} ({verb}) on {}", context.settings.actor, host())
+}
+
+/// Returns the name of this machine.
+pub fn host() -> String {
     let host = rustix::system::uname();
-    let host = host.nodename().to_string_lossy().into_owned();
-    format!("{} ({verb}) on {host}", context.settings.actor)
+    host.nodename().to_string_lossy().into_owned()
 }
 
 /// A Lease needs its namespace, which is made first where the plan makes it. Two who do so at once do the same.

@@ -46,7 +46,7 @@ pub use passes::MAX_KEYS;
 pub use pushes::PushRows;
 pub use snapshots::WeightSnapshots;
 
-use crate::model::act::{Act, ActRecord, Suspensions};
+use crate::model::act::{Act, ActRecord, Suspension, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{Begun, BegunPass, PassRecord, PassSummary};
 use crate::model::rollout::Rollouts;
@@ -138,6 +138,12 @@ pub trait Database: ConditionRows + HealthRows + NetworkRow + PushRows + WeightS
     /// # Errors
     /// The database did not answer, or a row is not one this program can name; there is no partial answer.
     async fn suspensions(&self, scope: &Scope) -> Result<Suspensions, DatabaseError>;
+
+    /// Returns why the controller writes nothing, if it is suspended as a whole.
+    ///
+    /// # Errors
+    /// As [`Database::suspensions`].
+    async fn controller_suspension(&self) -> Result<Option<Suspension>, DatabaseError>;
 
     /// Keeps an act and returns its number. A suspension and its end, with which an image that was given up is tried
     /// again, are in force from then on; what a

@@ -10,7 +10,7 @@ use super::Slug;
 /// The challenges that are suspended.
 pub type Suspensions = BTreeMap<Slug, Suspension>;
 
-/// Why a challenge is left as it is.
+/// Why a challenge is left as it is, or a controller leaves everything so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspension {
     /// The reason that was given.
@@ -33,7 +33,7 @@ impl std::fmt::Display for Suspension {
 pub struct Act {
     /// What it is.
     pub kind: ActKind,
-    /// The challenge it is about; none means all.
+    /// The challenge it is about; none means all, and of a suspension or its end the controller itself.
     pub slug: Option<Slug>,
     /// The reason that was given.
     pub why: Option<String>,
@@ -47,9 +47,9 @@ pub struct Act {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActKind {
-    /// Leave a challenge as it is.
+    /// Leave a challenge as it is; or have the controller write nothing at all.
     Suspend,
-    /// Go on with it.
+    /// Go on.
     Resume,
     /// Look at once.
     Reconcile,
@@ -77,7 +77,7 @@ pub struct ActRecord {
     pub id: i64,
     /// What it is.
     pub kind: ActKind,
-    /// The challenge it is about; none means all.
+    /// The challenge it is about; none means all, and of a suspension or its end the controller itself.
     pub slug: Option<Slug>,
     /// The reason that was given.
     pub why: Option<String>,

@@ -51,6 +51,7 @@ use super::live::Why;
 use super::live::watched::{Touched, Watched};
 use super::plan::Guard;
 use crate::model::Told;
+use crate::model::act::Suspension;
 
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
@@ -85,6 +86,8 @@ pub struct Controller {
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
     asks: Asks,
+    /// Why nothing is written, while it is suspended.
+    suspended: Option<Suspension>,
     trials: Trials,
     /// Why a revision was not begun, as far as that was told.
     told: Told,
@@ -149,6 +152,7 @@ impl Controller {
             weighed: None,
             turn_due: None,
             asks: Asks::default(),
+            suspended: None,
             trials: Trials::default(),
             told: Told::default(),
         }
@@ -294,6 +298,13 @@ impl Controller {
             return;
         }
         self.surveys.end(surveyed.is_whole(), now);
+        // That it was resumed since is for the next answer to say.
+        if surveyed.suspension.is_some() {
+            self.take_suspension(surveyed.suspension.clone());
+        }
+        if self.suspended.is_some() {
+            return;
+        }
         let namespace = &surveyed.world.declared.platform.namespace;
         if *namespace != self.namespace {
             tracing::info!(%namespace, "another namespace is kept from now on; the lead is taken there");
@@ -359,11 +370,30 @@ impl Controller {
         }
     }
 
-    /// Tells whether looks may begin: there is a revision to keep, and none that a guard holds is being weighed. That
-    /// one may have been let through by hand, and what was written for it would be taken for drift.
+    /// Tells whether looks may begin: there is a revision to keep, nobody suspended the controller, and no revision that
+    /// a guard holds is being weighed. That one may have been let through by hand, and what was written for it would be
+    /// taken for drift.
     fn may_look(&self, is_surveying: bool, now: Instant) -> bool {
         let is_weighing = self.weighed.is_some() && (is_surveying || self.surveys.are_due(now));
-        self.world.is_some() && !is_weighing
+        self.world.is_some() && self.suspended.is_none() && !is_weighing
+    }
+
+    /// Takes whether the controller is suspended. Once it goes on, it surveys what became of everything meanwhile.
+    fn take_suspension(&mut self, suspension: Option<Suspension>) {
+        if self.suspended == suspension {
+            return;
+        }
+        match &suspension {
+            Some(suspension) => {
+                tracing::warn!(%suspension, "the controller is suspended; nothing is written until it is resumed");
+            }
+            None => {
+                tracing::info!("the controller is resumed");
+                self.surveys.renew(Instant::now());
+            }
+        }
+        self.board.take_suspension(suspension.clone());
+        self.suspended = suspension;
     }
 
     /// Begins a look at each challenge that is due.
@@ -444,6 +474,7 @@ impl Controller {
     fn take_asked(&mut self, asked: Option<Asked>) {
         let now = Instant::now();
         let Some(asked) = asked else { return };
+        self.take_suspension(asked.controller.clone());
         // What is away does not tell when it is back; and who wrote may have let a revision through by hand.
         let was_written = |weighed: Weighed| weighed.is_before(asked.fence);
         if self.is_blind || self.weighed.is_some_and(was_written) {

@@ -72,6 +72,8 @@ pub struct Lease {
     sight: Arc<Mutex<Sight>>,
     /// Without which it is not wanted.
     under: Option<Pulse>,
+    /// What this process follows, if it says.
+    source: String,
 }
 
 /// A Lease that this process holds.
@@ -81,6 +83,24 @@ pub struct Held {
     pulse: Pulse,
     stop: oneshot::Sender<()>,
     renewal: JoinHandle<()>,
+}
+
+/// Whoever holds a lease, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who it is, as it is shown.
+    pub name: String,
+    /// What it follows; empty where it does not say.
+    pub source: String,
+}
+
+impl Holder {
+    fn of(record: &LeaseRecord) -> Self {
+        Self {
+            name: shown(&record.holder),
+            source: record.source.clone(),
+        }
+    }
 }
 
 /// Why a lease was not acquired.
@@ -142,6 +162,16 @@ impl Lease {
             clock,
             sight: Arc::default(),
             under: None,
+            source: String::new(),
+        }
+    }
+
+    /// Returns it as one whose holder says what it follows.
+    #[must_use]
+    pub fn following(self, source: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            ..self
         }
     }
 
@@ -164,6 +194,46 @@ impl Lease {
             if let Ok(Some(seen)) = limited(get).await {
                 self.look(&seen.record, (self.clock.steady)());
             }
+        }
+    }
+
+    /// Waits until it is certain whether somebody holds it, and returns what whoever does says of itself: one that
+    /// lives changes its record within a second or two. `is_enough` tells of a record whether that need not be known.
+    /// Requests that fail are tried again up to `limit`.
+    ///
+    /// # Errors
+    /// The cluster refuses, or does not answer.
+    pub async fn living(
+        &self,
+        limit: Duration,
+        is_enough: &(dyn Fn(&Holder) -> bool + Sync),
+    ) -> Result<Option<Holder>, ClusterError> {
+        let (began, mut first) = ((self.clock.steady)(), None);
+        loop {
+            let get = self.leases.get_lease(&self.namespace, &self.name);
+            let pause = match limited(get).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(StoredLease { record, .. })) => {
+                    let standing = self.look(&record, (self.clock.steady)());
+                    let Standing::Held(left) = standing else {
+                        return Ok(None);
+                    };
+                    let holder = Holder::of(&record);
+                    let is_first = *first.get_or_insert_with(|| record.clone()) == record;
+                    if !is_first || is_enough(&holder) {
+                        return Ok(Some(holder));
+                    }
+                    left + LOOK_AFTER
+                }
+                Err(error) => {
+                    let waited = (self.clock.steady)().saturating_sub(began);
+                    if !is_passing(&error) || waited >= limit {
+                        return Err(error);
+                    }
+                    LOOK_EVERY
+                }
+            };
+            tokio::time::sleep(jittered(LOOK_EVERY).min(pause)).await;
         }
     }
 
@@ -264,6 +334,7 @@ impl Lease {
             acquired: now.clone(),
             renewed: now,
             transitions,
+            source: self.source.clone(),
         }
     }
 
@@ -280,6 +351,7 @@ impl Lease {
             clock: self.clock,
             pulse: pulse.clone(),
             stored,
+            source: self.source.clone(),
         };
         let (stop, stopped) = oneshot::channel();
         let renewal = tokio::spawn(renewal.keep(stopped));

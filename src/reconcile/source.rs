@@ -1,6 +1,7 @@
 //! Where a declaration comes from: a file, a directory or a git commit, read whole, within bounds, and given a
 //! revision.
 
+mod identity;
 mod signed;
 
 use std::fs;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+pub use identity::identify;
 pub use signed::{Distrust, Trust};
 
 use crate::edge::files::{self, FileError, Links};

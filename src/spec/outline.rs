@@ -1,15 +1,13 @@
-//! The outline of a YAML text: which values it holds and where each one stands. Serves messages and
-//! in-place edits; bounded in size, depth and number of values, and aliases are never expanded.
+//! The outline of a YAML text: which values it holds and where each one stands. Serves the settings and in-place
+//! edits; aliases are never followed.
 
 use std::ops::Range;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, options};
 use thiserror::Error;
 
-/// The largest text, in bytes; that of `platform.yaml`.
-pub const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// The deepest nesting of maps and lists.
-pub const MAX_DEPTH: usize = 64;
+use super::yaml::{MAX_BYTES, Piece, Pieces, Stop, What, Why};
+
+pub use super::yaml::Style;
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,42 +52,21 @@ pub enum Shape {
     Alias,
 }
 
-/// How a single value is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Without quotes.
-    Plain,
-    /// In single quotes.
-    Single,
-    /// In double quotes.
-    Double,
-    /// As a block behind `|` or `>`.
-    Block,
-}
-
-impl From<ScalarStyle> for Style {
-    fn from(style: ScalarStyle) -> Self {
-        match style {
-            ScalarStyle::Plain => Self::Plain,
-            ScalarStyle::SingleQuoted => Self::Single,
-            ScalarStyle::DoubleQuoted => Self::Double,
-            ScalarStyle::Literal | ScalarStyle::Folded => Self::Block,
-        }
-    }
-}
-
 /// Why a text has no outline.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OutlineError {
-    /// The text is over [`MAX_BYTES`].
+    /// The text is over 4 MiB.
     #[error("the file is larger than 4 MiB")]
     TooLarge,
     /// Not UTF-8.
     #[error("the file is not UTF-8")]
     NotText,
-    /// Nesting over [`MAX_DEPTH`].
+    /// Nesting over 64 levels.
     #[error("line {0}: nested deeper than 64 levels")]
     TooDeep(usize),
+    /// More values than any declaration holds.
+    #[error("line {0}: the file holds too many values")]
+    TooMany(usize),
     /// Not YAML.
     #[error("line {line}, column {column}: not valid YAML: {what}")]
     Syntax {
@@ -132,21 +109,27 @@ pub fn parse_outline(bytes: &[u8]) -> Result<Option<Node>, OutlineError> {
         return Err(OutlineError::TooLarge);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| OutlineError::NotText)?;
-    let limits = options! {
-        flow_nesting_limit: MAX_DEPTH,
-        block_nesting_limit: MAX_DEPTH,
-        emit_comments: false,
-    };
+    let mut pieces = Pieces::new(text);
     let mut building = Building::default();
-    for next in Parser::new_from_str_with_options(text, limits) {
-        let (event, span) = next.map_err(|error| OutlineError::Syntax {
-            line: error.marker().line(),
-            column: error.marker().col() + 1,
-            what: error.info().to_owned(),
-        })?;
-        building.take(event, &span)?;
+    while let Some(piece) = pieces.next()? {
+        building.take(piece);
     }
     Ok(building.root)
+}
+
+impl From<Stop> for OutlineError {
+    fn from(Stop { mark, why }: Stop) -> Self {
+        match why {
+            Why::TooDeep => Self::TooDeep(mark.line),
+            Why::TooMany => Self::TooMany(mark.line),
+            Why::SecondDocument => Self::SecondDocument(mark.line),
+            Why::Syntax(what) => Self::Syntax {
+                line: mark.line,
+                column: mark.column,
+                what,
+            },
+        }
+    }
 }
 
 /// Collections begun and not ended, innermost last; a stack instead of recursion.
@@ -154,7 +137,6 @@ pub fn parse_outline(bytes: &[u8]) -> Result<Option<Node>, OutlineError> {
 struct Building {
     open: Vec<Open>,
     root: Option<Node>,
-    has_document: bool,
 }
 
 struct Open {
@@ -163,54 +145,43 @@ struct Open {
 }
 
 impl Building {
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), OutlineError> {
-        match event {
-            Event::DocumentStart(..) => {
-                if self.has_document {
-                    return Err(OutlineError::SecondDocument(span.start.line()));
-                }
-                self.has_document = true;
+    fn take(&mut self, piece: Piece<'_>) {
+        let mut node = Node {
+            line: piece.mark.line,
+            column: piece.mark.column,
+            span: piece.span,
+            is_marked: piece.anchor != 0 || piece.tag.is_some(),
+            shape: Shape::Alias,
+        };
+        match piece.what {
+            What::Scalar { text, style } => {
+                let text = text.into_owned();
+                node.shape = Shape::Scalar { text, style };
+                self.add(node);
             }
-            Event::Scalar(text, style, anchor, tag) => {
-                let shape = Shape::Scalar {
-                    text: text.into_owned(),
-                    style: style.into(),
-                };
-                self.add(node(span, anchor != 0 || tag.is_some(), shape));
+            What::Alias(_) => {
+                node.is_marked = true;
+                self.add(node);
             }
-            Event::Alias(_) => self.add(node(span, true, Shape::Alias)),
-            Event::SequenceStart(style, anchor, tag) => {
-                let shape = Shape::List {
-                    items: Vec::new(),
-                    is_flow: style == StructureStyle::Flow,
-                };
-                self.begin(node(span, anchor != 0 || tag.is_some(), shape))?;
+            What::List { is_flow } => {
+                let items = Vec::new();
+                node.shape = Shape::List { items, is_flow };
+                self.open.push(Open { node, key: None });
             }
-            Event::MappingStart(style, anchor, tag) => {
-                let shape = Shape::Map {
-                    entries: Vec::new(),
-                    is_flow: style == StructureStyle::Flow,
-                };
-                self.begin(node(span, anchor != 0 || tag.is_some(), shape))?;
+            What::Map { is_flow } => {
+                let entries = Vec::new();
+                node.shape = Shape::Map { entries, is_flow };
+                self.open.push(Open { node, key: None });
             }
-            Event::SequenceEnd | Event::MappingEnd => self.end(span),
-            _ => {}
+            What::End => self.end(&node.span),
+            What::TextEnd { .. } => {}
         }
-        Ok(())
     }
 
-    fn begin(&mut self, node: Node) -> Result<(), OutlineError> {
-        if self.open.len() >= MAX_DEPTH {
-            return Err(OutlineError::TooDeep(node.line));
-        }
-        self.open.push(Open { node, key: None });
-        Ok(())
-    }
-
-    fn end(&mut self, span: &Span) {
-        if let Some(mut open) = self.open.pop() {
-            open.node.span.end = end_of(&open.node, span);
-            self.add(open.node);
+    fn end(&mut self, bracket: &Range<usize>) {
+        if let Some(Open { mut node, .. }) = self.open.pop() {
+            node.span.end = end_of(&node, bracket);
+            self.add(node);
         }
     }
 
@@ -230,19 +201,8 @@ impl Building {
     }
 }
 
-fn node(span: &Span, is_marked: bool, shape: Shape) -> Node {
-    Node {
-        line: span.start.line(),
-        column: span.start.col() + 1,
-        span: span.byte_range().unwrap_or_default(),
-        is_marked,
-        shape,
-    }
-}
-
 /// A flow collection ends at its bracket; a block one where its last value does.
-fn end_of(node: &Node, span: &Span) -> usize {
-    let bracket = span.byte_range().map_or(node.span.end, |range| range.end);
+fn end_of(node: &Node, bracket: &Range<usize>) -> usize {
     let last = match &node.shape {
         Shape::Map {
             entries,
@@ -256,7 +216,7 @@ fn end_of(node: &Node, span: &Span) -> usize {
         } => items.last().map(|item| item.span.end),
         _ => None,
     };
-    last.unwrap_or(bracket)
+    last.unwrap_or(bracket.end)
 }
 
 #[cfg(test)]
@@ -288,6 +248,9 @@ mod tests {
         assert!(parse_outline(deep.as_bytes()).is_err());
         let deep = (0..100).map(|n| " ".repeat(n) + "a:\n").collect::<String>();
         assert!(parse_outline(deep.as_bytes()).is_err());
+        let wide = format!("[{}]", "x,".repeat(1 << 20));
+        let refused = parse_outline(wide.as_bytes());
+        assert_eq!(refused, Err(OutlineError::TooMany(1)));
         assert_eq!(
             parse_outline(b"a: 1\n---\nb: 2\n"),
             Err(OutlineError::SecondDocument(2))

@@ -1,12 +1,12 @@
 //! Bytes to [`Written`], with a place for every value.
 //!
-//! Each file is read once, from parser events (`saphyr-parser`: no unsafe code, no recursion) into a
-//! tree that is bounded in depth and weight ([`tree`]). The trees of several files are joined at their
+//! Each file is read once, piece by piece ([`super::yaml`]) into a tree that is bounded in depth and weight
+//! ([`tree`]). The trees of several files are joined at their
 //! top-level keys. The joined tree is compared with the shape that the JSON Schema describes
 //! ([`shape`]); everything that does not fit is noted at once, and what fits becomes the written types.
 //!
 //! There is one parse and one tree, so no two readers of the same bytes can disagree about what a file
-//! says or where it says it. This is the only part that knows the YAML parser.
+//! says or where it says it. Edits in place read the same pieces.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use serde::Deserialize;
 use super::path::{Path, shown};
 use super::problem::{Place, Problem, Problems, Severity};
 use super::types::File;
+/// The most bytes of all files together.
+pub use super::yaml::MAX_BYTES;
 use shape::Misfit;
 pub(super) use shape::nearest;
 use tree::{At, Entry, Fault, Kind, Node};
@@ -26,8 +28,6 @@ mod tests;
 mod text;
 pub(super) mod tree;
 
-/// The most bytes of all files together: a declaration of 2 000 challenges stays below 2 MiB.
-pub const MAX_BYTES: usize = 4 << 20;
 /// The most files of one declaration.
 pub const MAX_FILES: usize = 1000;
 /// How many problems are kept before they are only counted.
@@ -144,28 +144,6 @@ pub fn parse(files: &[SourceFile]) -> Result<Written, Problems> {
     }
     let root = join(trees, &names).map_err(refuse)?;
     Ok(fit(root, names))
-}
-
-/// Reads one file of another form, such as the settings, under the same bounds. What it means is its
-/// reader's business.
-///
-/// # Errors
-/// The file is no YAML, not whole, too large or empty, or holds a number that JSON cannot.
-pub fn parse_value(file: &SourceFile) -> Result<serde_json::Value, Problems> {
-    let names: Arc<[Arc<str>]> = Arc::new([file.name.as_str().into()]);
-    let refuse = |faults: Vec<Fault>| {
-        let found = faults.into_iter().map(|f| problem_of(f, &names)).collect();
-        Problems::new(found, 0)
-    };
-    check_sizes(std::slice::from_ref(file)).map_err(|fault| refuse(vec![fault]))?;
-    let text = text::check_text(&file.bytes, 0).map_err(|fault| refuse(vec![fault]))?;
-    let root = tree::read(text, 0).map_err(refuse)?;
-    let fitted = shape::fit_free(&root);
-    if fitted.misfits.is_empty() {
-        return Ok(fitted.value);
-    }
-    let found = fitted.misfits.into_iter().map(|m| misfit_of(m, &names));
-    Err(Problems::new(found.collect(), fitted.dropped))
 }
 
 fn check_sizes(files: &[SourceFile]) -> Result<(), Fault> {

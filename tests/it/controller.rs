@@ -7,6 +7,7 @@ mod away;
 mod broken;
 mod clock;
 mod drift;
+mod elsewhere;
 mod images;
 mod interrupted;
 mod pushed;

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use crate::support::proxy::{Fault, Match};
 use crate::support::world::{Ran, World};
 
-/// The time given.
-const GIVEN: &str = "2s";
+/// The time given: enough for a busy machine to come to the write that hangs.
+const GIVEN: &str = "6s";
 /// That, the last look, the start of the program, and a busy machine.
-const LONGEST: Duration = Duration::from_secs(12);
+const LONGEST: Duration = Duration::from_secs(45);
+/// How long one request may take, in seconds, unless the time given ends it.
+const CALL: (&str, &str) = ("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", "300");
 
 fn hang(verb: &str, resource: &str) -> (Match, Fault) {
     let matching = Match {
@@ -33,7 +35,8 @@ async fn apply_in_time(world: &World, hanging: (Match, Fault), more: &[&str]) ->
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn a_write_that_hangs_ends_with_the_time_and_is_told_of() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.set(CALL.0, CALL.1);
     world.declare(&world.yaml(&[("demo", "")]));
     for more in [&[][..], &["--no-wait"]] {
         let ran = apply_in_time(&world, hang("patch", "networkpolicies"), more).await;
@@ -57,7 +60,8 @@ async fn a_write_that_hangs_ends_with_the_time_and_is_told_of() {
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn a_password_whose_answer_hangs_is_made_once() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.set(CALL.0, CALL.1);
     world.declare(&world.yaml(&[("demo", "")]));
     let (matching, _) = hang("post", "secrets");
     let ran = apply_in_time(&world, (matching, Fault::HangAfter), &[]).await;
@@ -73,7 +77,8 @@ async fn a_password_whose_answer_hangs_is_made_once() {
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn a_cluster_that_falls_silent_ends_with_the_time() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.set(CALL.0, CALL.1);
     world.converge(&[("demo", "database: sqlite")]).await;
     world.declare(&world.yaml(&[("demo", "database: sqlite\nenv: {A: b}")]));
     world.proxy.take_seen();

@@ -14,6 +14,8 @@ use super::client::{Failure, KubeCluster, bytes, path_of};
 use crate::model::{FIELD_MANAGER, Kind};
 
 const GROUP: &str = "/apis/coordination.k8s.io/v1";
+/// The annotation that says what the holder follows.
+const FOLLOWS: &str = "platform.network/follows";
 
 /// What a Lease says. Times are texts: they tell people when, and nobody compares them with a clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct LeaseRecord {
     pub renewed: String,
     /// How often it went from one holder to another.
     pub transitions: i64,
+    /// What this holder follows, for those whom that concerns; empty where it does not say.
+    pub source: String,
 }
 
 /// A Lease as the server has it.
@@ -45,8 +49,10 @@ impl StoredLease {
         let spec = &object["spec"];
         let text = |name: &str| spec[name].as_str().unwrap_or_default().to_owned();
         let number = |name: &str| spec[name].as_i64().unwrap_or_default();
+        let holder = text("holderIdentity");
         let record = LeaseRecord {
-            holder: text("holderIdentity"),
+            source: source_of(&object, &holder).unwrap_or_default(),
+            holder,
             seconds: number("leaseDurationSeconds"),
             acquired: text("acquireTime"),
             renewed: text("renewTime"),
@@ -59,19 +65,39 @@ impl StoredLease {
     /// make a Lease anew that was deleted, and without the version take it from whoever has it.
     fn with(&self, record: &LeaseRecord) -> Value {
         let mut object = self.object.clone();
-        write(&mut object["spec"], record);
+        write(&mut object, record);
         object
     }
 }
 
-fn write(spec: &mut Value, record: &LeaseRecord) {
+/// Returns what a holder says that it follows. It names itself beside that: what a holder before it said, and this
+/// one left as it was, says nothing.
+fn source_of(object: &Value, holder: &str) -> Option<String> {
+    let said = object["metadata"]["annotations"][FOLLOWS].as_str()?;
+    let said: Value = serde_json::from_str(said).ok()?;
+    let is_its_own = said["holder"].as_str() == Some(holder);
+    said["source"]
+        .as_str()
+        .filter(|_| is_its_own)
+        .map(str::to_owned)
+}
+
+fn write(object: &mut Value, record: &LeaseRecord) {
     let LeaseRecord {
         holder,
         seconds,
         acquired,
         renewed,
         transitions,
+        source,
     } = record;
+    if !source.is_empty() {
+        let says = json!({"holder": holder, "source": source});
+        object["metadata"]["annotations"][FOLLOWS] = json!(says.to_string());
+    } else if let Some(Value::Object(annotations)) = object.pointer_mut("/metadata/annotations") {
+        annotations.remove(FOLLOWS);
+    }
+    let spec = &mut object["spec"];
     spec["holderIdentity"] = json!(holder);
     spec["leaseDurationSeconds"] = json!(seconds);
     spec["acquireTime"] = json!(acquired);
@@ -152,7 +178,7 @@ impl Leases for KubeCluster {
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {"name": name, "namespace": namespace},
         });
-        write(&mut object["spec"], record);
+        write(&mut object, record);
         let body = Some(("application/json", bytes(&object)));
         let answer = self.call(Method::POST, path(namespace, None, true), body);
         answer.await.map(StoredLease::read).map_err(told)
@@ -201,6 +227,25 @@ mod tests {
         assert_eq!(written["metadata"], stored.object["metadata"]);
         assert_eq!(written["spec"]["strategy"], "OldestEmulationVersion");
         assert_eq!(StoredLease::read(written).record, record);
+    }
+
+    #[test]
+    fn what_a_holder_follows_is_its_own_word_and_goes_with_it() {
+        let record = |holder: &str, source: &str| LeaseRecord {
+            holder: holder.to_owned(),
+            source: source.to_owned(),
+            ..LeaseRecord::default()
+        };
+        let object = json!({"metadata": {"uid": "u", "annotations": {"a": "b"}}});
+        let stored =
+            StoredLease::read(StoredLease::read(object).with(&record("x", "git.example/r")));
+        assert_eq!(stored.record, record("x", "git.example/r"));
+        let mut by_another = stored.object.clone();
+        by_another["spec"]["holderIdentity"] = json!("y");
+        assert_eq!(StoredLease::read(by_another).record.source, "");
+        let silent = stored.with(&record("y", ""));
+        assert_eq!(silent["metadata"]["annotations"], json!({"a": "b"}));
+        assert_eq!(StoredLease::read(silent).record, record("y", ""));
     }
 
     #[test]

@@ -5,10 +5,12 @@ use serde_json::json;
 use super::passes::{fitted, stamp};
 use crate::model::act::{Act, ActKind};
 
-/// The SQL about acts and suspensions.
+/// The SQL about acts and suspensions. The row of the controller is `*`, which no challenge is called.
 pub(super) struct ActStatements {
     /// Which, as [`super::rows::scoped`] tells it; gives `[slug, suspension]`.
     pub(super) read_suspensions: &'static str,
+    /// No argument; gives a suspension.
+    pub(super) read_controller: &'static str,
     /// An act.
     pub(super) suspend: &'static str,
     /// An act.

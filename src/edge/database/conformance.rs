@@ -127,6 +127,7 @@ on_both!(
     chaining_that_was_cut_short_goes_on,
     a_program_that_knows_no_chain_records_nothing,
     a_challenge_is_suspended_until_it_is_resumed,
+    the_controller_is_suspended_apart_from_every_challenge,
     acts_are_kept_with_who_when_and_what_came_of_them,
     a_suspension_of_a_challenge_that_cannot_be_named_is_no_answer,
     conditions_read_back_as_written_and_the_newest_holds,

@@ -493,16 +493,21 @@ static STATEMENTS: Statements = Statements {
             select json_build_array(slug, json_build_object('why', why, 'actor', actor,
                 'since', to_char(since at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))::text
             from suspensions
-            where $1::text = '' or slug in (
-                select jsonb_array_elements_text(nullif($1::text, '')::jsonb))
+            where slug <> '*' and ($1::text = '' or slug in (
+                select jsonb_array_elements_text(nullif($1::text, '')::jsonb)))
             order by slug limit 10001"#,
+        read_controller: r#"
+            select json_build_object('why', why, 'actor', actor,
+                'since', to_char(since at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+            from suspensions where slug = '*'"#,
         suspend: "
             insert into suspensions (slug, why, actor, since)
-            select d ->> 'slug', d ->> 'why', d ->> 'actor', (d ->> 'at')::timestamptz
+            select coalesce(d ->> 'slug', '*'), d ->> 'why', d ->> 'actor', (d ->> 'at')::timestamptz
             from (select $1::text::jsonb as d) as document
             on conflict (slug) do update set
                 why = excluded.why, actor = excluded.actor, since = excluded.since",
-        resume: "delete from suspensions where slug = $1::text::jsonb ->> 'slug'",
+        resume: "
+            delete from suspensions where slug = coalesce($1::text::jsonb ->> 'slug', '*')",
         // Told once it is committed.
         insert: "
             with kept as (

@@ -458,14 +458,18 @@ static STATEMENTS: Statements = Statements {
         read_suspensions: "
             select json_array(slug, json_object('why', why, 'actor', actor, 'since', since))
             from suspensions
-            where ?1 = '' or slug in (select value from json_each(nullif(?1, '')))
+            where slug <> '*'
+                and (?1 = '' or slug in (select value from json_each(nullif(?1, ''))))
             order by slug limit 10001",
+        read_controller: "
+            select json_object('why', why, 'actor', actor, 'since', since)
+            from suspensions where slug = '*'",
         suspend: "
             insert into suspensions (slug, why, actor, since)
-            values (?1 ->> 'slug', ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at')
+            values (coalesce(?1 ->> 'slug', '*'), ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at')
             on conflict (slug) do update set
                 why = excluded.why, actor = excluded.actor, since = excluded.since",
-        resume: "delete from suspensions where slug = ?1 ->> 'slug'",
+        resume: "delete from suspensions where slug = coalesce(?1 ->> 'slug', '*')",
         insert: "
             insert into acts (kind, slug, why, actor, at, outcome, ended_at)
             values (?1 ->> 'kind', ?1 ->> 'slug', ?1 ->> 'why', ?1 ->> 'actor', ?1 ->> 'at',

@@ -117,6 +117,7 @@ impl Statements {
         } = self;
         let ActStatements {
             read_suspensions,
+            read_controller,
             suspend,
             resume,
             insert,
@@ -127,6 +128,7 @@ impl Statements {
         } = acts;
         let of_acts = [
             read_suspensions,
+            read_controller,
             suspend,
             resume,
             insert,

@@ -21,7 +21,7 @@ use super::migrations::{self, DatabaseKind, Remembered};
 use super::passes::{fitted, stamp};
 use super::statements::Statements;
 use super::{Database, DatabaseError, MigrationStatus, ResolvedDigest, revision_id, rows};
-use crate::model::act::{Act, ActKind, ActRecord, Suspensions};
+use crate::model::act::{Act, ActKind, ActRecord, Suspension, Suspensions};
 use crate::model::chain::Chain;
 use crate::model::pass::{Begun, BegunPass, PassRecord, PassSummary};
 use crate::model::rollout::Rollouts;
@@ -366,6 +366,14 @@ impl<E: Engine> Database for Store<E> {
         }
         let rows = self.parse_all("a row of table suspensions", &texts)?;
         Ok(rows.into_iter().collect())
+    }
+
+    async fn controller_suspension(&self) -> Result<Option<Suspension>, DatabaseError> {
+        let sql = self.engine.statements().acts.read_controller;
+        let doing = "reading whether the controller is suspended";
+        let texts = self.one(Access::Read, doing, sql, Vec::new()).await?;
+        let parse = |text: &String| self.parse("the controller's row of table suspensions", text);
+        texts.first().map(parse).transpose()
     }
 
     async fn act(&self, act: &Act) -> Result<i64, DatabaseError> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::look::WentBy;
-use crate::model::act::{ActKind, ActRecord, Suspensions};
+use crate::model::act::{ActKind, ActRecord, Suspension, Suspensions};
 use crate::model::rollout::FailedImage;
 use crate::model::{FenceToken, Slug};
 
@@ -21,6 +21,8 @@ pub(super) const GATHER_TOLD: Duration = Duration::from_millis(20);
 /// What the database said.
 pub(super) struct Asked {
     pub(super) suspended: Suspensions,
+    /// Why nothing at all is to be written, if so.
+    pub(super) controller: Option<Suspension>,
     pub(super) given_up: GivenUp,
     pub(super) acts: Vec<ActRecord>,
     /// The token of whoever wrote last.
@@ -72,6 +74,7 @@ impl Asks {
             suspended,
             given_up,
             acts,
+            controller: _,
             fence: _,
         } = asked;
         // Before the first survey there is nothing to look at.
@@ -163,7 +166,6 @@ fn changed<'a, T: PartialEq>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::act::Suspension;
 
     fn slug(text: &str) -> Slug {
         Slug::parse(text).unwrap()
@@ -195,6 +197,7 @@ mod tests {
         Asked {
             suspended: suspended.collect(),
             given_up: GivenUp::new(),
+            controller: None,
             acts,
             fence: FenceToken::UNTAKEN,
         }

@@ -13,6 +13,7 @@ use super::look::{Looked, Surveyed};
 use super::notices::Matters;
 use super::tellers::{Channel, Fate};
 use crate::edge::database::revision_id;
+use crate::model::act::Suspension;
 use crate::model::condition::{ConditionType, Truth};
 use crate::model::health::AllHealth;
 use crate::model::{Key, Revision, Scope, Slug};
@@ -60,6 +61,8 @@ pub struct Standing {
     pub blindness: Option<Why>,
     /// Who else runs the loop, where this process waits to do so.
     pub led_by: Option<String>,
+    /// Why nothing is written, while the controller is suspended.
+    pub suspended: Option<Suspension>,
     /// When everything was last surveyed.
     pub surveyed_at: Option<Timestamp>,
     /// Each challenge.
@@ -223,6 +226,11 @@ impl Board {
     /// Takes who else runs the loop; nobody else where this process does.
     pub fn take_leader(&self, other: Option<String>) {
         self.write().led_by = other;
+    }
+
+    /// Takes whether and why the controller is suspended.
+    pub(super) fn take_suspension(&self, suspension: Option<Suspension>) {
+        self.write().suspended = suspension;
     }
 
     /// Takes why not everything can be seen, and tells whether that is new.

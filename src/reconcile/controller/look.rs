@@ -28,7 +28,7 @@ use crate::model::pass::Begun;
 use crate::model::rollout::FailedImage;
 use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
-use crate::reconcile::lease::turn::{Fence, TurnError};
+use crate::reconcile::lease::turn::Fence;
 use crate::reconcile::live::{Depth, Rows, Why};
 use crate::reconcile::plan::{Action, Plan, Request, Step};
 use crate::reconcile::resolve::Facts;
@@ -162,6 +162,7 @@ impl Looker {
             Ok(Asked {
                 suspended,
                 given_up: given_up.collect(),
+                controller: self.database.controller_suspension().await?,
                 acts: self.database.pending_acts().await?,
                 fence: self.database.fence().await?,
             })
@@ -329,7 +330,7 @@ impl Looker {
     ) -> (Planned, Worked) {
         let ticket = match self.turns.enter(since.seen).await {
             Ok(ticket) => ticket,
-            Err(error) => return (planned, Worked::hindered(tell(&error))),
+            Err(why) => return (planned, Worked::hindered(why)),
         };
         if !ticket.is_current && since.is_guarded {
             self.turns.leave(1).await;
@@ -478,11 +479,6 @@ fn is_delete(step: &Step) -> bool {
 fn may_begin(planned: &Planned) -> bool {
     let Plan { steps, guards, .. } = &planned.plan;
     !steps.is_empty() && guards.is_empty() && planned.live.blindness().is_none()
-}
-
-fn tell(error: &TurnError) -> Why {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    Why(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
 }
 
 /// Gives each challenge its rows.

@@ -74,6 +74,11 @@ pub(super) fn add(registry: &mut Registry, standing: &Standing, objects: usize, 
             u64::from(!standing.guards.is_empty()),
         ),
         (
+            "controller_suspended",
+            "Whether the controller is suspended and writes nothing",
+            u64::from(standing.suspended.is_some()),
+        ),
+        (
             "survey_blind",
             "Whether not everything could be seen",
             u64::from(standing.blindness.is_some()),

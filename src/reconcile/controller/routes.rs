@@ -79,6 +79,7 @@ fn checks(standing: &Standing, failing: &[String], now: Timestamp) -> Value {
         "survey": {"age_seconds": age(standing.surveyed_at), "complete": standing.blindness.is_none()},
         "watches": {"failing": failing},
         "leader": {"is_other": standing.led_by.is_some()},
+        "controller": {"suspended": standing.suspended.is_some()},
     })
 }
 

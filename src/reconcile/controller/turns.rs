@@ -55,8 +55,8 @@ impl Turns {
     /// Each ticket is handed back with [`Self::leave`].
     ///
     /// # Errors
-    /// Another writer kept it, or the cluster or the database did not give it.
-    pub(super) async fn enter(&self, seen: Option<FenceToken>) -> Result<Ticket, TurnError> {
+    /// Another writer kept it, the cluster or the database did not give it, or the controller is suspended.
+    pub(super) async fn enter(&self, seen: Option<FenceToken>) -> Result<Ticket, Why> {
         let current = self.current.lock().await;
         self.join(current, seen, PATIENCE).await
     }
@@ -71,10 +71,7 @@ impl Turns {
         patience: Duration,
     ) -> Result<Ticket, Why> {
         match tokio::time::timeout(patience, self.current.lock()).await {
-            Ok(current) => {
-                let ticket = self.join(current, seen, patience).await;
-                ticket.map_err(|error| Why(error.to_string()))
-            }
+            Ok(current) => self.join(current, seen, patience).await,
             Err(_) => Err(Why::from("another look waits for its turn")),
         }
     }
@@ -84,10 +81,11 @@ impl Turns {
         mut current: MutexGuard<'_, Current>,
         seen: Option<FenceToken>,
         patience: Duration,
-    ) -> Result<Ticket, TurnError> {
+    ) -> Result<Ticket, Why> {
         if let Some(turn) = &current.turn
             && let Ok(()) = turn.fence().check()
         {
+            self.check_suspension().await?;
             let fence = turn.fence();
             let is_current = seen == Some(fence.token()) || turn.is_first_since(seen);
             (current.writers, current.idle_since) = (current.writers + 1, None);
@@ -96,7 +94,12 @@ impl Turns {
         // One that was lost ends by itself.
         current.turn = None;
         let waiting = |holder: &str| tracing::info!(holder, "waiting for another writer");
-        let turn = Turn::take(&self.lease, &self.database, patience, &waiting).await?;
+        let turn = Turn::take(&self.lease, &self.database, patience, &waiting).await;
+        let turn = turn.map_err(|error| tell(&error))?;
+        if let Err(why) = self.check_suspension().await {
+            turn.end().await;
+            return Err(why);
+        }
         let ticket = Ticket {
             fence: turn.fence(),
             is_current: turn.is_first_since(seen),
@@ -104,6 +107,16 @@ impl Turns {
         current.turn = Some(turn);
         (current.writers, current.idle_since) = (current.writers + 1, None);
         Ok(ticket)
+    }
+
+    /// Refuses while the controller is suspended, or where that is not known. Asked once the turn is held: whoever
+    /// suspends it and then takes the turn finds all that it wrote before, and nothing comes after.
+    async fn check_suspension(&self) -> Result<(), Why> {
+        match self.database.controller_suspension().await {
+            Ok(None) => Ok(()),
+            Ok(Some(suspension)) => Err(Why(format!("the controller is suspended {suspension}"))),
+            Err(error) => Err(Why(error.to_string())),
+        }
     }
 
     /// Hands tickets back.
@@ -141,6 +154,11 @@ impl Turns {
     }
 }
 
+fn tell(error: &TurnError) -> Why {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    Why(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
+}
+
 impl Current {
     async fn end(&mut self) {
         self.idle_since = None;
@@ -158,6 +176,7 @@ mod tests {
     use crate::edge::cluster::leases::fake::FakeLeases;
     use crate::edge::database::open_and_migrate;
     use crate::model::Secret;
+    use crate::model::act::{Act, ActKind};
     use crate::reconcile::lease::{Clock, PASS};
 
     async fn turns(leases: &FakeLeases, folder: &tempfile::TempDir) -> Turns {
@@ -187,6 +206,33 @@ mod tests {
         tokio::time::sleep(LINGER).await;
         turns.end_idle().await;
         assert_eq!(leases.record().holder, "");
+    }
+
+    #[tokio::test]
+    async fn nobody_enters_while_the_controller_is_suspended() {
+        let (leases, folder) = (FakeLeases::default(), tempfile::tempdir().unwrap());
+        let turns = turns(&leases, &folder).await;
+        let act = |kind| Act {
+            kind,
+            slug: None,
+            why: Some("by hand".to_owned()),
+            actor: "ada".to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let seen = turns.database.fence().await.ok();
+        turns.enter(seen).await.unwrap();
+        let suspended = turns.database.act(&act(ActKind::Suspend)).await;
+        suspended.unwrap();
+        let refused = turns.enter(seen).await.map(drop).unwrap_err();
+        assert!(refused.0.contains("suspended since"), "{refused}");
+        turns.leave(1).await;
+        turns.end().await;
+        assert!(turns.enter(seen).await.is_err());
+        assert_eq!(leases.record().holder, "", "the turn is given back");
+        turns.database.act(&act(ActKind::Resume)).await.unwrap();
+        turns.enter(seen).await.unwrap();
+        turns.leave(1).await;
+        turns.end().await;
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ pub(super) struct Renewal {
     pub(super) pulse: Pulse,
     /// The Lease as this process wrote it last.
     pub(super) stored: StoredLease,
+    /// What this process follows; it says so with each renewal.
+    pub(super) source: String,
 }
 
 impl Renewal {
@@ -107,6 +109,7 @@ impl Renewal {
         let mut record = LeaseRecord {
             seconds: DURATION.as_secs().cast_signed(),
             renewed: stamp((self.clock.wall)()),
+            source: self.source.clone(),
             ..self.stored.record.clone()
         };
         if record.renewed == self.stored.record.renewed {
@@ -120,6 +123,7 @@ impl Renewal {
         let record = LeaseRecord {
             holder: String::new(),
             seconds: 1,
+            source: String::new(),
             ..self.renewed()
         };
         loop {

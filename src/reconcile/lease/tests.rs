@@ -329,3 +329,72 @@ async fn who_kept_an_eye_on_a_lease_does_not_wait_for_it_once_more() {
     assert!(first.check().is_err(), "two hold it");
     next.release().await;
 }
+
+/// Returns who holds a lease and lives, as somebody sees it who only looks.
+async fn living(leases: &FakeLeases, follows: &str) -> Result<Option<Holder>, ClusterError> {
+    let looking = lease(&leases.beside(), "looking", noon);
+    looking
+        .living(SECOND, &|holder| holder.source == follows)
+        .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_lives_says_what_it_follows() {
+    let leases = FakeLeases::default();
+    assert_eq!(living(&leases, "").await, Ok(None));
+    let leader = lease(&leases, "ada", noon).following("git.example/r");
+    let held = leader.acquire(NO_WAIT, &|_| {}).await.unwrap();
+    for _ in 0..3 {
+        let began = steady();
+        let seen = living(&leases, "other").await.unwrap().unwrap();
+        assert!(seen.name.starts_with("ada #"), "{seen:?}");
+        assert_eq!(seen.source, "git.example/r");
+        assert!(steady() - began < SECOND * 2, "{:?}", steady() - began);
+    }
+    let began = steady();
+    let seen = living(&leases, "git.example/r").await.unwrap();
+    assert!(seen.is_some() && steady() - began < SECOND / 2);
+    held.release().await;
+    assert_eq!(living(&leases, "other").await, Ok(None));
+    assert_eq!(leases.record().source, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_was_killed_lives_no_more_once_its_time_is_over() {
+    let leases = FakeLeases::default();
+    let leader = lease(&leases, "ada", standing_still).following("git.example/r");
+    let held = leader.acquire(NO_WAIT, &|_| {}).await.unwrap();
+    let seen = living(&leases, "other").await;
+    assert!(
+        seen.unwrap().is_some(),
+        "its clock stands still, and it lives"
+    );
+    leases.turn(Weather::Silence);
+    let began = steady();
+    assert_eq!(living(&leases, "other").await, Ok(None));
+    assert!(steady() - began < SECOND * 6);
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_somebody_lives_is_not_known_where_the_cluster_does_not_say() {
+    let leases = FakeLeases::default();
+    let looking = |limit| {
+        let looking = lease(&leases, "looking", noon);
+        async move { looking.living(limit, &|_| false).await }
+    };
+    let forbidden = ClusterError::Forbidden(String::new());
+    leases.turn(Weather::Answer(forbidden.clone()));
+    assert_eq!(looking(LONG).await, Err(forbidden));
+    let away = ClusterError::Unreachable(String::new());
+    leases.turn(Weather::Answer(away.clone()));
+    let began = steady();
+    assert_eq!(looking(SECOND * 3).await, Err(away));
+    assert!(steady() - began >= SECOND * 3);
+    let back = async {
+        tokio::time::sleep(SECOND).await;
+        leases.turn(Weather::Fair);
+    };
+    let (seen, ()) = tokio::join!(looking(LONG), back);
+    assert_eq!(seen, Ok(None));
+}

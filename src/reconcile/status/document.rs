@@ -29,6 +29,8 @@ pub struct Document {
     pub database: String,
     /// Whether everything is as declared and ready.
     pub converged: bool,
+    /// Since when, by whom and why the controller is suspended; null where it is not known to be.
+    pub controller_suspended: Option<String>,
     /// The last pass, as `platform history -o json` has it.
     pub last_pass: Option<Value>,
     /// The challenges by slug.

@@ -136,17 +136,8 @@ pub(super) struct Fitted {
 
 /// Compares a tree with the declaration's shape.
 pub(super) fn fit(root: &Node) -> Fitted {
-    fit_to(&DECLARATION, root)
-}
-
-/// Takes a tree as it is.
-pub(super) fn fit_free(root: &Node) -> Fitted {
-    fit_to(&Shape::Free, root)
-}
-
-fn fit_to(shape: &Shape, root: &Node) -> Fitted {
     let mut walk = Walk::default();
-    let value = walk.value(shape, root, &Path::ROOT);
+    let value = walk.value(&DECLARATION, root, &Path::ROOT);
     Fitted {
         value: value.unwrap_or_else(|| Value::Object(Map::new())),
         misfits: walk.misfits,

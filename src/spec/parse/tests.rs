@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::spec::outline;
 
 const HEAD: &str = "api_version: platform.network/v1\nenvironment: development\n";
 const EXAMPLE: &str = include_str!("../../../examples/platform.yaml");
@@ -28,6 +29,15 @@ fn byte_order_mark_and_windows_line_ends_are_read() {
     let text = format!("\u{feff}{HEAD}challenges: {{}}\n").replace('\n', "\r\n");
     let file = one(&text).unwrap().file;
     assert_eq!(file.environment.as_deref(), Some("development"));
+}
+
+#[test]
+fn byte_order_mark_inside_a_file_is_refused_where_it_stands() {
+    let told = message(&format!("{HEAD}challenges: {{}}\nname\u{feff}space: x\n"));
+    assert!(
+        told.starts_with("platform.yaml:4:5: error: a control character"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -177,21 +187,6 @@ fn file_opened_with_a_marker_must_be_closed_with_one() {
     assert!(message(&format!("---\n{body}...\n{body}")).contains("a second document"));
 }
 
-#[test]
-fn another_form_is_read_under_the_same_bounds() {
-    let read = |text: &str| parse_value(&SourceFile::new("settings.yaml", text));
-    let value = read("database: {url: \"sqlite:x\"}\nports: [1, 2.5]\non: yes\n").unwrap();
-    let wanted =
-        serde_json::json!({"database": {"url": "sqlite:x"}, "ports": [1, 2.5], "on": "yes"});
-    assert_eq!(value, wanted);
-    let refused = read("a: .inf\n").unwrap_err().to_string();
-    assert!(
-        refused.starts_with("settings.yaml:1:4: error: a: is a number"),
-        "{refused}"
-    );
-    assert!(read("").is_err() && read("a: 1\na: 2\n").is_err());
-}
-
 /// Returns a tree in the form that the second opinion has: keys, order and texts; of numbers and truth
 /// values only that they are there.
 fn outline(node: &Node) -> String {
@@ -248,6 +243,50 @@ fn second_parser_reads_the_same_tree() {
     let tree = tree::read(EXAMPLE, 0).unwrap();
     let value: serde_yaml::Value = serde_yaml::from_str(EXAMPLE).unwrap();
     assert_eq!(outline(&tree), outline_of(&value, &tree));
+}
+
+/// Tells whether an edit in place sees what a declaration means: the same values at the same places.
+fn agree(node: &Node, seen: &outline::Node) -> bool {
+    use crate::spec::outline::{Shape, Style};
+    let is_there = |at: At, seen: &outline::Node| {
+        (at.line as usize, at.column as usize) == (seen.line, seen.column)
+    };
+    let values = match (&node.kind, &seen.shape) {
+        (_, Shape::Alias) => true,
+        (Kind::Scalar { text, is_plain }, Shape::Scalar { text: other, style }) => {
+            text == other && *is_plain == (*style == Style::Plain)
+        }
+        (Kind::List(nodes), Shape::List { items, .. }) => {
+            let agree = |(node, item): (&Node, _)| agree(node, item);
+            nodes.len() == items.len() && nodes.iter().zip(items).all(agree)
+        }
+        (Kind::Map(own), Shape::Map { entries, .. }) => {
+            let agree = |(entry, (key, value)): (&Entry, &(outline::Node, outline::Node))| {
+                let is_key = matches!(key.shape, Shape::Alias) || key.text() == Some(&entry.key);
+                is_key && is_there(entry.at, key) && agree(&entry.value, value)
+            };
+            own.len() == entries.len() && own.iter().zip(entries).all(agree)
+        }
+        _ => false,
+    };
+    values && is_there(node.at, seen)
+}
+
+/// Reads a text for its meaning and for an edit: what is accepted as the one is accepted as the other, and they agree.
+fn check_agreement(text: &str) {
+    let Ok(tree) = tree::read(text, 0) else {
+        return;
+    };
+    let seen = outline::parse_outline(text.as_bytes());
+    let seen = seen.expect("what has a meaning has an outline");
+    let seen = seen.expect("there is something in it");
+    assert!(agree(&tree, &seen), "{text:?}\n{tree:#?}\n{seen:#?}");
+}
+
+#[test]
+fn an_edit_in_place_sees_the_same_values_at_the_same_places() {
+    check_agreement(EXAMPLE);
+    check_agreement("a: &a [1, \"x\\ny\", {é: 'z', b: }]\nb: *a\n? c\n: |\n  d\n  e\n*a : f\n");
 }
 
 fn refuses_or_reads(bytes: &[u8]) -> Option<usize> {
@@ -312,6 +351,8 @@ proptest! {
     ) {
         let text: String = picks.into_iter().map(|pick| PIECES[pick]).collect();
         refuses_or_reads(format!("{HEAD}{text}\n").as_bytes());
+        check_agreement(&text);
+        check_agreement(&format!("{HEAD}{text}\n"));
         if let (Ok(tree), Ok(value)) = (
             tree::read(&text, 0),
             serde_yaml::from_str::<serde_yaml::Value>(&text),
@@ -334,5 +375,8 @@ proptest! {
         let piece = insert.map_or("", |pick| PIECES[pick]);
         bytes.splice(at..end, piece.bytes());
         refuses_or_reads(&bytes);
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            check_agreement(text);
+        }
     }
 }

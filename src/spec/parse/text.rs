@@ -67,7 +67,8 @@ fn check_line(line: &str, at: At) -> Result<(), Fault> {
             "finish the merge: keep one side and delete the marks",
         ));
     }
-    let control = |c: char| c.is_control() && c != '\t';
+    // A byte-order mark behind the beginning shows nowhere and is another letter of a name.
+    let control = |c: char| c.is_control() && c != '\t' || c == '\u{feff}';
     match bare.chars().position(control) {
         None => Ok(()),
         Some(position) => {

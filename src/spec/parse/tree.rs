@@ -1,21 +1,13 @@
-//! One YAML file as a tree in which every value knows its place. Built from parser events without
-//! recursion; bounded in depth and in weight, so that aliases cannot grow it.
+//! One YAML file as a tree in which every value knows its place. Built from its pieces without recursion; values
+//! behind aliases are repeated, under the same bounds of depth and weight, so that aliases cannot grow it.
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
-
 use crate::spec::path::{Path, Step, shown};
+use crate::spec::yaml::{MAX_DEPTH, Mark, Piece, Pieces, Stop, Style, VALUE_WEIGHT, What, Why};
 
-/// How deep values nest.
-const DEPTH: usize = 64;
-/// What all values of one file may weigh in bytes, those behind aliases counted each time: room for
-/// 2 000 challenges at the largest size that anyone writes, far from what hurts.
-const WEIGHT: usize = 48 << 20;
 /// How many faults of one file are told before reading stops.
 const FAULTS: usize = 200;
-/// What a value weighs beside its text.
-const NODE_WEIGHT: usize = 64;
 
 /// A place, with the file as its position in the list of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,12 +27,12 @@ impl At {
         }
     }
 
-    fn of(file: u16, marker: &Marker) -> Self {
+    fn of(file: u16, mark: Mark) -> Self {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             file,
-            line: count(marker.line()).max(1),
-            column: count(marker.col()).saturating_add(1),
+            line: count(mark.line),
+            column: count(mark.column),
         }
     }
 }
@@ -113,7 +105,7 @@ impl Node {
         (at, true)
     }
 
-    /// Shows every scalar with its place and path. Recursion is bounded by [`DEPTH`].
+    /// Shows every scalar with its place and path. Recursion is bounded by [`MAX_DEPTH`].
     pub fn visit(&self, path: &Path<'_>, see: &mut dyn FnMut(&str, At, &Path<'_>)) {
         match &self.kind {
             Kind::Scalar { text, .. } => see(text, self.at, path),
@@ -158,22 +150,34 @@ pub(super) fn read(text: &str, file: u16) -> Result<Node, Vec<Fault>> {
 }
 
 fn build(text: &str, builder: &mut Builder) -> Result<(), Fault> {
-    let mut parser = Parser::new(StrInput::new(text));
-    while let Some(next) = parser.next_event() {
-        let (event, span) = next.map_err(|error| {
-            let at = At::of(builder.file, error.marker());
-            if error.info().contains("recursion limit") {
-                return too_deep(at);
-            }
-            let message = format!("this is no YAML: {}", error.info());
-            Fault::new(at, message, "look at indentation, quotes and colons here")
-        })?;
-        builder.take(event, &span)?;
+    let mut pieces = Pieces::new(text);
+    let file = builder.file;
+    let stopped = |stop: Stop| fault_of(stop, file);
+    while let Some(piece) = pieces.next().map_err(stopped)? {
+        builder.take(piece, &mut pieces)?;
         if builder.faults.len() >= FAULTS {
             break;
         }
     }
     Ok(())
+}
+
+fn fault_of(Stop { mark, why }: Stop, file: u16) -> Fault {
+    let at = At::of(file, mark);
+    match why {
+        Why::TooDeep => too_deep(at),
+        Why::TooMany => too_many(at),
+        Why::SecondDocument => Fault::new(
+            at,
+            "a second document begins here",
+            "keep one document in a file; several files may stand in one directory",
+        ),
+        Why::Syntax(what) => Fault::new(
+            at,
+            format!("this is no YAML: {what}"),
+            "look at indentation, quotes and colons here",
+        ),
+    }
 }
 
 fn check_root(root: Option<Node>, file: u16) -> Result<Node, Fault> {
@@ -204,8 +208,16 @@ fn empty(at: At) -> Fault {
 fn too_deep(at: At) -> Fault {
     Fault::new(
         at,
-        format!("values are nested more than {DEPTH} deep"),
+        format!("values are nested more than {MAX_DEPTH} deep"),
         "no field of a declaration goes that deep",
+    )
+}
+
+fn too_many(at: At) -> Fault {
+    Fault::new(
+        at,
+        "the file holds too many values, those behind aliases counted each time",
+        "write fewer aliases, or split what is declared over several platforms",
     )
 }
 
@@ -229,9 +241,6 @@ struct Builder {
     file: u16,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
-    weight: usize,
-    opened_explicitly: bool,
-    documents: usize,
     root: Option<Node>,
     faults: Vec<Fault>,
 }
@@ -242,91 +251,48 @@ impl Builder {
             file,
             open: Vec::new(),
             anchors: HashMap::new(),
-            weight: 0,
-            opened_explicitly: false,
-            documents: 0,
             root: None,
             faults: Vec::new(),
         }
     }
 
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Fault> {
-        let at = At::of(self.file, &span.start);
-        match event {
-            Event::Nothing | Event::StreamStart | Event::StreamEnd => Ok(()),
-            Event::DocumentStart(is_explicit) => self.start_document(is_explicit, at),
-            Event::DocumentEnd => self.end_document(span, at),
-            Event::Alias(anchor) => self.alias(anchor, at),
-            Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_tag(tag.is_some(), at);
+    fn take<'t>(&mut self, piece: Piece<'t>, pieces: &mut Pieces<'t>) -> Result<(), Fault> {
+        let at = At::of(self.file, piece.mark);
+        let anchor = piece.anchor;
+        self.refuse_tag(piece.tag);
+        let parts = match piece.what {
+            What::Scalar { text, style } => {
                 let kind = Kind::Scalar {
                     text: text.into_owned(),
-                    is_plain: style == ScalarStyle::Plain,
+                    is_plain: style == Style::Plain,
                 };
-                self.finish(Node { at, kind }, anchor)
+                return self.finish(Node { at, kind }, anchor, pieces);
             }
-            Event::SequenceStart(anchor, tag) => {
-                self.refuse_tag(tag.is_some(), at);
-                self.start(at, anchor, Parts::List(Vec::new()))
-            }
-            Event::MappingStart(anchor, tag) => {
-                self.refuse_tag(tag.is_some(), at);
-                let parts = Parts::Map {
-                    entries: Vec::new(),
-                    seen: HashMap::new(),
-                    key: None,
-                };
-                self.start(at, anchor, parts)
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.end(),
-        }
+            What::Alias(anchor) => return self.alias(anchor, at, pieces),
+            What::End => return self.end(pieces),
+            What::TextEnd { is_closed } => return check_closed(is_closed, at),
+            What::List { .. } => Parts::List(Vec::new()),
+            What::Map { .. } => Parts::Map {
+                entries: Vec::new(),
+                seen: HashMap::new(),
+                key: None,
+            },
+        };
+        self.open.push(Open { at, anchor, parts });
+        Ok(())
     }
 
-    fn refuse_tag(&mut self, is_tagged: bool, at: At) {
-        if is_tagged {
+    fn refuse_tag(&mut self, tag: Option<Mark>) {
+        if let Some(mark) = tag {
             self.faults.push(Fault::new(
-                at,
+                At::of(self.file, mark),
                 "a tag (`!…`) stands here: a declaration uses none",
                 "delete the tag; put a text that looks like a number in quotes",
             ));
         }
     }
 
-    fn start_document(&mut self, is_explicit: bool, at: At) -> Result<(), Fault> {
-        self.documents += 1;
-        self.opened_explicitly = is_explicit;
-        if self.documents == 1 {
-            return Ok(());
-        }
-        Err(Fault::new(
-            at,
-            "a second document begins here",
-            "keep one document in a file; several files may stand in one directory",
-        ))
-    }
-
-    /// A file that opens with `---` says that it will close with `...`: without it, a file cut off at
-    /// the end of a line could not be told from a whole one.
-    fn end_document(&self, span: &Span, at: At) -> Result<(), Fault> {
-        if !self.opened_explicitly || !span.is_empty() && span.start.col() == 0 {
-            return Ok(());
-        }
-        Err(Fault::new(
-            at,
-            "the file opens with `---` and is not closed with `...`: it may have been cut off",
-            "compare its end with what was meant, then add a last line `...`",
-        ))
-    }
-
-    fn start(&mut self, at: At, anchor: usize, parts: Parts) -> Result<(), Fault> {
-        if self.open.len() >= DEPTH {
-            return Err(too_deep(at));
-        }
-        self.open.push(Open { at, anchor, parts });
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), Fault> {
+    fn end(&mut self, pieces: &mut Pieces<'_>) -> Result<(), Fault> {
         let Some(Open { at, anchor, parts }) = self.open.pop() else {
             return Ok(());
         };
@@ -334,10 +300,10 @@ impl Builder {
             Parts::List(items) => Kind::List(items),
             Parts::Map { entries, .. } => Kind::Map(entries),
         };
-        self.finish(Node { at, kind }, anchor)
+        self.finish(Node { at, kind }, anchor, pieces)
     }
 
-    fn alias(&mut self, anchor: usize, at: At) -> Result<(), Fault> {
+    fn alias(&mut self, anchor: usize, at: At, pieces: &mut Pieces<'_>) -> Result<(), Fault> {
         let Some(node) = self.anchors.get(&anchor) else {
             return Err(Fault::new(
                 at,
@@ -345,43 +311,22 @@ impl Builder {
                 "write the value out",
             ));
         };
-        let weight = weight_of(node);
-        let height = height_of(node);
-        self.spend(weight, at)?;
-        if self.open.len() + height > DEPTH {
+        spend(weight_of(node), at, pieces)?;
+        if self.open.len() + height_of(node) > MAX_DEPTH {
             return Err(too_deep(at));
         }
-        let Some(mut node) = self.anchors.get(&anchor).cloned() else {
-            return Ok(());
-        };
-        node.at = at;
-        self.attach(node)
+        let kind = node.kind.clone();
+        self.attach(Node { at, kind })
     }
 
     /// Takes in a value whose end has been seen.
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
-        let own = match &node.kind {
-            Kind::Scalar { text, .. } => text.len(),
-            Kind::List(_) | Kind::Map(_) => 0,
-        };
-        self.spend(NODE_WEIGHT + own, node.at)?;
+    fn finish(&mut self, node: Node, anchor: usize, pieces: &mut Pieces<'_>) -> Result<(), Fault> {
         if anchor > 0 {
-            self.spend(weight_of(&node), node.at)?;
+            let weight = weight_of(&node);
+            spend(weight, node.at, pieces)?;
             self.anchors.insert(anchor, node.clone());
         }
         self.attach(node)
-    }
-
-    fn spend(&mut self, weight: usize, at: At) -> Result<(), Fault> {
-        self.weight = self.weight.saturating_add(weight);
-        if self.weight <= WEIGHT {
-            return Ok(());
-        }
-        Err(Fault::new(
-            at,
-            "the file holds too many values, those behind aliases counted each time",
-            "write fewer aliases, or split what is declared over several platforms",
-        ))
     }
 
     fn attach(&mut self, node: Node) -> Result<(), Fault> {
@@ -402,6 +347,26 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+fn spend(weight: usize, at: At, pieces: &mut Pieces<'_>) -> Result<(), Fault> {
+    match pieces.spend(weight) {
+        true => Ok(()),
+        false => Err(too_many(at)),
+    }
+}
+
+/// A file that opens with `---` says that it will close with `...`: without it, a file cut off at
+/// the end of a line could not be told from a whole one.
+fn check_closed(is_closed: bool, at: At) -> Result<(), Fault> {
+    if is_closed {
+        return Ok(());
+    }
+    Err(Fault::new(
+        at,
+        "the file opens with `---` and is not closed with `...`: it may have been cut off",
+        "compare its end with what was meant, then add a last line `...`",
+    ))
 }
 
 fn check_key(
@@ -433,20 +398,20 @@ fn check_key(
     Ok((text, at))
 }
 
-/// Returns what a value weighs. Recursion is bounded by [`DEPTH`].
+/// Returns what a value weighs. Recursion is bounded by [`MAX_DEPTH`].
 fn weight_of(node: &Node) -> usize {
     let below: usize = match &node.kind {
         Kind::Scalar { text, .. } => text.len(),
         Kind::List(items) => items.iter().map(weight_of).sum(),
         Kind::Map(entries) => entries
             .iter()
-            .map(|e| e.key.len() + NODE_WEIGHT + weight_of(&e.value))
+            .map(|e| e.key.len() + VALUE_WEIGHT + weight_of(&e.value))
             .sum(),
     };
-    NODE_WEIGHT + below
+    VALUE_WEIGHT + below
 }
 
-/// Returns how many containers nest in a value. Recursion is bounded by [`DEPTH`].
+/// Returns how many containers nest in a value. Recursion is bounded by [`MAX_DEPTH`].
 fn height_of(node: &Node) -> usize {
     match &node.kind {
         Kind::Scalar { .. } => 0,

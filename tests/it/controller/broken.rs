@@ -257,7 +257,7 @@ async fn a_new_revision_does_not_wait_for_one_that_never_becomes_ready() {
     world.declare(&good);
     world.proxy.until_seen("patch").await;
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(60),
         "{:?}",
         began.elapsed()
     );

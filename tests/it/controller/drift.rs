@@ -210,7 +210,8 @@ impl Measured {
         println!("{count} changes undone: p50 {p50:.0?}, p99 {p99:.0?}, longest {longest:.0?}");
         println!("changes that took so many requests: {:?}", self.requests);
         // What is derived from several challenges may wait for another's turn to end.
-        assert!(longest < Duration::from_secs(10), "{longest:?}");
+        // Nothing is found by surveying alone, which comes after five minutes.
+        assert!(longest < Duration::from_secs(60), "{longest:?}");
         // A plan is made again when a turn to write ended meanwhile, and a write when controllers of the cluster
         // changed the object meanwhile; both are rare.
         let of = |verb: &str| {

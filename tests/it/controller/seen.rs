@@ -54,7 +54,7 @@ async fn events(world: &World) -> Vec<Value> {
 
 /// Waits for an Event with this reason about this object, and returns it.
 async fn until_event(world: &World, about: &str, reason: &str) -> Value {
-    for _ in 0..100 {
+    for _ in 0..600 {
         let found = events(world)
             .await
             .into_iter()

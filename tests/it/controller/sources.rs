@@ -78,8 +78,9 @@ async fn a_new_version_of_a_source_is_written_at_once() {
         "to the first write: replaced {replaced:.0?}, written {written:.0?}, directory {in_directory:.0?}, \
          mounted directory {as_directory:.0?}, mounted file {as_file:.0?}"
     );
+    // Far less than the interval, whatever else the machine does.
     for took in [replaced, written, in_directory, as_directory, as_file] {
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }
 
@@ -96,5 +97,5 @@ async fn a_pushed_commit_is_written_after_the_next_poll() {
     });
     let took = took.await;
     println!("from a commit to the first write: {took:.0?}");
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }

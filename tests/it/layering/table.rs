@@ -74,7 +74,6 @@ pub const PARTS: &[Part] = &[
         &["model"],
         &[
             "granit_parser",
-            "saphyr_parser",
             "schemars",
             "semver",
             "strsim",

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::process::Child;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,8 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running controller; killed when dropped.
 pub struct Keeper {
     child: Child,
-    address: String,
     log: std::path::PathBuf,
+    /// Where its own part of the log begins: a name may be used again.
+    begins: usize,
+    address: OnceLock<String>,
     client: reqwest::Client,
     admin: Admin,
     /// The Secret with the tokens of all challenges, which comes after the last of them.
@@ -49,10 +52,8 @@ impl Keeper {
         name: &str,
         variables: &[(&str, &str)],
     ) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = port.local_addr().unwrap().to_string();
-        drop(port);
         let log = world.path(&format!("{name}.log"));
+        let begins = std::fs::metadata(&log).map_or(0, |log| log.len());
         let arguments = [verb, &["-v"][..]].concat();
         let open = || {
             File::options()
@@ -63,7 +64,7 @@ impl Keeper {
         };
         let child = world
             .command(&arguments)
-            .env("PLATFORM_OBSERVABILITY__LISTEN", &address)
+            .env("PLATFORM_OBSERVABILITY__LISTEN", "127.0.0.1:0")
             .env("USER", name)
             .env("PLATFORM_MASTER__ADMIN_HOST", "127.0.0.1")
             .env("PLATFORM_MASTER__ADMIN_PORT", "0")
@@ -74,8 +75,9 @@ impl Keeper {
             .unwrap();
         Self {
             child,
-            address,
             log,
+            begins: usize::try_from(begins).unwrap(),
+            address: OnceLock::new(),
             client: reqwest::Client::new(),
             admin: world.admin.clone(),
             tokens: world.api("secrets", "platform-challenge-tokens"),
@@ -91,14 +93,29 @@ impl Keeper {
 
     /// Returns where it serves weights and the registry, once it does.
     pub fn door(&self) -> Option<String> {
+        self.told("weights and registry on ")
+    }
+
+    /// Returns the word that it wrote behind others.
+    fn told(&self, before: &str) -> Option<String> {
         let log = self.log();
-        let (_, rest) = log.split_once("weights and registry on ")?;
-        rest.split_whitespace().next().map(str::to_owned)
+        let (_, rest) = log.get(self.begins..)?.split_once(before)?;
+        // Until the line is whole the word may not be.
+        let (line, _) = rest.split_once('\n')?;
+        line.split_whitespace().next().map(str::to_owned)
     }
 
     /// Asks one of its routes; status 0 is no answer.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        self.get_at(&format!("http://{}{path}", self.address)).await
+        if self.address.get().is_none()
+            && let Some(told) = self.told("health, readiness and metrics on ")
+        {
+            self.address.get_or_init(|| told);
+        }
+        match self.address.get() {
+            Some(address) => self.get_at(&format!("{address}{path}")).await,
+            None => (0, String::new()),
+        }
     }
 
     /// Asks an address; status 0 is no answer.

@@ -12,8 +12,8 @@ use crate::support::world::World;
 
 const LATEST: &str = "/v1/weights/latest";
 const LEASE: &str = "platform-weights";
-/// Within which another makes the weights.
-const FAIL_OVER: Duration = Duration::from_secs(5);
+/// Within which another makes the weights: five seconds, on a machine that has nothing else to do.
+const FAIL_OVER: Duration = Duration::from_secs(30);
 
 /// Returns an answer of the public door; status 0 is none.
 async fn ask(keeper: &Keeper, path: &str) -> (u16, String) {
@@ -148,7 +148,7 @@ async fn replicas_serve_the_same_bytes_one_makes_them_and_another_goes_on_when_i
     keepers.remove(at).kill();
     let began = Instant::now();
     let mut new = maker(&world).await;
-    while new.as_ref() == Some(&old) && began.elapsed() < 2 * FAIL_OVER {
+    while new.as_ref() == Some(&old) && began.elapsed() < FAIL_OVER {
         tokio::time::sleep(Duration::from_millis(20)).await;
         new = maker(&world).await;
     }

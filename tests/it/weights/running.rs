@@ -44,7 +44,7 @@ fn declare(world: &World, challenges: &[(&str, &str)]) {
 async fn a_declared_challenge_decides_the_vector_and_one_that_is_away_does_not() {
     let mut world = World::new().await;
     world.set("PLATFORM_MASTER__EPOCH_INTERVAL_SECONDS", "5");
-    world.set("PLATFORM_MASTER__CHALLENGE_TIMEOUT_SECONDS", "1");
+    world.set("PLATFORM_MASTER__CHALLENGE_TIMEOUT_SECONDS", "10");
     world.set("PLATFORM_MASTER__CHALLENGE_RETRIES", "1");
     let token = world.path("token");
     let one = Running::start("one", Some(token.display().to_string())).await;

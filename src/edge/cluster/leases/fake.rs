@@ -111,7 +111,7 @@ impl Leases for FakeLeases {
         record: &LeaseRecord,
     ) -> Result<StoredLease, ClusterError> {
         let mut object = json!({"metadata": {"uid": "u"}});
-        write(&mut object["spec"], record);
+        write(&mut object, record);
         self.call(false, |server| match server.lease {
             Some(_) => Err(ClusterError::AlreadyExists),
             None => Ok(server.store(object)),

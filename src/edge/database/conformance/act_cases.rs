@@ -41,6 +41,31 @@ pub(super) async fn a_challenge_is_suspended_until_it_is_resumed(world: World) {
     );
 }
 
+pub(super) async fn the_controller_is_suspended_apart_from_every_challenge(world: World) {
+    let database = world.open().await;
+    let suspension = async || database.controller_suspension().await.unwrap();
+    assert_eq!(suspension().await, None);
+    for (name, second) in [(Some("prism"), 1), (None, 2), (None, 3)] {
+        let act = act(ActKind::Suspend, name, second);
+        database.act(&act).await.unwrap();
+    }
+    let kept = suspension().await.unwrap();
+    assert_eq!((kept.actor.as_str(), kept.since), ("ada@host", at(3)));
+    let only = Scope::Only([slug("prism")].into());
+    for scope in [Scope::All, only] {
+        let suspended = database.suspensions(&scope).await.unwrap();
+        assert_eq!(suspended.keys().collect::<Vec<_>>(), [&slug("prism")]);
+    }
+    let resume = |name| act(ActKind::Resume, name, 4);
+    database.act(&resume(Some("prism"))).await.unwrap();
+    assert!(suspension().await.is_some(), "only the challenge goes on");
+    database.act(&resume(None)).await.unwrap();
+    assert_eq!(suspension().await, None);
+    let acts = database.acts(10).await.unwrap();
+    assert_eq!(acts.len(), 5);
+    assert!(acts.iter().all(|act| act.outcome.is_some()));
+}
+
 pub(super) async fn acts_are_kept_with_who_when_and_what_came_of_them(world: World) {
     let database = world.open().await;
     let mut ids = Vec::new();

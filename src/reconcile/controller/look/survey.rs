@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::Instrument as _;
 
-use super::{Looker, World, is_delete, tell};
+use super::{Looker, World, is_delete};
+use crate::model::act::Suspension;
 use crate::model::{FenceToken, Revision, Scope, Slug};
 use crate::reconcile::apply;
 use crate::reconcile::controller::asks::GivenUp;
@@ -31,6 +32,8 @@ pub(in crate::reconcile::controller) struct Surveyed {
     /// The token that the database showed before anything was read.
     seen: Option<FenceToken>,
     tags: Tags,
+    /// Why nothing of it is to be begun, if the controller is suspended.
+    pub(in crate::reconcile::controller) suspension: Option<Suspension>,
 }
 
 /// The token that the database showed when a guard was last found to hold a newer revision.
@@ -54,6 +57,8 @@ impl Looker {
         let platform = &declared.platform;
         let revision = &declared.snapshot.revision;
         let seen = self.database.fence().await.ok();
+        // A registry that does not say is seen by what follows, and gives no turn.
+        let suspension = self.database.controller_suspension().await.ok().flatten();
         let known = read_registered(&self.edges.registry, &Scope::All).await;
         let facts = find_facts(platform, revision, tags, &self.edges, &known.rows).await;
         let facts = Arc::new(facts);
@@ -77,6 +82,7 @@ impl Looker {
             planned,
             seen,
             tags,
+            suspension,
         }
     }
 
@@ -105,11 +111,7 @@ impl Looker {
             let recorded = (is_new && has_nothing_else).then_some(&plan);
             return self.begin_nothing(surveyed, recorded, began).await;
         }
-        let ticket = self
-            .turns
-            .enter(surveyed.seen)
-            .await
-            .map_err(|error| tell(&error))?;
+        let ticket = self.turns.enter(surveyed.seen).await?;
         let done = match ticket.is_current {
             true => self.do_common(surveyed, &plan, ticket.fence, began).await,
             false => Err(overtaken()),
