@@ -177,6 +177,7 @@ pub(super) async fn weights_of_before_sizes_were_kept_have_theirs(world: World) 
     assert_eq!(sizes().await, ["4"]);
     database.close().await;
     let undo = [
+        "drop table pushes",
         "drop index if exists weight_snapshots_sizes",
         "alter table weight_snapshots drop column document_bytes",
         "delete from _sqlx_migrations where version >= 13",
