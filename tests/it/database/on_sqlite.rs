@@ -17,7 +17,7 @@ use crate::support::world::{Ran, World};
 /// Somebody without any right to what is root's.
 const NOBODY: u32 = 65534;
 /// The size of the small disk: the database fits, and its log of writes does not.
-const SMALL_DISK: &str = "size=256k";
+const SMALL_DISK: &str = "size=512k";
 /// Pages that stay free there.
 const ROOM: usize = 10;
 
