@@ -27,6 +27,34 @@ pub(super) struct ActStatements {
     pub(super) list: &'static str,
 }
 
+#[cfg(test)]
+impl ActStatements {
+    pub(super) fn all(&self) -> [&'static str; 9] {
+        let Self {
+            read_suspensions,
+            read_controller,
+            suspend,
+            resume,
+            insert,
+            prune,
+            end,
+            pending,
+            list,
+        } = self;
+        [
+            read_suspensions,
+            read_controller,
+            suspend,
+            resume,
+            insert,
+            prune,
+            end,
+            pending,
+            list,
+        ]
+    }
+}
+
 /// Returns an act as the statements take it. What is in force once it is kept has its outcome from the start.
 pub(super) fn document(act: &Act) -> String {
     let outcome = match act.kind {

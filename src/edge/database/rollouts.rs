@@ -22,6 +22,19 @@ pub(super) struct RolloutStatements {
     pub(super) retry: &'static str,
 }
 
+#[cfg(test)]
+impl RolloutStatements {
+    pub(super) fn all(&self) -> [&'static str; 4] {
+        let Self {
+            read,
+            write,
+            prune,
+            retry,
+        } = self;
+        [read, write, prune, retry]
+    }
+}
+
 impl<E: Engine> Store<E> {
     pub(super) async fn read_rollouts(&self, scope: &Scope) -> Result<Rollouts, DatabaseError> {
         let sql = self.engine.statements().rollouts.read;

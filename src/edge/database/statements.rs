@@ -115,35 +115,6 @@ impl Statements {
             take_fence,
             hold_fence,
         } = self;
-        let ActStatements {
-            read_suspensions,
-            read_controller,
-            suspend,
-            resume,
-            insert,
-            prune,
-            end,
-            pending,
-            list,
-        } = acts;
-        let of_acts = [
-            read_suspensions,
-            read_controller,
-            suspend,
-            resume,
-            insert,
-            prune,
-            end,
-            pending,
-            list,
-        ];
-        let RolloutStatements {
-            read,
-            write,
-            prune,
-            retry,
-        } = rollouts;
-        let of_rollouts = [read, write, prune, retry];
         let tables = [challenges, targets, tokens, assignments];
         let of_tables = tables.into_iter().flat_map(|table| {
             let RowStatements {
@@ -175,12 +146,9 @@ impl Statements {
             take_fence,
             hold_fence,
         ];
-        let others = others
-            .into_iter()
-            .chain(of_acts)
-            .chain(of_rollouts)
-            .copied();
-        let kept = conditions.all().into_iter().chain(snapshots.all());
+        let others = others.into_iter().copied();
+        let kept = acts.all().into_iter().chain(rollouts.all());
+        let kept = kept.chain(conditions.all()).chain(snapshots.all());
         let kept = kept.chain(health.all()).chain(open_passes.all());
         let kept = kept.chain(network.all()).chain(pushes.all());
         of_tables.chain(others).chain(kept).collect()
