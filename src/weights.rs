@@ -199,6 +199,12 @@ impl Scores {
         self.scores.len()
     }
 
+    /// Returns how many bytes they take in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.scores.size() + self.dropped.size()
+    }
+
     /// Tells whether there is no score.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::model::Slug;
 use crate::reconcile::apply::Outcome;
 use crate::reconcile::converge::{Converged, Patience, State, Told, converge, unready};
 use crate::reconcile::lease::turn::Fence;
-use crate::reconcile::plan::digest::plan_digest;
+use crate::reconcile::plan::digest::{is_as_shown, plan_digest};
 use crate::reconcile::plan::{Guard, Held, Plan};
 use crate::reconcile::render::{Options, Palette, Totals, flag, mask, reason, render_text};
 use crate::reconcile::{Cause, Planned};
@@ -143,9 +143,10 @@ async fn carry_out(
 }
 
 /// Plans again where another wrote since the plan was shown; what is carried out is what was shown, or nothing.
+/// What was waited for may have become ready meanwhile.
 async fn plan_again(session: &Session, shown: &Planned) -> Result<Planned, CliError> {
     let planned = session.plan().await?;
-    if plan_digest(&planned.plan) == plan_digest(&shown.plan) {
+    if is_as_shown(&planned.plan, &shown.plan) {
         return Ok(planned);
     }
     let message = "another writer changed the cluster or the database since this plan was shown; nothing was done";

@@ -77,6 +77,12 @@ impl<V: Copy> Sorted<V> {
         self.entries.len()
     }
 
+    /// Returns how many bytes it takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.text.capacity() + self.entries.capacity() * size_of::<Entry<V>>()
+    }
+
     /// Tells whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

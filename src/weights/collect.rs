@@ -2,20 +2,22 @@
 //! hostile costs its own scores, and no other's.
 //!
 //! What is held in memory of bodies at most are [`AT_ONCE`] small ones, and of large ones what the client has room for;
-//! each is read into scores as soon as it is complete, and dropped. An attempt takes one of [`AT_ONCE`] places, not a
+//! each is read into scores as soon as it is complete, and dropped. The scores of all of them stay within [`MOST_SCORES`]:
+//! beyond it the longest answer fails, then the next, so that who fails does not depend on who came first. An attempt takes one of [`AT_ONCE`] places, not a
 //! challenge: whoever has to be asked again stands behind those who have not been asked yet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::scores::{Reply, parse_reply};
-use super::{Answer, Failure};
+use super::{Answer, Failure, Scores};
 use crate::edge::challenge::{Challenges, Place};
 use crate::model::{Emission, Secret, Slug};
 use crate::spec::Platform;
@@ -26,6 +28,9 @@ mod tests;
 
 /// Attempts under way at once.
 pub const AT_ONCE: usize = 32;
+
+/// The bytes that the scores of all challenges take at most: a hundred times those of 30 000 hotkeys.
+pub const MOST_SCORES: usize = 256 * 1024 * 1024;
 
 /// The pause after the first attempt; after the n-th it is n times as long.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -115,13 +120,61 @@ pub async fn collect(
         patience,
         deadline,
     };
-    let mut collected = join_all(subjects.into_iter().map(|subject| {
+    let asked = subjects.into_iter().map(|subject| {
         let span = tracing::debug_span!("get_weights", slug = %subject.place.slug);
         asking.ask(subject).instrument(span)
-    }))
-    .await;
-    collected.sort_by(|one, other| one.answer.slug.cmp(&other.answer.slug));
-    collected
+    });
+    let mut asked: FuturesUnordered<_> = asked.collect();
+    let mut gathered = Gathered::within(MOST_SCORES);
+    while let Some(one) = asked.next().await {
+        gathered.take(one);
+    }
+    gathered.into_ordered()
+}
+
+/// What has come in so far.
+struct Gathered {
+    collected: Vec<Collected>,
+    /// The bytes that its scores may take, and take.
+    most: usize,
+    taken: usize,
+}
+
+impl Gathered {
+    fn within(most: usize) -> Self {
+        Self {
+            collected: Vec::new(),
+            most,
+            taken: 0,
+        }
+    }
+
+    /// Takes one more. What is left of all that came in are the shortest of them, in whatever order they came.
+    fn take(&mut self, one: Collected) {
+        self.taken += size(&one);
+        self.collected.push(one);
+        while self.taken > self.most {
+            let by_size = |one: &&mut Collected| (size(one), one.answer.slug.clone());
+            let Some(longest) = self.collected.iter_mut().max_by_key(by_size) else {
+                return;
+            };
+            self.taken -= size(longest);
+            tracing::warn!(slug = %longest.answer.slug, most = self.most, "there is no room for its scores");
+            longest.answer.outcome = Err(Failure::TooLarge);
+            longest.scored_at = None;
+        }
+    }
+
+    fn into_ordered(mut self) -> Vec<Collected> {
+        self.collected
+            .sort_by(|one, other| one.answer.slug.cmp(&other.answer.slug));
+        self.collected
+    }
+}
+
+/// Returns how many bytes its scores take.
+fn size(one: &Collected) -> usize {
+    one.answer.outcome.as_ref().map_or(0, Scores::size)
 }
 
 struct Asking<'a> {

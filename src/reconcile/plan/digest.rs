@@ -4,12 +4,14 @@
 //! `resourceVersion` moves with its status, so only its uid takes part. The bytes hashed are JSON with sorted
 //! members, so the digest is the same in every process and on every machine.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Action, Held, Plan, Step};
 use crate::{
-    model::{Copied, Item, Recipe, Slug},
+    model::{Copied, Item, Key, Recipe, Slug},
     reconcile::live::{Change, Repair},
 };
 
@@ -33,6 +35,31 @@ pub fn plan_digest(plan: &Plan) -> String {
         "held": held.iter().map(in_the_way).collect::<Vec<_>>(),
         "guards": guards,
     }))
+}
+
+/// Tells whether a plan is the one shown before, but for waits of it that have ended: what waited is done now, as
+/// the passes after it would have done it. All else is as it was: the revision, the steps, what is held, the guards.
+#[must_use]
+pub fn is_as_shown(plan: &Plan, shown: &Plan) -> bool {
+    let waited: BTreeSet<&Key> = waits(shown).collect();
+    let still: BTreeSet<&Key> = plan.held.iter().filter_map(Held::key).collect();
+    let has_ended = |key: &Key| waited.contains(key) && !still.contains(key);
+    let steps = plan.steps.iter().filter(|step| !has_ended(&step.key));
+    let held = shown
+        .held
+        .iter()
+        .filter(|held| !held.key().is_some_and(has_ended));
+    plan.revision.digest == shown.revision.digest
+        && plan.guards == shown.guards
+        && steps.map(step).eq(shown.steps.iter().map(step))
+        && plan.held.iter().map(in_the_way).eq(held.map(in_the_way))
+}
+
+fn waits(plan: &Plan) -> impl Iterator<Item = &Key> {
+    plan.held.iter().filter_map(|held| match held {
+        Held::Waits { key, .. } => Some(key),
+        _ => None,
+    })
 }
 
 /// How far along that is which is waited for moves by itself; that it is waited for does not.
@@ -161,7 +188,7 @@ mod tests {
     use super::*;
     use crate::{
         model::Kind,
-        reconcile::{live::Remedy, render::samples},
+        reconcile::{live::Remedy, plan::Guard, render::samples},
     };
 
     fn with(reasons: &[Remedy], version: &str) -> String {
@@ -179,6 +206,76 @@ mod tests {
         let key = samples::object(Kind::StatefulSet, "challenge-ab");
         plan.steps = vec![samples::step("ab", key, action)];
         plan_digest(&plan)
+    }
+
+    /// A plan that makes one object and holds `held`.
+    fn plan(steps: &[&str], held: Vec<Held>) -> Plan {
+        let made = |name: &&str| {
+            let key = samples::object(Kind::StatefulSet, name);
+            samples::step(
+                "ab",
+                key,
+                Action::Create(samples::workload("ab", json!([]))),
+            )
+        };
+        let mut plan = samples::empty();
+        plan.steps = steps.iter().map(made).collect();
+        plan.held = held;
+        plan
+    }
+
+    fn waiting(why: &str) -> Held {
+        Held::Waits {
+            key: samples::object(Kind::StatefulSet, "challenge-ab"),
+            slug: Some(samples::slug("ab")),
+            on: samples::object(Kind::StatefulSet, "challenge-ab-postgres"),
+            why: why.into(),
+        }
+    }
+
+    #[test]
+    fn plan_of_which_only_waits_have_ended_is_the_one_shown() {
+        let shown = plan(&["other"], vec![waiting("0 of 1 pods are ready")]);
+        assert!(is_as_shown(&shown, &shown));
+        let further = plan(&["other"], vec![waiting("1 of 2 pods are ready")]);
+        assert!(is_as_shown(&further, &shown));
+        let done = plan(&["challenge-ab", "other"], Vec::new());
+        assert!(is_as_shown(&done, &shown));
+        assert!(is_as_shown(&plan(&["other"], Vec::new()), &shown));
+    }
+
+    #[test]
+    fn plan_that_differs_by_more_than_ended_waits_is_another() {
+        let shown = plan(&["other"], vec![waiting("0 of 1 pods are ready")]);
+        let mut refused = plan(&["other"], Vec::new());
+        refused.held.push(Held::Refused {
+            key: samples::object(Kind::StatefulSet, "challenge-ab"),
+            slug: None,
+            why: "its claim has no Secret".into(),
+        });
+        let mut newer = shown.clone();
+        newer.revision.digest = "sha256:another".to_owned();
+        let mut guarded = shown.clone();
+        guarded.guards.push(Guard::Deletes {
+            deletes: 9,
+            owned: 10,
+            limit_percent: 50,
+        });
+        let others = [
+            (
+                "a step that was not shown",
+                plan(&["other", "third"], vec![waiting("")]),
+            ),
+            ("a step that is gone", plan(&[], vec![waiting("")])),
+            ("a wait that became a refusal", refused),
+            ("another revision", newer),
+            ("a guard", guarded),
+        ];
+        for (what, other) in others {
+            assert!(!is_as_shown(&other, &shown), "{what}");
+        }
+        let unheld = plan(&["other"], Vec::new());
+        assert!(!is_as_shown(&shown, &unheld), "a wait that was not shown");
     }
 
     #[test]

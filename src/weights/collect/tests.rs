@@ -173,3 +173,57 @@ async fn those_that_hang_take_one_budget_and_nobody_waits_for_their_repeats() {
         );
     }
 }
+
+/// What a challenge with so many scores answered.
+fn scored(slug: &str, hotkeys: usize) -> Collected {
+    let scores = (0..hotkeys).map(|n| (format!("hotkey-{n:08}"), 1.0));
+    Collected {
+        answer: Answer {
+            slug: Slug::parse(slug).unwrap(),
+            emission: Emission::default(),
+            outcome: Ok(scores.collect()),
+        },
+        scored_at: Some(Timestamp::UNIX_EPOCH),
+        attempts: 1,
+        took: Duration::ZERO,
+    }
+}
+
+#[test]
+fn beyond_the_room_for_scores_the_longest_answers_fail_in_whatever_order_they_came() {
+    let all = [
+        ("aa", 300),
+        ("bb", 1000),
+        ("cc", 200),
+        ("dd", 1000),
+        ("ee", 0),
+    ];
+    let one = |(slug, hotkeys): (&str, usize)| scored(slug, hotkeys);
+    let room = all
+        .into_iter()
+        .map(one)
+        .map(|one| size(&one))
+        .sum::<usize>();
+    for (most, failed) in [
+        (room, vec![]),
+        (room - 1, vec!["dd"]),
+        (room / 3, vec!["bb", "dd"]),
+        (1, vec!["aa", "bb", "cc", "dd"]),
+    ] {
+        for turn in 0..all.len() {
+            let mut order = all;
+            order.rotate_left(turn);
+            let mut gathered = Gathered::within(most);
+            for answer in order {
+                gathered.take(one(answer));
+                assert!(gathered.taken <= most);
+            }
+            let left = gathered.into_ordered();
+            assert!(left.is_sorted_by_key(|one| one.answer.slug.clone()));
+            let is_out = |one: &&Collected| one.answer.outcome == Err(Failure::TooLarge);
+            let out = left.iter().filter(is_out);
+            let out: Vec<_> = out.map(|one| one.answer.slug.as_str()).collect();
+            assert_eq!(out, failed, "{most} {order:?}");
+        }
+    }
+}
