@@ -398,6 +398,13 @@ fn held(plan: &Plan, is_meant: impl Fn(&Held) -> bool) -> impl Iterator<Item = S
     rest.into_iter().chain(waits).filter_map(reason)
 }
 
+/// Tells whether something is held that waiting would not have helped.
+fn needs_somebody(plan: &Plan) -> bool {
+    held(plan, |held| !matches!(held, Held::Waits { .. }))
+        .next()
+        .is_some()
+}
+
 /// Returns the first of several reasons and how many more there are.
 fn shorten(reasons: &[String]) -> String {
     match reasons {
@@ -416,7 +423,9 @@ fn exit(
     match converged.state {
         State::Converged => Ok(Exit::Done),
         State::Deposed => Ok(Exit::Stale),
-        State::NotWaited if failed.is_empty() => Ok(Exit::Done),
+        State::NotWaited if failed.is_empty() && !needs_somebody(&converged.last.plan) => {
+            Ok(Exit::Done)
+        }
         State::NotWaited | State::Stuck => {
             let failed = failed
                 .iter()
@@ -429,8 +438,10 @@ fn exit(
             Err(CliError::not_converged(message).hint(hint))
         }
         State::TimedOut => {
-            let waiting = waiting.iter().cloned();
-            let left: Vec<String> = waiting
+            let hindrance = converged.hindrance.iter();
+            let left: Vec<String> = hindrance
+                .map(|why| mask::line(&why.to_string()))
+                .chain(waiting.iter().cloned())
                 .chain(held(&converged.last.plan, |_| true))
                 .chain(converged.outcomes.values().filter_map(not_tried))
                 .collect();

@@ -45,6 +45,8 @@ pub struct Converged {
     pub state: State,
     /// The last outcome of each key.
     pub outcomes: BTreeMap<Key, Outcome>,
+    /// Why the last pass could not begin, where that is so.
+    pub hindrance: Option<Why>,
     /// The last look.
     pub last: Planned,
 }
@@ -68,10 +70,11 @@ pub struct Told<'a> {
 }
 
 /// Carries out a plan, then looks and continues until everything is ready. Only what the first plan showed
-/// is written: a change that somebody makes meanwhile is the next plan's.
+/// is written: a change that somebody makes meanwhile is the next plan's. A later pass that cannot begin is tried again,
+/// for as long as there is time.
 ///
 /// # Errors
-/// The registry is not there to write to.
+/// The registry is not there to write to, and nothing was done.
 pub async fn converge(
     platform: &Platform,
     request: &Request,
@@ -98,20 +101,34 @@ pub async fn converge(
         return Ok(Converged {
             state,
             outcomes,
+            hindrance: None,
             last: planned,
         });
     }
+    let mut hindrance;
     let state = loop {
-        let ended = match planned.plan.steps.is_empty() {
-            true => Vec::new(),
-            false => {
-                let run = Run {
-                    cause,
-                    clock: told.clock,
-                    deadline: Some(patience.deadline),
-                    progress: told.step,
-                };
-                run_plan(&planned, edges, &run).await?
+        let run = Run {
+            cause,
+            clock: told.clock,
+            deadline: Some(patience.deadline),
+            progress: told.step,
+        };
+        let begun = match planned.plan.steps.is_empty() {
+            true => Ok(Vec::new()),
+            false => run_plan(&planned, edges, &run).await,
+        };
+        let ended = match begun {
+            Err(why) if outcomes.is_empty() && !is_deposed(&planned.plan, edges) => {
+                return Err(why);
+            }
+            Err(why) => {
+                tracing::warn!(%why, "a pass could not begin; it is tried again");
+                hindrance = Some(why);
+                Vec::new()
+            }
+            Ok(ended) => {
+                hindrance = None;
+                ended
             }
         };
         let made_progress = ended
@@ -169,6 +186,7 @@ pub async fn converge(
     Ok(Converged {
         state,
         outcomes,
+        hindrance,
         last: planned,
     })
 }
