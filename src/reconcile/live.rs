@@ -229,15 +229,19 @@ pub enum Readiness {
 const UNSEEN: &str = "not yet seen by its controller";
 /// What is told of a pod that no node takes.
 const UNPLACED: &str = "Unschedulable";
+/// What is told of a workload where nobody can tell why its pods are not ready.
+const UNTOLD: &str = "its pods could not be listed";
 
 impl Readiness {
     /// Tells whether the pods as they are wanted were tried and are not ready. Where they have not come that far
-    /// it is the cluster that is not ready for them.
+    /// it is the cluster that is not ready for them; where that cannot be told it may be.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         match self {
             Self::Ready => false,
-            Self::NotReady(state) => state != UNSEEN && !state.ends_with(UNPLACED),
+            Self::NotReady(state) => {
+                state != UNSEEN && !state.ends_with(UNPLACED) && !state.ends_with(UNTOLD)
+            }
         }
     }
 }

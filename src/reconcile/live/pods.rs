@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::observe::Place;
-use super::{Live, Readiness, Seen};
+use super::{Live, Readiness, Seen, UNSEEN, UNTOLD};
 use crate::edge::cluster::ClusterRead;
 use crate::model::Key;
 
@@ -20,17 +20,18 @@ pub(super) async fn tell_reasons(reader: &dyn ClusterRead, place: &Place, live: 
     if !live.seen.iter().any(is_waiting) {
         return;
     }
-    let Ok(pods) = reader.list_pods(&place.namespace, &place.scope).await else {
-        return;
-    };
-    let reasons = reasons(&pods);
+    let pods = reader.list_pods(&place.namespace, &place.scope).await;
+    let reasons = pods.as_deref().map(reasons);
     for (key, seen) in &mut live.seen {
         if !is_unready(place, key, seen) {
             continue;
         }
         if let (Some(key), Seen::Object(observed)) = (key.object(), seen)
             && let Readiness::NotReady(state) = &mut observed.readiness
-            && let Some(reason) = reasons.get(key.name.as_str())
+            && let Some(reason) = match &reasons {
+                Ok(reasons) => reasons.get(key.name.as_str()).map(String::as_str),
+                Err(_) => Some(UNTOLD).filter(|_| state != UNSEEN),
+            }
         {
             *state = format!("{state}: {reason}");
         }

@@ -20,6 +20,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub use self::outlook::Outlook;
 
@@ -38,6 +39,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A watch that failed and then was quiet for so long works again: longer than any call may hang.
 const QUIET_WORKS: Duration = Duration::from_secs(30);
+/// A watch that fails ends once nobody has asked for its list in so long, twice the time between two surveys: its kind
+/// or its namespace is not wanted any more, and would be missed for ever.
+const UNASKED_ENDS: Duration = Duration::from_secs(600);
 
 /// A cluster that can be read, written and watched.
 pub trait Watchable: ClusterWrite + ClusterWatch {}
@@ -84,6 +88,8 @@ struct Watch {
     lookout: Arc<Lookout>,
     state: watch::Sender<WatchState>,
     shelf: RwLock<Shelf>,
+    /// When its list was asked for last.
+    asked: Mutex<Instant>,
 }
 
 impl Watched {
@@ -156,6 +162,7 @@ impl Watched {
                 lookout,
                 state: watch::Sender::new(WatchState::Listing),
                 shelf: RwLock::default(),
+                asked: Mutex::new(Instant::now()),
             });
             let follow = follow(
                 self.cluster.clone(),
@@ -178,7 +185,7 @@ impl Watched {
 
     fn keep_answer(&self, key: &ObjectKey, answer: &Value) {
         if let Some(watch) = self.watch_of(key) {
-            watch.write().keep(key.kind, answer.clone());
+            watch.write().keep_answer(key.kind, answer.clone());
         }
     }
 }
@@ -191,7 +198,7 @@ async fn supervise(follow: impl Future<Output = ()>, memory: Arc<Memory>) {
     }
 }
 
-/// Follows one kind for as long as the process lives.
+/// Follows one kind for as long as it works or somebody asks for it.
 async fn follow(cluster: Arc<dyn Watchable>, place: Place, watch: Arc<Watch>, memory: Arc<Memory>) {
     let mut events = cluster.watch(place.0, &place.1);
     let mut pause = FIRST_PAUSE;
@@ -209,6 +216,10 @@ async fn follow(cluster: Arc<dyn Watchable>, place: Place, watch: Arc<Watch>, me
             }
             Ok(Some(Err(error))) => {
                 watch.fails(&error);
+                if lock(&watch.asked).elapsed() > UNASKED_ENDS {
+                    memory.end(&place);
+                    return;
+                }
                 if error == ClusterError::Gone {
                     // The version that it would go on from is forgotten, however that was said.
                     events = cluster.watch(place.0, &place.1);
@@ -314,6 +325,12 @@ fn is_of_server(error: &ClusterError) -> bool {
 }
 
 impl Memory {
+    fn end(&self, place: &Place) {
+        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        shelves.remove(place);
+        self.lookout.ends(place);
+    }
+
     async fn touched(&self) -> Touched {
         loop {
             let told = self.notify.notified();
@@ -351,6 +368,7 @@ impl ClusterRead for Watched {
         from: Option<&str>,
     ) -> Result<Page, ClusterError> {
         let watch = self.watch(kind, namespace);
+        *lock(&watch.asked) = Instant::now();
         // A list that the server began, the server ends.
         let is_ours = from.is_none_or(shelf::is_token);
         if is_ours && watch.is_current().await {
@@ -415,6 +433,84 @@ impl ClusterWrite for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::stream::{self, BoxStream};
+
+    /// A cluster that refuses all of one kind.
+    struct Refusing;
+
+    const REFUSED: ClusterError = ClusterError::NotFound;
+
+    impl ClusterWatch for Refusing {
+        fn watch(&self, _: Kind, _: &str) -> BoxStream<'static, Result<WatchEvent, ClusterError>> {
+            stream::repeat(Err(REFUSED)).boxed()
+        }
+    }
+
+    #[async_trait]
+    impl ClusterRead for Refusing {
+        async fn list(
+            &self,
+            _: Kind,
+            _: &str,
+            _: &Scope,
+            _: Option<&str>,
+        ) -> Result<Page, ClusterError> {
+            Err(REFUSED)
+        }
+
+        async fn list_pods(&self, _: &str, _: &Scope) -> Result<Vec<Value>, ClusterError> {
+            Err(REFUSED)
+        }
+
+        async fn get(&self, _: &ObjectKey) -> Result<Option<Value>, ClusterError> {
+            Err(REFUSED)
+        }
+
+        async fn dry_run(&self, _: &ObjectKey, _: &Value) -> Result<Value, ClusterError> {
+            Err(REFUSED)
+        }
+    }
+
+    #[async_trait]
+    impl ClusterWrite for Refusing {
+        async fn apply(&self, _: &ObjectKey, _: &Value, _: bool) -> Result<Value, ClusterError> {
+            Err(REFUSED)
+        }
+
+        async fn patch_json(
+            &self,
+            _: &ObjectKey,
+            _: &[Value],
+            _: &str,
+        ) -> Result<Value, ClusterError> {
+            Err(REFUSED)
+        }
+
+        async fn create(&self, _: &ObjectKey, _: &Value) -> Result<Value, ClusterError> {
+            Err(REFUSED)
+        }
+
+        async fn delete(&self, _: &ObjectKey, _: &str, _: &str) -> Result<(), ClusterError> {
+            Err(REFUSED)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_fails_is_missed_for_as_long_as_somebody_asks_for_it() {
+        let watched = Watched::new(Arc::new(Refusing));
+        let ask = || watched.list(Kind::ScaledObject, "ns", &Scope::All, None);
+        for _ in 0..3 {
+            assert_eq!(ask().await.unwrap_err(), REFUSED);
+            tokio::time::sleep(UNASKED_ENDS).await;
+            assert_eq!(watched.states().len(), 1);
+            assert_eq!(watched.outlook().since, None);
+        }
+        tokio::time::sleep(2 * LONGEST_PAUSE).await;
+        assert!(watched.states().is_empty());
+        assert!(watched.outlook().since.is_some());
+        assert_eq!(ask().await.unwrap_err(), REFUSED);
+        assert_eq!(watched.states().len(), 1, "it is begun again");
+    }
 
     #[tokio::test]
     #[should_panic(expected = "a watch that cannot go on")]

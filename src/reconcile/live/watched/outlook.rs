@@ -57,6 +57,11 @@ impl Lookout {
         self.watching().works(place, Instant::now())
     }
 
+    /// Notes that nothing is watched there any more.
+    pub(super) fn ends(&self, place: &Place) {
+        self.watching().works(place, Instant::now());
+    }
+
     pub(super) fn outlook(&self) -> Outlook {
         self.watching().outlook(Instant::now())
     }

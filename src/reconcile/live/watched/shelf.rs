@@ -25,6 +25,8 @@ pub(super) struct Shelf {
     /// The names that the list under way has shown so far.
     listing: Option<BTreeSet<String>>,
     is_complete: bool,
+    /// The newest version that an event had: what is older and not here is gone.
+    passed: u64,
 }
 
 /// One object.
@@ -59,10 +61,15 @@ impl Shelf {
                 self.listing = Some(BTreeSet::new());
                 Touched::new()
             }
-            WatchEvent::Listed(object) | WatchEvent::Applied(object) => self.keep(kind, object),
+            WatchEvent::Listed(object) => self.keep(kind, object),
+            WatchEvent::Applied(object) => {
+                self.passed = self.passed.max(version(&object));
+                self.keep(kind, object)
+            }
             WatchEvent::Complete => self.complete(),
             WatchEvent::Deleted(object) => {
                 let (name, version) = (name(&object), version(&object));
+                self.passed = self.passed.max(version);
                 let is_known = |kept: &Kept| kept.version <= version;
                 match self.objects.get(&name).is_some_and(is_known) {
                     true => self
@@ -77,8 +84,16 @@ impl Shelf {
         }
     }
 
+    /// Keeps what a write was answered with, unless the object was deleted since: then its event may have come first.
+    pub(super) fn keep_answer(&mut self, kind: Kind, object: Value) {
+        let is_gone = version(&object) <= self.passed && !self.objects.contains_key(&name(&object));
+        if !is_gone {
+            self.keep(kind, object);
+        }
+    }
+
     /// Keeps an object unless a later state of it is kept already.
-    pub(super) fn keep(&mut self, kind: Kind, mut object: Value) -> Touched {
+    fn keep(&mut self, kind: Kind, mut object: Value) -> Touched {
         if kind == Kind::Secret {
             token::seal(&mut object);
         }
@@ -251,6 +266,18 @@ mod tests {
             slugs(&["aa"])
         );
         assert_eq!(shelf.len(), 0);
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_end_of_its_object_brings_nothing_back() {
+        let mut shelf = Shelf::default();
+        take(&mut shelf, WatchEvent::Applied(service("aa", 5, 80)));
+        take(&mut shelf, WatchEvent::Deleted(service("aa", 6, 80)));
+        shelf.keep_answer(Kind::Service, service("aa", 5, 80));
+        assert_eq!(shelf.len(), 0);
+        shelf.keep_answer(Kind::Service, service("aa", 7, 80));
+        shelf.keep_answer(Kind::Service, service("bb", 8, 80));
+        assert_eq!(shelf.len(), 2, "what is newer than all events is there");
     }
 
     #[test]
