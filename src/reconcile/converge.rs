@@ -113,11 +113,7 @@ pub async fn converge(
             deadline: Some(patience.deadline),
             progress: told.step,
         };
-        let begun = match planned.plan.steps.is_empty() {
-            true => Ok(Vec::new()),
-            false => run_plan(&planned, edges, &run).await,
-        };
-        let ended = match begun {
+        let ended = match carry_out(&planned, edges, &run).await {
             Err(why) if outcomes.is_empty() && !is_deposed(&planned.plan, edges) => {
                 return Err(why);
             }
@@ -144,11 +140,7 @@ pub async fn converge(
             break State::Deposed;
         }
         if !patience.waits {
-            break match (was_unknown, outcomes.values().any(is_cut)) {
-                (true, _) => State::Unknown,
-                (false, true) => State::TimedOut,
-                (false, false) => State::NotWaited,
-            };
+            break not_waited(was_unknown, &outcomes);
         }
         pause = if made_progress {
             FIRST_PAUSE
@@ -191,6 +183,13 @@ pub async fn converge(
     })
 }
 
+async fn carry_out(planned: &Planned, edges: &Edges, run: &Run<'_>) -> Result<Vec<Outcome>, Why> {
+    match planned.plan.steps.is_empty() {
+        true => Ok(Vec::new()),
+        false => run_plan(planned, edges, run).await,
+    }
+}
+
 /// Remembers which images are ready now: a controller that starts later knows where to return to.
 async fn remember_images(planned: &Planned, edges: &Edges, now: jiff::Timestamp) {
     let (Registry::Ready(database), Some(fence)) = (&edges.registry, &edges.fence) else {
@@ -202,6 +201,14 @@ async fn remember_images(planned: &Planned, edges: &Edges, now: jiff::Timestamp)
     }
     if let Err(error) = database.write_rollouts(fence.token(), &news, now).await {
         tracing::warn!(%error, "which images are ready is not remembered");
+    }
+}
+
+fn not_waited(was_unknown: bool, outcomes: &BTreeMap<Key, Outcome>) -> State {
+    match (was_unknown, outcomes.values().any(is_cut)) {
+        (true, _) => State::Unknown,
+        (false, true) => State::TimedOut,
+        (false, false) => State::NotWaited,
     }
 }
 
