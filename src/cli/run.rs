@@ -55,6 +55,7 @@ struct Home {
     cluster: Arc<KubeCluster>,
     watched: Arc<Watched>,
     board: Arc<Board>,
+    hint: Arc<Notify>,
     /// What is served of weights and registry, if they are.
     views: Option<PublicViews>,
 }
@@ -88,9 +89,10 @@ pub async fn run(context: &Context, is_whole: bool) -> Result<Exit, CliError> {
         cluster,
         watched,
         board,
+        hint,
         views: door.as_ref().map(Door::views),
     };
-    let told = (hint, home.board.clone());
+    let told = (home.hint.clone(), home.board.clone());
     let pushes = door.as_ref().and_then(Door::pushes);
     let keeping = follow_while(context, told, &stop, async |database, followed| {
         if let Some(pushes) = pushes {
@@ -205,6 +207,7 @@ async fn keep_turns(
             lease: pass.under(held.pulse()),
             namespace: namespace.clone(),
             followed: followed.clone(),
+            hint: home.hint.clone(),
             board: home.board.clone(),
             actor: format!("{} (controller)", context.settings.actor),
             clock: now,

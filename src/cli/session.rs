@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::declaration::{self, Declaration};
-use super::{CliError, Context, Kind, signed};
+use super::{CliError, Context, Kind};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
 use crate::edge::cluster::leases::Leases;
@@ -18,7 +18,7 @@ use crate::model::{ClusterName, CommitId, FenceToken, Scope, Slug};
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
-use crate::reconcile::{Edges, Planned, Registry, plan_source};
+use crate::reconcile::{Edges, Planned, Registry, plan_source, source};
 
 /// A declaration with the world it is about.
 pub struct Session {
@@ -200,11 +200,8 @@ async fn last_applied(context: &Context, source: &str) -> Result<Option<CommitId
 /// # Errors
 /// It does not say.
 pub async fn last_applied_in(database: &dyn Database) -> Result<Option<CommitId>, CliError> {
-    /// Passes that are looked through for one from git.
-    const PASSES: u32 = 1_000;
-    let passes = database.passes(PASSES, None).await;
-    let passes = passes.map_err(|error| unknown_commit(&error.to_string()))?;
-    Ok(signed::last_applied(&passes))
+    let last = source::last_applied(database).await;
+    last.map_err(|error| unknown_commit(&error.to_string()))
 }
 
 fn unknown_commit(why: &str) -> CliError {

@@ -65,6 +65,7 @@ async fn follow(
             true => last_applied_in(database.as_ref()).await?,
             false => None,
         },
+        database: database.clone(),
         clock: now,
     };
     let working = async {

@@ -32,7 +32,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,8 @@ use crate::model::act::Suspension;
 
 /// How long looks under way may take to end once the controller is stopped.
 const GRACE: Duration = Duration::from_secs(20);
+/// How often it is asked whether the source was read, while that is waited for.
+const READING: Duration = Duration::from_millis(100);
 /// How long the beginning of a revision may: what writes ends soon, what waits for another writer may wait for minutes.
 const BEGIN_GRACE: Duration = Duration::from_secs(2);
 /// How long the turn may take to be given back at the end; one that is not is over by itself as soon.
@@ -69,6 +71,7 @@ pub struct Controller {
     /// Where they have to be for the revision that is to be kept from now on.
     moves_to: Option<String>,
     followed: watch::Receiver<Followed>,
+    hint: Arc<Notify>,
     board: Arc<Board>,
     agenda: Agenda,
     /// The revision that is kept.
@@ -83,6 +86,10 @@ pub struct Controller {
     is_blind: bool,
     /// Since when a newer revision is known to wait, for a guard or for its turn, while one does.
     weighed: Option<Weighed>,
+    /// The pass in which somebody else applied another revision, and since when a reading of the source is waited for.
+    awaited: Option<(i64, Instant)>,
+    /// Whether that is so, or the survey after it has not ended.
+    is_unsettled: bool,
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
     asks: Asks,
@@ -107,6 +114,8 @@ pub struct Parts {
     pub namespace: String,
     /// What is known of the source.
     pub followed: watch::Receiver<Followed>,
+    /// Where it is told that the source may have changed.
+    pub hint: Arc<Notify>,
     /// Where it is told how things stand.
     pub board: Arc<Board>,
     /// Who it is, for records.
@@ -126,6 +135,7 @@ impl Controller {
             lease,
             namespace,
             followed,
+            hint,
             board,
             actor,
             clock,
@@ -142,6 +152,7 @@ impl Controller {
             namespace,
             moves_to: None,
             followed,
+            hint,
             board,
             agenda: Agenda::default(),
             world: None,
@@ -150,6 +161,8 @@ impl Controller {
             surveys: Surveys::default(),
             is_blind: false,
             weighed: None,
+            awaited: None,
+            is_unsettled: false,
             turn_due: None,
             asks: Asks::default(),
             suspended: None,
@@ -168,6 +181,7 @@ impl Controller {
         self.take_source();
         while self.moves_to.is_none() {
             let now = Instant::now();
+            self.take_reading(now);
             self.surveys.gather_tokens(self.agenda.is_idle(), now);
             if !is_surveying && let Some(declared) = self.due_survey(now) {
                 let tags = match self.asks.begin_survey() {
@@ -185,7 +199,10 @@ impl Controller {
             let wakes = [
                 // What is due and may not begin yet begins when something else wakes the loop.
                 self.agenda.next().filter(|_| may_look),
-                self.surveys.next().filter(|_| !is_surveying),
+                self.surveys
+                    .next()
+                    .filter(|_| !is_surveying && self.awaited.is_none()),
+                self.awaited.map(|_| now + READING),
                 self.surveys.next_tokens(),
                 self.turn_due,
             ];
@@ -256,7 +273,8 @@ impl Controller {
 
     /// Returns the declaration to survey, if a survey is due.
     fn due_survey(&mut self, now: Instant) -> Option<Arc<Declared>> {
-        let is_due = self.surveys.begin(now);
+        // What the source says now comes first.
+        let is_due = self.awaited.is_none() && self.surveys.begin(now);
         is_due.then(|| self.followed.borrow().good.clone())?
     }
 
@@ -282,6 +300,11 @@ impl Controller {
             self.surveys.end(false, now);
             return;
         }
+        if let Some(pass) = surveyed.superseded {
+            self.await_source(pass);
+            return;
+        }
+        self.is_unsettled = false;
         let guards: Vec<Guard> = surveyed.planned.plan.guards.clone();
         let refused: Vec<Guard> = guards
             .into_iter()
@@ -297,25 +320,52 @@ impl Controller {
             self.surveys.end(false, now);
             return;
         }
-        self.surveys.end(surveyed.is_whole(), now);
         // That it was resumed since is for the next answer to say.
         if surveyed.suspension.is_some() {
             self.take_suspension(surveyed.suspension.clone());
         }
-        if self.suspended.is_some() {
-            return;
-        }
+        let is_whole = surveyed.is_whole();
         let namespace = &surveyed.world.declared.platform.namespace;
-        if *namespace != self.namespace {
+        let is_done = if self.suspended.is_some() {
+            true
+        } else if *namespace != self.namespace {
             tracing::info!(%namespace, "another namespace is kept from now on; the lead is taken there");
             self.moves_to = Some(namespace.clone());
-            return;
-        }
-        self.begin(surveyed, stop).await;
+            true
+        } else {
+            self.begin(surveyed, stop).await
+        };
+        self.surveys.end(is_whole && is_done, now);
     }
 
-    /// Begins to keep what was surveyed.
-    async fn begin(&mut self, surveyed: Surveyed, stop: &CancellationToken) {
+    /// Waits with everything until the source was read, for somebody applied another revision of it than the one that is
+    /// known: put back, the older one would undo the newer.
+    fn await_source(&mut self, pass: i64) {
+        if self.awaited.is_none() {
+            tracing::warn!(
+                pass,
+                "another revision was applied; nothing is written until the source was read again"
+            );
+        }
+        self.awaited = Some((pass, Instant::now()));
+        self.is_unsettled = true;
+        self.hint.notify_one();
+    }
+
+    /// Goes on once the source was read since: what it says now holds, and is surveyed first.
+    fn take_reading(&mut self, now: Instant) {
+        let read_at = self.followed.borrow().read_at;
+        if let Some((pass, since)) = self.awaited
+            && read_at.is_some_and(|read_at| read_at >= since)
+        {
+            self.looker.answer(pass);
+            self.awaited = None;
+            self.surveys.renew(now);
+        }
+    }
+
+    /// Begins to keep what was surveyed, and tells whether what belongs to no challenge was done.
+    async fn begin(&mut self, surveyed: Surveyed, stop: &CancellationToken) -> bool {
         let is_new = self
             .world
             .as_ref()
@@ -329,17 +379,20 @@ impl Controller {
         };
         let begun = tokio::select! {
             begun = self.looker.begin_revision(&surveyed, is_new) => begun,
-            () = stopped => return,
+            () = stopped => return true,
         };
-        if let Err(why) = begun {
-            if self.told.is_news(&why.0) {
-                tracing::warn!(%why, "the revision is not begun yet; tried until it is");
+        let is_done = match begun {
+            Ok(is_done) => is_done,
+            Err(why) => {
+                if self.told.is_news(&why.0) {
+                    tracing::warn!(%why, "the revision is not begun yet; tried until it is");
+                }
+                // Who wrote meanwhile may have applied this one, which is no drift from the one before it.
+                self.weighed = is_new.then(|| surveyed.weighed());
+                self.surveys.put_off(is_new, Instant::now());
+                return true;
             }
-            // Who wrote meanwhile may have applied this one, which is no drift from the one before it.
-            self.weighed = is_new.then(|| surveyed.weighed());
-            self.surveys.put_off(is_new, Instant::now());
-            return;
-        }
+        };
         self.told.ends();
         let now = Instant::now();
         self.board.take_revision(&surveyed, (self.looker.clock)());
@@ -354,6 +407,7 @@ impl Controller {
                 false => self.agenda.touch(slug, now),
             }
         }
+        is_done
     }
 
     fn touch(&mut self, touched: &Touched) {
@@ -370,12 +424,12 @@ impl Controller {
         }
     }
 
-    /// Tells whether looks may begin: there is a revision to keep, nobody suspended the controller, and no revision that
-    /// a guard holds is being weighed. That one may have been let through by hand, and what was written for it would be
-    /// taken for drift.
+    /// Tells whether looks may begin: there is a revision to keep, nobody suspended the controller or applied another
+    /// revision, and none that a guard holds is being weighed. That one may have been let through by hand, and what was
+    /// written for it would be taken for drift.
     fn may_look(&self, is_surveying: bool, now: Instant) -> bool {
         let is_weighing = self.weighed.is_some() && (is_surveying || self.surveys.are_due(now));
-        self.world.is_some() && self.suspended.is_none() && !is_weighing
+        self.world.is_some() && self.suspended.is_none() && !self.is_unsettled && !is_weighing
     }
 
     /// Takes whether the controller is suspended. Once it goes on, it surveys what became of everything meanwhile.
@@ -434,6 +488,9 @@ impl Controller {
             (true, Some(_)) => self.surveys.renew(now),
             (true, None) => self.surveys.hasten(now),
             (false, _) => {}
+        }
+        if let Some(pass) = looked.superseded {
+            self.await_source(pass);
         }
         if looked.has_new_tokens {
             self.surveys.take_tokens(now);

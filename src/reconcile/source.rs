@@ -1,6 +1,7 @@
 //! Where a declaration comes from: a file, a directory or a git commit, read whole, within bounds, and given a
 //! revision.
 
+mod applied;
 mod identity;
 mod signed;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+pub use applied::last_applied;
 pub use identity::identify;
 pub use signed::{Distrust, Trust};
 
@@ -109,6 +111,28 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Tells whether the source gave no answer, rather than one that is refused.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Git { source, .. }
+            | Self::Distrust {
+                source: Distrust::Git(source),
+                ..
+            } => !source.is_input(),
+            _ => false,
+        }
+    }
+
+    /// Tells whether it stands at a commit that does not descend from the one applied last.
+    #[must_use]
+    pub fn is_rewound(&self) -> bool {
+        let Self::Distrust { source, .. } = self else {
+            return false;
+        };
+        matches!(source, Distrust::Rewound { .. })
+    }
+
     /// Says what to do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "what was measured is for people")]
 
+mod ahead;
 mod away;
 mod broken;
 mod clock;

@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use notify::{RecursiveMode, Watcher as _};
 use rand::TryRngCore as _;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::board::Board;
+use crate::edge::database::Database;
 use crate::model::{CommitId, Revision};
 use crate::reconcile::source::{self, GitOrigin, Origin, Snapshot, SourceError};
 use crate::spec::{self, Platform, Policy, Problem};
@@ -35,6 +37,8 @@ pub struct Followed {
     pub good: Option<Arc<Declared>>,
     /// What is newer and cannot.
     pub bad: Option<Bad>,
+    /// When the reading began that brought the newest answer, be it a refusal. Nobody is told of this alone.
+    pub read_at: Option<Instant>,
 }
 
 /// What cannot be used, and why.
@@ -65,6 +69,8 @@ pub struct Follower {
     pub board: Arc<Board>,
     /// The commit applied last, where the check of signatures begins.
     pub last: Option<CommitId>,
+    /// Where that is asked for anew when the source was taken back, for that may have been applied by hand.
+    pub database: Arc<dyn Database>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
@@ -100,28 +106,21 @@ impl Follower {
 
     /// Reads the source if it stands elsewhere than at the last look, and tells what came of it.
     async fn look(&self, seen: &mut Seen, told: &watch::Sender<Followed>) {
+        let began = Instant::now();
         let read = match &self.origin {
             Origin::Path(path) => read_path(path.clone()).await.map(Some),
-            Origin::Git(origin) => read_git(origin, seen).await,
+            Origin::Git(origin) => self.read_git(origin, seen).await,
         };
         let now = (self.clock)();
         if read.is_ok() {
             self.board.take_reading(now);
         }
+        let is_answer = match &read {
+            Ok(_) => true,
+            Err(error) => !error.is_away(),
+        };
         match read {
-            Ok(None) => {
-                told.send_if_modified(|followed| {
-                    // The source answers again.
-                    let had_no_answer = followed
-                        .bad
-                        .as_ref()
-                        .is_some_and(|bad| bad.revision.is_none());
-                    if had_no_answer {
-                        followed.bad = None;
-                    }
-                    had_no_answer
-                });
-            }
+            Ok(None) => {}
             Ok(Some(snapshot)) => {
                 self.take(snapshot, now, told);
                 seen.take(&told.borrow());
@@ -132,7 +131,36 @@ impl Follower {
                 tell_bad(told, None, tell(&error), now);
             }
         }
+        if is_answer {
+            told.send_if_modified(|followed| {
+                followed.read_at = Some(began);
+                false
+            });
+        }
         self.board.take_source(&told.borrow());
+    }
+
+    async fn read_git(
+        &self,
+        origin: &GitOrigin,
+        seen: &mut Seen,
+    ) -> Result<Option<Snapshot>, SourceError> {
+        let tip = origin.find_tip().await?;
+        if seen.tip.as_ref() == Some(&tip) {
+            return Ok(None);
+        }
+        let mut read = origin.read(seen.last.as_ref(), &tip).await;
+        if let Err(error) = &read
+            && error.is_rewound()
+            && let Ok(applied) = source::last_applied(self.database.as_ref()).await
+            && applied != seen.last
+        {
+            seen.last = applied;
+            read = origin.read(seen.last.as_ref(), &tip).await;
+        }
+        let snapshot = read?;
+        seen.tip = Some(tip);
+        Ok(Some(snapshot))
     }
 
     fn take(&self, snapshot: Snapshot, now: Timestamp, told: &watch::Sender<Followed>) {
@@ -231,16 +259,6 @@ async fn read_path(path: String) -> Result<Snapshot, SourceError> {
         .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
-async fn read_git(origin: &GitOrigin, seen: &mut Seen) -> Result<Option<Snapshot>, SourceError> {
-    let tip = origin.find_tip().await?;
-    if seen.tip.as_ref() == Some(&tip) {
-        return Ok(None);
-    }
-    let snapshot = origin.read(seen.last.as_ref(), &tip).await?;
-    seen.tip = Some(tip);
-    Ok(Some(snapshot))
-}
-
 fn check(snapshot: &Snapshot, policy: Policy) -> Checked {
     let checked =
         spec::parse(&snapshot.files).and_then(|written| spec::check_under(&written, policy));
@@ -287,8 +305,12 @@ fn jittered(interval: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::database::open_and_migrate;
+    use crate::model::Secret;
 
-    fn follower(path: &Path) -> Follower {
+    async fn follower(path: &Path) -> Follower {
+        let database = path.with_file_name("platform.db");
+        let url = format!("sqlite:{}", database.display());
         Follower {
             origin: Origin::Path(path.to_str().unwrap().to_owned()),
             policy: Policy::default(),
@@ -297,6 +319,7 @@ mod tests {
             hint: Arc::default(),
             board: Arc::default(),
             last: None,
+            database: open_and_migrate(&Secret::new(url)).await.unwrap(),
             clock: Timestamp::now,
         }
     }
@@ -314,7 +337,7 @@ mod tests {
         };
         let unfit = Follower {
             unfit: Some("it is SQLite".to_owned()),
-            ..follower(&path)
+            ..follower(&path).await
         };
         let (told, mut followed) = watch::channel(Followed::default());
         let mut seen = Seen {
@@ -336,7 +359,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("platform.yaml");
         std::fs::write(&path, include_str!("../../../examples/platform.yaml")).unwrap();
-        let follower = follower(&path);
+        let follower = follower(&path).await;
         let (told, mut followed) = watch::channel(Followed::default());
         let mut seen = Seen {
             tip: None,

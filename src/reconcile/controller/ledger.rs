@@ -332,6 +332,7 @@ mod tests {
             sight: Sight::Settled,
             went_by: None,
             wants_survey: false,
+            superseded: None,
             has_new_tokens: false,
             done: Done::default(),
         }

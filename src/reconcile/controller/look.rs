@@ -6,11 +6,11 @@ mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use self::image::{Kept, sight_of};
@@ -20,11 +20,12 @@ use super::agenda::Ended;
 use super::asks::{ASK_INTERVAL, Asked, GATHER_TOLD};
 use super::board::Done;
 use super::follow::Declared;
+use super::sleep_until;
 use super::trials::{Overdue, Sight};
-use super::turns::Turns;
+use super::turns::{PATIENCE, Turns};
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::act::Suspension;
-use crate::model::pass::Begun;
+use crate::model::pass::{Begun, PassSummary};
 use crate::model::rollout::FailedImage;
 use crate::model::{FenceToken, Key, Revision, RowKey, Scope, Slug};
 use crate::reconcile::apply::{self, Outcome, Permits, Writers};
@@ -71,6 +72,8 @@ pub struct Looked {
     pub(super) went_by: Option<WentBy>,
     /// Whether it would delete what no guard has weighed yet: a survey comes first.
     pub wants_survey: bool,
+    /// The pass in which somebody else applied another revision than the one looked at: the source comes first.
+    pub superseded: Option<i64>,
     /// Whether its tokens are other ones than before: a survey sees to what is made of all tokens.
     pub has_new_tokens: bool,
     /// What was done.
@@ -95,8 +98,10 @@ struct Worked {
     token: Option<FenceToken>,
     /// Why nothing could be begun.
     why: Option<Why>,
-    /// Whether another writer was at work while a newer revision waits for a person.
+    /// Whether another writer was at work while a newer revision waits for a person, or applied another revision.
     is_overtaken: bool,
+    /// The pass in which somebody else applied another revision.
+    superseded: Option<i64>,
     /// Whether the plan that was made again would delete what no guard has weighed.
     is_unguarded: bool,
 }
@@ -117,6 +122,8 @@ pub(super) struct Looker {
     permits: Arc<Permits>,
     pub(super) turns: Turns,
     actor: String,
+    /// The newest pass of somebody else since which the source was read.
+    answered: AtomicI64,
     pub(super) clock: fn() -> Timestamp,
 }
 
@@ -134,8 +141,22 @@ impl Looker {
             permits: Arc::default(),
             turns,
             actor,
+            answered: AtomicI64::new(0),
             clock,
         }
+    }
+
+    /// Returns the newest pass if it is somebody else's, of another revision than the one that is kept, and the source was
+    /// not read since: this may be the older one of the two, and is not to be put back.
+    fn superseded(&self, world: &World, newest: Option<&PassSummary>) -> Option<i64> {
+        let newest = newest.filter(|newest| newest.id > self.answered.load(Ordering::Relaxed))?;
+        let is_other = newest.revision.digest != world.declared.snapshot.revision.digest;
+        (is_other && newest.actor != self.actor).then_some(newest.id)
+    }
+
+    /// Takes that the source was read since a pass.
+    pub(super) fn answer(&self, pass: i64) {
+        self.answered.fetch_max(pass, Ordering::Relaxed);
     }
 
     fn writers(&self, fence: Fence) -> Writers {
@@ -216,7 +237,7 @@ impl Looker {
         let known = read_registered(&self.edges.registry, &scope).await;
         let Registered { rows, standing } = known;
         let mut rows = by_challenge(rows, due.keys());
-        let looks: FuturesUnordered<_> = due
+        let mut looks: FuturesUnordered<_> = due
             .into_iter()
             .map(|(slug, overdue)| {
                 let known = Registered {
@@ -228,24 +249,30 @@ impl Looker {
                     .instrument(span)
             })
             .collect();
+        let mut records = FuturesUnordered::new();
         let mut sheet = Sheet::new(world);
-        let mut looks = std::pin::pin!(looks);
         loop {
-            match until(sheet.due, looks.next()).await {
-                Some(Some((looked, plan, worked))) => {
+            let due = sheet.due.filter(|_| !looks.is_empty());
+            tokio::select! {
+                Some((looked, plan, worked)) = looks.next() => {
                     sheet.take(plan, worked);
                     // Nobody listens any more when the controller ends.
                     drop(told.send(looked));
                 }
-                Some(None) => break,
-                // What is done is recorded; what hangs has a record of its own when it ends.
-                None => self.record_sheet(world, &mut sheet, began).await,
+                // What is done is recorded; what hangs has a record of its own when it ends. The others go on meanwhile:
+                // one of them may hold what the record waits for.
+                () = sleep_until(due), if due.is_some() => {
+                    let sheet = std::mem::replace(&mut sheet, Sheet::new(world));
+                    records.push(self.record_sheet(world, sheet, began));
+                }
+                Some(()) = records.next() => {}
+                else => break,
             }
         }
-        self.record_sheet(world, &mut sheet, began).await;
+        self.record_sheet(world, sheet, began).await;
     }
 
-    async fn record_sheet(&self, world: &World, sheet: &mut Sheet, began: Timestamp) {
+    async fn record_sheet(&self, world: &World, sheet: Sheet, began: Timestamp) {
         let Sheet {
             plan,
             outcomes,
@@ -253,7 +280,7 @@ impl Looker {
             token,
             tickets,
             due: _,
-        } = std::mem::replace(sheet, Sheet::new(world));
+        } = sheet;
         if let Some(token) = token {
             let times = (began, token);
             self.record(world, &plan, &outcomes, times, &begun).await;
@@ -299,6 +326,7 @@ impl Looker {
             is_frozen: !planned.plan.guards.is_empty(),
             hindrance: worked.why.clone(),
             wants_survey: is_unguarded || worked.is_unguarded || worked.is_overtaken,
+            superseded: worked.superseded,
             has_new_tokens: has_new_tokens(&worked.outcomes),
             done: Done::of(&planned.plan, &worked.outcomes),
         };
@@ -328,14 +356,16 @@ impl Looker {
         mut planned: Planned,
         since: Since,
     ) -> (Planned, Worked) {
-        let ticket = match self.turns.enter(since.seen).await {
+        let ticket = match self.turns.enter(since.seen, PATIENCE).await {
             Ok(ticket) => ticket,
             Err(why) => return (planned, Worked::hindered(why)),
         };
-        if !ticket.is_current && since.is_guarded {
+        let superseded = self.superseded(world, ticket.newest.as_ref());
+        if superseded.is_some() || (!ticket.is_current && since.is_guarded) {
             self.turns.leave(1).await;
             let overtaken = Worked {
                 is_overtaken: true,
+                superseded,
                 ..Worked::default()
             };
             return (planned, overtaken);
@@ -450,14 +480,6 @@ impl WentBy {
                 .get(slug)
                 .map(|rolled| rolled.known.failed.clone()),
         })
-    }
-}
-
-/// Waits for something until a time, if there is one; `None` when that has come first.
-async fn until<T>(due: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    match due {
-        Some(due) => tokio::time::timeout_at(due, work).await.ok(),
-        None => Some(work.await),
     }
 }
 

@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use crate::edge::database::Database;
 use crate::model::FenceToken;
+use crate::model::pass::PassSummary;
 use crate::reconcile::lease::Lease;
 use crate::reconcile::lease::turn::{Fence, Turn, TurnError};
 use crate::reconcile::live::Why;
 
-/// How long another writer is waited for; looks that wait longer are put off.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a look waits for others that take a turn, and as long for another writer; one that waits longer is put off.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a turn is kept without a writer: waves of one change follow each other closely.
 pub(super) const LINGER: Duration = Duration::from_millis(500);
 
@@ -30,6 +31,8 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct Current {
     turn: Option<Turn>,
+    /// The pass that was the newest when the turn was taken.
+    newest: Option<PassSummary>,
     writers: usize,
     idle_since: Option<Instant>,
 }
@@ -39,6 +42,8 @@ pub(super) struct Ticket {
     pub(super) fence: Fence,
     /// Whether nobody else wrote since the world was read.
     pub(super) is_current: bool,
+    /// The newest pass before this turn.
+    pub(super) newest: Option<PassSummary>,
 }
 
 impl Turns {
@@ -51,21 +56,14 @@ impl Turns {
         }
     }
 
-    /// Joins the turn, or takes one. `seen` is the token that the database showed when the world was read.
-    /// Each ticket is handed back with [`Self::leave`].
+    /// Joins the turn, or takes one, waiting up to `patience` for looks that take a turn, and as long for another writer.
+    /// `seen` is the token that the database showed when the world was read. Each ticket is handed back with
+    /// [`Self::leave`].
     ///
     /// # Errors
-    /// Another writer kept it, the cluster or the database did not give it, or the controller is suspended.
-    pub(super) async fn enter(&self, seen: Option<FenceToken>) -> Result<Ticket, Why> {
-        let current = self.current.lock().await;
-        self.join(current, seen, PATIENCE).await
-    }
-
-    /// As [`Self::enter`], waiting up to `patience` for looks that take a turn, and as long for another writer.
-    ///
-    /// # Errors
-    /// As [`Self::enter`], and when a look waits for its turn already.
-    pub(super) async fn enter_within(
+    /// A look waits for its turn already, another writer kept it, the cluster or the database did not give it, or the
+    /// controller is suspended.
+    pub(super) async fn enter(
         &self,
         seen: Option<FenceToken>,
         patience: Duration,
@@ -89,22 +87,34 @@ impl Turns {
             let fence = turn.fence();
             let is_current = seen == Some(fence.token()) || turn.is_first_since(seen);
             (current.writers, current.idle_since) = (current.writers + 1, None);
-            return Ok(Ticket { fence, is_current });
+            return Ok(Ticket {
+                fence,
+                is_current,
+                newest: current.newest.clone(),
+            });
         }
         // One that was lost ends by itself.
         current.turn = None;
         let waiting = |holder: &str| tracing::info!(holder, "waiting for another writer");
         let turn = Turn::take(&self.lease, &self.database, patience, &waiting).await;
         let turn = turn.map_err(|error| tell(&error))?;
-        if let Err(why) = self.check_suspension().await {
-            turn.end().await;
-            return Err(why);
-        }
+        let newest = async {
+            self.check_suspension().await?;
+            self.newest_pass().await
+        };
+        let newest = match newest.await {
+            Ok(newest) => newest,
+            Err(why) => {
+                turn.end().await;
+                return Err(why);
+            }
+        };
         let ticket = Ticket {
             fence: turn.fence(),
             is_current: turn.is_first_since(seen),
+            newest: newest.clone(),
         };
-        current.turn = Some(turn);
+        (current.turn, current.newest) = (Some(turn), newest);
         (current.writers, current.idle_since) = (current.writers + 1, None);
         Ok(ticket)
     }
@@ -117,6 +127,13 @@ impl Turns {
             Ok(Some(suspension)) => Err(Why(format!("the controller is suspended {suspension}"))),
             Err(error) => Err(Why(error.to_string())),
         }
+    }
+
+    /// Returns the newest pass that is recorded.
+    pub(super) async fn newest_pass(&self) -> Result<Option<PassSummary>, Why> {
+        let newest = self.database.passes(1, None).await;
+        let newest = newest.map_err(|error| Why(error.to_string()))?;
+        Ok(newest.into_iter().next())
     }
 
     /// Hands tickets back.
@@ -198,7 +215,7 @@ mod tests {
             .take_fence(jiff::Timestamp::UNIX_EPOCH)
             .await
             .unwrap();
-        let ticket = turns.enter(Some(seen)).await.unwrap();
+        let ticket = turns.enter(Some(seen), PATIENCE).await.unwrap();
         assert!(!ticket.is_current, "another writer was at work");
         turns.leave(1).await;
         turns.rested().await;
@@ -220,17 +237,17 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
         };
         let seen = turns.database.fence().await.ok();
-        turns.enter(seen).await.unwrap();
+        turns.enter(seen, PATIENCE).await.unwrap();
         let suspended = turns.database.act(&act(ActKind::Suspend)).await;
         suspended.unwrap();
-        let refused = turns.enter(seen).await.map(drop).unwrap_err();
+        let refused = turns.enter(seen, PATIENCE).await.map(drop).unwrap_err();
         assert!(refused.0.contains("suspended since"), "{refused}");
         turns.leave(1).await;
         turns.end().await;
-        assert!(turns.enter(seen).await.is_err());
+        assert!(turns.enter(seen, PATIENCE).await.is_err());
         assert_eq!(leases.record().holder, "", "the turn is given back");
         turns.database.act(&act(ActKind::Resume)).await.unwrap();
-        turns.enter(seen).await.unwrap();
+        turns.enter(seen, PATIENCE).await.unwrap();
         turns.leave(1).await;
         turns.end().await;
     }
@@ -241,7 +258,7 @@ mod tests {
         let turns = turns(&leases, &folder).await;
         let seen = turns.database.fence().await.ok();
         for _ in 0..2 {
-            turns.enter(seen).await.unwrap();
+            turns.enter(seen, PATIENCE).await.unwrap();
         }
         turns.leave(1).await;
         assert_eq!(turns.rested().now_or_never(), None);

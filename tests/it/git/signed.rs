@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{GOOD, declared};
 use crate::support::git::Repo;
+use crate::support::keeper::Keeper;
 use crate::support::world::World;
 
 /// Makes a key and has git sign with it from now on; returns the file of those who may sign.
@@ -176,4 +177,51 @@ async fn every_commit_since_the_last_apply_counts_and_none_is_taken_back() {
         .await
         .expect(0);
     world.run(&apply).await.expect(0);
+}
+
+/// Whoever follows the source refuses a commit that was taken back too, until somebody has applied it by hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a cluster"]
+async fn a_rewind_that_was_applied_by_hand_is_taken_by_who_follows() {
+    let mut world = World::new().await;
+    world.set("PLATFORM_CONTROLLER__INTERVAL_SECONDS", "1");
+    let declared = |number: u8| {
+        let extra = format!("database: sqlite\nenv: {{NUMBER: \"{number}\"}}");
+        world.yaml(&[("demo", &extra)])
+    };
+    let texts = [0, 1].map(declared);
+    let repo = Repo::of(&[("platform.yaml", &texts[0])]);
+    let allowed = signing(&repo);
+    let first = repo.commit("the first signed");
+    repo.write("platform.yaml", &texts[1]);
+    repo.commit("the second");
+    for (name, value) in variables(&allowed) {
+        world.set(name, value);
+    }
+    world.set("PLATFORM_SOURCE", &repo.address());
+    let mut keeper = Keeper::start(&world, &[]);
+    keeper.until_ready(1).await;
+    repo.git(&["reset", "-q", "--hard", &first]);
+    keeper
+        .until("the rewind refused", async |keeper| {
+            let (_, ready) = keeper.ready().await;
+            ready["checks"]["source"]["refused"] == true
+        })
+        .await;
+    let apply = ["apply", "--yes", "--timeout", "60s"];
+    world.run(&apply).await.expect(2);
+    world
+        .run(&[&apply[..], &["--allow-rewind"]].concat())
+        .await
+        .expect(0);
+    keeper
+        .until("the first commit again", async |keeper| {
+            let (_, ready) = keeper.ready().await;
+            let source = &ready["checks"]["source"];
+            source["refused"] == false && source["revision"].to_string().contains(&first[..7])
+        })
+        .await;
+    let set = world.get("statefulsets", "challenge-demo").await.unwrap();
+    assert_eq!(set["metadata"]["generation"], 2, "it was not put back");
+    assert_eq!(keeper.terminate().await.0, Some(0));
 }

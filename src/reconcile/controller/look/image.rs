@@ -99,7 +99,7 @@ impl Looker {
     }
 
     async fn keep(&self, slug: &Slug, rollout: Rollout, since: Since) -> bool {
-        let ticket = match self.turns.enter_within(since.seen, PATIENCE).await {
+        let ticket = match self.turns.enter(since.seen, PATIENCE).await {
             Ok(ticket) => ticket,
             Err(error) => {
                 tracing::debug!(%slug, why = %error, "what came of an image is kept later");

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use super::{Looker, World, is_delete};
 use crate::model::act::Suspension;
 use crate::model::{FenceToken, Revision, Scope, Slug};
-use crate::reconcile::apply;
+use crate::reconcile::apply::{self, Outcome};
 use crate::reconcile::controller::asks::GivenUp;
 use crate::reconcile::controller::follow::Declared;
 use crate::reconcile::lease::turn::Fence;
@@ -21,8 +21,8 @@ use crate::reconcile::{
     Planned, Tags, find_facts, plan_with, read_registered, remember_digests, rollout,
 };
 
-/// How long another writer is waited for where there is nothing to write: the turn of one who was killed is over by
-/// then.
+/// How long another writer is waited for: the turn of one who was killed is over by then. Nothing else is done
+/// meanwhile, and who has the turn for longer is waited for by the next survey.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Everything as lists alone tell it.
@@ -34,6 +34,8 @@ pub(in crate::reconcile::controller) struct Surveyed {
     tags: Tags,
     /// Why nothing of it is to be begun, if the controller is suspended.
     pub(in crate::reconcile::controller) suspension: Option<Suspension>,
+    /// The pass in which somebody else applied another revision: the source comes first.
+    pub(in crate::reconcile::controller) superseded: Option<i64>,
 }
 
 /// The token that the database showed when a guard was last found to hold a newer revision.
@@ -59,6 +61,7 @@ impl Looker {
         let seen = self.database.fence().await.ok();
         // A registry that does not say is seen by what follows, and gives no turn.
         let suspension = self.database.controller_suspension().await.ok().flatten();
+        let newest = self.turns.newest_pass().await.ok().flatten();
         let known = read_registered(&self.edges.registry, &Scope::All).await;
         let facts = find_facts(platform, revision, tags, &self.edges, &known.rows).await;
         let facts = Arc::new(facts);
@@ -73,12 +76,14 @@ impl Looker {
         );
         let span = tracing::debug_span!("survey", %revision);
         let planned = planned.instrument(span).await;
+        let world = World {
+            declared,
+            facts,
+            deletes: with_deletes(&planned),
+        };
         Surveyed {
-            world: Arc::new(World {
-                declared,
-                facts,
-                deletes: with_deletes(&planned),
-            }),
+            superseded: self.superseded(&world, newest.as_ref()),
+            world: Arc::new(world),
             planned,
             seen,
             tags,
@@ -87,7 +92,8 @@ impl Looker {
     }
 
     /// Does what belongs to no challenge, keeps what was found out about a new revision, and records it.
-    /// A revision that changes nothing is recorded without a turn, by the token that was seen.
+    /// A revision that changes nothing is recorded without a turn, by the token that was seen. Tells whether all of it was
+    /// done.
     ///
     /// # Errors
     /// The turn to write was not to be had, somebody else wrote since the survey, or what was begun could not be kept.
@@ -95,7 +101,7 @@ impl Looker {
         &self,
         surveyed: &Surveyed,
         is_new: bool,
-    ) -> Result<(), Why> {
+    ) -> Result<bool, Why> {
         let began = (self.clock)();
         let mut plan = surveyed.planned.plan.clone();
         // A freeze window holds what belongs to no challenge too; a survey after it goes on from here.
@@ -111,7 +117,7 @@ impl Looker {
             let recorded = (is_new && has_nothing_else).then_some(&plan);
             return self.begin_nothing(surveyed, recorded, began).await;
         }
-        let ticket = self.turns.enter(surveyed.seen).await?;
+        let ticket = self.turns.enter(surveyed.seen, PATIENCE).await?;
         let done = match ticket.is_current {
             true => self.do_common(surveyed, &plan, ticket.fence, began).await,
             false => Err(overtaken()),
@@ -127,11 +133,11 @@ impl Looker {
         surveyed: &Surveyed,
         recorded: Option<&Plan>,
         began: Timestamp,
-    ) -> Result<(), Why> {
+    ) -> Result<bool, Why> {
         let open = self.database.begun_passes().await.unwrap_or_default();
         let ticket = match open {
             0 => None,
-            _ => self.turns.enter_within(surveyed.seen, PATIENCE).await.ok(),
+            _ => self.turns.enter(surveyed.seen, PATIENCE).await.ok(),
         };
         let taken = ticket.as_ref().map(|ticket| ticket.fence.token());
         let is_current = ticket.as_ref().is_none_or(|ticket| ticket.is_current);
@@ -141,7 +147,7 @@ impl Looker {
         }
         self.turns.leave(usize::from(ticket.is_some())).await;
         match is_current {
-            true => Ok(()),
+            true => Ok(true),
             false => Err(overtaken()),
         }
     }
@@ -152,7 +158,7 @@ impl Looker {
         plan: &Plan,
         fence: Fence,
         began: Timestamp,
-    ) -> Result<(), Why> {
+    ) -> Result<bool, Why> {
         let token = fence.token();
         let world = &surveyed.world;
         let revision = &world.declared.snapshot.revision;
@@ -165,7 +171,8 @@ impl Looker {
             self.record(world, plan, &outcomes, times, begun.as_slice())
                 .await;
         }
-        Ok(())
+        let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Done(_));
+        Ok(outcomes.iter().all(is_done))
     }
 }
 

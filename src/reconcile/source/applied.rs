@@ -1,11 +1,18 @@
 //! Which commit was applied last: where the check of signatures begins.
 
+use crate::edge::database::{Database, DatabaseError};
 use crate::model::CommitId;
 use crate::model::pass::{PassOutcome, PassSummary};
 
-/// Returns the commit applied last: of the newest pass from git that wrote something, or may have, or
-/// had nothing to write.
-pub fn last_applied(passes: &[PassSummary]) -> Option<CommitId> {
+/// Passes that are looked through for one from git.
+const PASSES: u32 = 1_000;
+
+/// Returns the commit that a registry says was applied last: of the newest pass from git that wrote something, or may
+/// have, or had nothing to write.
+///
+/// # Errors
+/// It does not say.
+pub async fn last_applied(database: &dyn Database) -> Result<Option<CommitId>, DatabaseError> {
     let is_applied = |pass: &&PassSummary| match pass.outcome {
         PassOutcome::Converged
         | PassOutcome::Changed
@@ -15,5 +22,6 @@ pub fn last_applied(passes: &[PassSummary]) -> Option<CommitId> {
         PassOutcome::Failed | PassOutcome::Refused => false,
     };
     let commit = |pass: &PassSummary| CommitId::parse(&pass.revision.commit.as_ref()?.id);
-    passes.iter().filter(is_applied).find_map(commit)
+    let passes = database.passes(PASSES, None).await?;
+    Ok(passes.iter().filter(is_applied).find_map(commit))
 }
