@@ -34,6 +34,8 @@ const HOTKEYS: [&str; 4] = ["owner", "5Alice", "5Bob", "5Carol"];
 const TRIES: u32 = 40;
 /// The longest wait for a challenge or for the first vector.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The header with a vector's signature.
+const SIGNATURE: &str = "x-platform-weights-signature";
 /// Tokens of all challenges, in the namespace of the example.
 const TOKENS: &str = "/api/v1/namespaces/platform/secrets/platform-challenge-tokens";
 
@@ -85,8 +87,8 @@ impl Demonstration {
         let weights = format!("http://127.0.0.1:{weights}/v1/weights/latest");
         let mut running = place.start_run(platform, &weights, told)?;
         progress("waiting for the first weights…");
-        running.wait_until("the first vector", PATIENCE, interrupt, || {
-            is_ok(&agent, &weights)
+        running.wait_until("a signed vector of both", PATIENCE, interrupt, || {
+            is_of_both(&agent, &weights).unwrap_or(false)
         })?;
         // What runs ends before the challenges that it asks.
         daemons.insert(0, running);
@@ -145,6 +147,24 @@ fn work(agent: &Agent, address: &str) -> Result<()> {
 fn is_ok(agent: &Agent, address: &str) -> bool {
     let answer = agent.get(address).call();
     answer.is_ok_and(|answer| answer.status() == 200)
+}
+
+/// Tells whether a signed vector is served in which both challenges answered, and everything is given away.
+fn is_of_both(agent: &Agent, address: &str) -> Result<bool> {
+    let mut answer = agent.get(address).call()?;
+    let is_signed = answer.headers().contains_key(SIGNATURE);
+    let document: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
+    let sources = document["source_challenges"].as_array();
+    let answered = sources.into_iter().flatten();
+    let answered = answered.filter(|source| source["ok"] == true).count();
+    let weights = document["weights"].as_array();
+    let total: f64 = weights
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_f64)
+        .sum();
+    let is_whole = answered == CHALLENGES.len() && (total - 1.0).abs() < 1e-9;
+    Ok(answer.status() == 200 && is_signed && is_whole)
 }
 
 impl Place {
