@@ -24,7 +24,6 @@ mod serve;
 mod session;
 mod set;
 mod settings;
-mod signed;
 mod standing;
 pub mod status;
 mod telling;
@@ -181,11 +180,12 @@ Examples:
   platform settings
   PLATFORM_ENVIRONMENT=production platform settings --config settings.yaml -o json")]
     Settings(settings::SettingsArgs),
-    /// Print a script that completes verbs and flags.
+    /// Print a script that completes verbs and flags, or the manual page.
     #[command(after_help = "\
 Examples:
   platform completions bash > /etc/bash_completion.d/platform
-  platform completions zsh > ~/.zfunc/_platform")]
+  platform completions zsh > ~/.zfunc/_platform
+  platform completions man > /usr/local/share/man/man1/platform.1")]
     Completions(completions::CompletionsArgs),
     /// Read a git repository for another process of this program.
     #[command(
