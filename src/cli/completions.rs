@@ -51,9 +51,8 @@ pub(super) fn run(args: &CompletionsArgs, context: &Context) -> Result<Exit, Cli
             clap_complete::generate(shell, &mut Cli::command(), "platform", &mut script);
             script
         }
-        Of::Man => manual().map_err(|error| {
-            CliError::bug("the manual page cannot be written").because(error)
-        })?,
+        Of::Man => manual()
+            .map_err(|error| CliError::bug("the manual page cannot be written").because(error))?,
     };
     context.terminal.print(&String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)

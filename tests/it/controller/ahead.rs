@@ -38,7 +38,7 @@ async fn a_commit_that_is_applied_by_hand_is_not_put_back_by_who_has_not_read_it
     let mut keeper = Keeper::start(&world, &[]);
     keeper.until_ready(1).await;
     keeper.until_settled(&world).await;
-    let before = revisions(&world).await[0].clone();
+    let before = revisions(&world).await;
     for value in 2..5 {
         let generation_before = generation(&world).await.as_u64().unwrap();
         repo.write("platform.yaml", &version(&world, value));
@@ -59,7 +59,7 @@ async fn a_commit_that_is_applied_by_hand_is_not_put_back_by_who_has_not_read_it
         world.run(&["diff"]).await.expect(0);
     }
     let after = revisions(&world).await;
-    let of_before = after.iter().filter(|revision| **revision == before);
-    assert_eq!(of_before.count(), 1, "{after:#?}");
+    let of_first = after.iter().filter(|revision| **revision == before[0]);
+    assert_eq!(of_first.count(), before.len(), "{after:#?}");
     assert_eq!(keeper.terminate().await.0, Some(0));
 }
