@@ -238,7 +238,10 @@ async fn run_passes(
     );
     let converged = passes.await;
     board.finish();
-    converged.map_err(|why| CliError::dependency(format!("the plan cannot be carried out: {why}")))
+    converged.map_err(|why| {
+        CliError::dependency(format!("the plan cannot be carried out: {why}"))
+            .hint("mend what is named, and apply again")
+    })
 }
 
 /// Without the registry or without its cluster a pass does not see what it would do.

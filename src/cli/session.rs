@@ -171,10 +171,10 @@ pub async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
         .map_err(|error| match error {
             ConnectError::Kubeconfig { .. } => CliError::of(Kind::Input, error)
                 .hint("name a kubeconfig with KUBECONFIG or `kubernetes.kubeconfig`"),
-            ConnectError::NoCluster => CliError::of(Kind::Dependency, error).hint(
-                "`platform check` needs no cluster; all else works on the one KUBECONFIG names",
-            ),
-            ConnectError::Client(_) => CliError::of(Kind::Dependency, error),
+            ConnectError::NoCluster => CliError::of(Kind::Dependency, error)
+                .hint("set KUBECONFIG; `platform settings` shows what is in effect"),
+            ConnectError::Client(_) => CliError::of(Kind::Dependency, error)
+                .hint("check the certificates and the server's address in the kubeconfig"),
         })
 }
 
@@ -233,8 +233,13 @@ async fn open_registry(context: &Context, production: bool) -> Result<Registry, 
 /// # Errors
 /// It is not there, too large, or no regular file.
 pub fn read_saved(path: &Path) -> Result<Vec<u8>, CliError> {
-    crate::edge::files::read_regular(path, 1 << 20, crate::edge::files::Links::Follow)
-        .map_err(|error| CliError::input(format!("cannot read {}", path.display())).because(error))
+    crate::edge::files::read_regular(path, 1 << 20, crate::edge::files::Links::Follow).map_err(
+        |error| {
+            CliError::input(format!("cannot read {}", path.display()))
+                .because(error)
+                .hint("name a file that `platform diff --save FILE` wrote")
+        },
+    )
 }
 
 /// Returns the directory-independent form of a source, so that a saved plan can be applied from elsewhere.

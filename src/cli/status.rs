@@ -283,9 +283,16 @@ impl Screen<'_> {
             };
             unknown.entry(why).or_default().push(slug.as_str());
         }
-        let line = |(why, slugs): (&str, Vec<&str>)| match slugs.as_slice() {
-            [one] => format!("\nhealth of {one} unknown: {why}\n"),
-            many => format!("\nhealth of {} challenges unknown: {why}\n", many.len()),
+        let line = |(why, slugs): (&str, Vec<&str>)| {
+            let of = match slugs.as_slice() {
+                [one] => (*one).to_owned(),
+                many => format!("{} challenges", many.len()),
+            };
+            let who = match why {
+                OUTDATED => WHO_ASKS,
+                _ => "",
+            };
+            format!("\nhealth of {of} unknown: {why}{who}\n")
         };
         unknown.into_iter().map(line).collect()
     }
@@ -324,6 +331,9 @@ fn ago(since: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// Who asks how challenges are, and how to see whose turn it is.
+const WHO_ASKS: &str =
+    "; whoever computes weights asks (`kubectl get lease platform-weights` says whose turn it is)";
 /// Reasons shown of one challenge.
 const MAX_REASONS: usize = 5;
 
