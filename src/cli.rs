@@ -13,6 +13,7 @@ mod git_worker;
 mod history;
 mod lead;
 mod logging;
+mod nearest;
 mod progress;
 mod public;
 pub mod purge;

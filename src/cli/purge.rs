@@ -57,10 +57,8 @@ async fn carry_out(
     planned.plan.steps = purge_steps(&planned, slug)?;
     planned.plan.held.clear();
     if planned.plan.steps.is_empty() {
-        context
-            .terminal
-            .print(&format!("nothing is kept of {slug}\n"))?;
-        return Ok(Exit::Done);
+        // What is declared, has rows or has left something was refused above, or has steps.
+        return Err(session.unknown(slug, &planned));
     }
     context.terminal.print(&listing(&planned, slug))?;
     confirm(args, context)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::declaration::{self, Declaration};
-use super::{CliError, Context, Kind, signed};
+use super::{CliError, Context, Kind, nearest, signed};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
 use crate::edge::cluster::leases::Leases;
@@ -18,7 +18,7 @@ use crate::model::{ClusterName, CommitId, FenceToken, Scope, Slug};
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
-use crate::reconcile::{Edges, Planned, Registry, plan_source};
+use crate::reconcile::{Edges, Planned, Registry, plan_source, status};
 
 /// A declaration with the world it is about.
 pub struct Session {
@@ -102,12 +102,17 @@ impl Session {
                 })
             };
             if !planned.desired.declared.contains(slug) && !is_live() {
-                let message = format!("no challenge {slug} is declared or known");
-                return Err(CliError::input(message)
-                    .hint("`platform status` lists the challenges there are"));
+                return Err(self.unknown(slug, &planned));
             }
         }
         Ok(planned)
+    }
+
+    /// Returns the error of a verb that was given a challenge of which nothing is known.
+    #[must_use]
+    pub fn unknown(&self, slug: &Slug, planned: &Planned) -> CliError {
+        let known = status::challenges(&self.declaration.platform, planned, &Scope::All);
+        nearest::unknown(slug, &known.keys().map(Slug::as_str).collect())
     }
 
     /// Returns what a plan of this session is asked for.
