@@ -26,6 +26,7 @@ mod session;
 mod set;
 mod settings;
 mod signed;
+mod since;
 mod standing;
 pub mod status;
 mod telling;

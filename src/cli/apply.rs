@@ -99,6 +99,7 @@ async fn carry_out(
     if let Some(saved) = saved {
         saved.check(&planned.plan, &session.header.cluster)?;
     }
+    session.note_held(context, &planned).await;
     show(args, context, session, &planned.plan)?;
     refuse_blind(&planned)?;
     refuse_guards(&planned.plan, args)?;

@@ -59,9 +59,12 @@ Examples:
 Ends with 0 when there is nothing to change, 1 when there is, 4 when something could not be read.";
 
 pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliError> {
-    let session = Session::open(context, &args.challenge).await?;
+    let mut session = Session::open(context, &args.challenge).await?;
     let planned = session.plan().await;
     tell_lead(context, &session, planned.as_ref().ok()).await;
+    if let Ok(planned) = &planned {
+        session.note_held(context, planned).await;
+    }
     session.close().await;
     let plan = planned?.plan;
     let options = Options {

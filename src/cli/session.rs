@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::declaration::{self, Declaration};
+use super::since::Conditions;
 use super::{CliError, Context, Kind, nearest, signed};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
@@ -113,6 +114,18 @@ impl Session {
     pub fn unknown(&self, slug: &Slug, planned: &Planned) -> CliError {
         let known = status::challenges(&self.declaration.platform, planned, &Scope::All);
         nearest::unknown(slug, &known.keys().map(Slug::as_str).collect())
+    }
+
+    /// Notes in the header since when challenges are held, where a controller kept that.
+    pub async fn note_held(&mut self, context: &Context, planned: &Planned) {
+        let Registry::Ready(database) = &self.edges.registry else {
+            return;
+        };
+        let kept = database.conditions().await.unwrap_or_default();
+        let challenges = status::challenges(&self.declaration.platform, planned, &Scope::All);
+        let deadline = context.settings.controller.rollout_deadline;
+        let conditions = Conditions::find(&challenges, kept, planned, deadline, now());
+        self.header.held_for = conditions.held_for(&challenges);
     }
 
     /// Returns what a plan of this session is asked for.
