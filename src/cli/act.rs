@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::nearest::{nearest, unknown};
 use super::session::now;
 use super::{CliError, Context, Exit, SourceArg, declaration};
 use crate::edge::database::{Database, open_and_migrate};
@@ -115,7 +116,8 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<Exit, 
 
 async fn resume_controller(database: &dyn Database, context: &Context) -> Result<(), CliError> {
     let Some(suspension) = database.controller_suspension().await? else {
-        return Err(CliError::input("the controller is not suspended"));
+        return Err(CliError::input("the controller is not suspended")
+            .hint("there is nothing to resume; `platform status` shows a suspension"));
     };
     let act = act(context, ActKind::Resume, None, None);
     database.act(&act).await?;
@@ -139,7 +141,7 @@ async fn resume_challenge(
         return Err(CliError::input(format!(
             "{slug} is not suspended, and none of its images was given up"
         ))
-        .hint(nearest(slug.as_str(), &names, "no such challenge is")));
+        .hint(nearest(slug.as_str(), &names)));
     }
     let act = act(context, ActKind::Resume, Some(slug), None);
     database.act(&act).await?;
@@ -215,27 +217,7 @@ async fn check_known(
     known.extend(declared.platform.challenges.keys().map(Slug::as_str));
     match known.contains(slug.as_str()) {
         true => Ok(()),
-        false => Err(
-            CliError::input(format!("no challenge {slug} is declared or known")).hint(nearest(
-                slug.as_str(),
-                &known,
-                "none is",
-            )),
-        ),
-    }
-}
-
-/// Names what was probably meant: of the known names the three that are nearest.
-fn nearest(wanted: &str, known: &BTreeSet<&str>, none: &str) -> String {
-    let mut near: Vec<(usize, &str)> = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(name, wanted), *name))
-        .collect();
-    near.sort_unstable();
-    let names: Vec<&str> = near.into_iter().take(3).map(|(_, name)| name).collect();
-    match names.is_empty() {
-        true => none.to_owned(),
-        false => format!("did you mean {}?", names.join(", ")),
+        false => Err(unknown(slug, &known)),
     }
 }
 
@@ -252,16 +234,6 @@ fn parse_why(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_names_come_first() {
-        let known = BTreeSet::from(["prism", "prison", "agents", "bounty"]);
-        assert_eq!(
-            nearest("prsm", &known, ""),
-            "did you mean prism, prison, agents?"
-        );
-        assert_eq!(nearest("prsm", &BTreeSet::new(), "none is"), "none is");
-    }
 
     #[test]
     fn a_reason_is_given_and_bounded() {

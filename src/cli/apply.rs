@@ -99,6 +99,7 @@ async fn carry_out(
     if let Some(saved) = saved {
         saved.check(&planned.plan, &session.header.cluster)?;
     }
+    session.note_held(context, &planned).await;
     show(args, context, session, &planned.plan)?;
     refuse_blind(&planned)?;
     refuse_guards(&planned.plan, args)?;
@@ -238,7 +239,10 @@ async fn run_passes(
     );
     let converged = passes.await;
     board.finish();
-    converged.map_err(|why| CliError::dependency(format!("the plan cannot be carried out: {why}")))
+    converged.map_err(|why| {
+        CliError::dependency(format!("the plan cannot be carried out: {why}"))
+            .hint("mend what is named, and apply again")
+    })
 }
 
 /// Without the registry or without its cluster a pass does not see what it would do.

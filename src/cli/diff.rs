@@ -54,13 +54,17 @@ Examples:
   platform diff                                  what apply would do with ./platform.yaml
   platform diff deploy/ --challenge prism        one challenge of a directory
   platform diff -o markdown > plan.md            for a review
-  platform diff --save plan.json && platform apply --plan plan.json
+  platform diff --save plan.json                 ends with 1 where there are changes, so no `&&` behind it
+  platform apply --plan plan.json                exactly what that showed, or nothing
 
 Ends with 0 when there is nothing to change, 1 when there is, 4 when something could not be read.";
 
 pub(super) async fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliError> {
-    let session = Session::open(context, &args.challenge).await?;
+    let mut session = Session::open(context, &args.challenge).await?;
     let planned = session.plan().await;
+    if let Ok(planned) = &planned {
+        session.note_held(context, planned).await;
+    }
     tell_lead(context, &session, planned.as_ref().ok()).await;
     session.close().await;
     let plan = planned?.plan;

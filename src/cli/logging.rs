@@ -66,12 +66,14 @@ fn traces(settings: &ObservabilitySettings, runtime: &Runtime) -> Result<Option<
     let Some(endpoint) = &settings.otel_endpoint else {
         return Ok(None);
     };
-    let unusable = "the setting observability.otel_endpoint cannot be used";
-    let address =
-        Address::parse(endpoint).map_err(|error| CliError::input(unusable).because(error))?;
+    let unusable = || {
+        CliError::input("the setting observability.otel_endpoint cannot be used")
+            .hint("set it to a collector's address, such as http://localhost:4318, or leave it out")
+    };
+    let address = Address::parse(endpoint).map_err(|error| unusable().because(error))?;
     let hooks = Arc::new(HttpHooks::default());
     let name = &settings.otel_service_name;
     Traces::begin(&address, name, hooks, runtime.handle().clone())
         .map(Some)
-        .map_err(|error| CliError::input(unusable).because(error))
+        .map_err(|error| unusable().because(error))
 }

@@ -455,7 +455,10 @@ impl Collector for Asking {
 }
 
 fn read_key(path: &Path) -> Result<SigningKey, CliError> {
-    let failed = || CliError::input(format!("cannot use the signing key in {}", path.display()));
+    let failed = || {
+        CliError::input(format!("cannot use the signing key in {}", path.display()))
+            .hint("name a file of 64 hex digits with master.weights_signing_key_file")
+    };
     let bytes = read_regular(path, MAX_KEY, Links::Follow).map_err(|e| failed().because(e))?;
     let text = Secret::new(String::from_utf8_lossy(&bytes).into_owned());
     SigningKey::parse(&text).map_err(|error| failed().because(error))

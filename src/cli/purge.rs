@@ -57,10 +57,8 @@ async fn carry_out(
     planned.plan.steps = purge_steps(&planned, slug)?;
     planned.plan.held.clear();
     if planned.plan.steps.is_empty() {
-        context
-            .terminal
-            .print(&format!("nothing is kept of {slug}\n"))?;
-        return Ok(Exit::Done);
+        // What is declared, has rows or has left something was refused above, or has steps.
+        return Err(session.unknown(slug, &planned));
     }
     context.terminal.print(&listing(&planned, slug))?;
     confirm(args, context)?;
@@ -105,7 +103,9 @@ async fn delete(
         progress: &|_, _| {},
     };
     let outcomes = run_plan(planned, &session.edges, &run).await;
-    let outcomes = outcomes.map_err(|why| CliError::dependency(why.to_string()))?;
+    let outcomes = outcomes.map_err(|why| {
+        CliError::dependency(why.to_string()).hint("mend what is named, and purge again")
+    })?;
     for outcome in &outcomes {
         match outcome {
             Outcome::Done(key) => context.terminal.print(&format!("deleted {key}\n"))?,
@@ -138,9 +138,10 @@ fn purge_steps(planned: &Planned, slug: &Slug) -> Result<Vec<Step>, CliError> {
     let is_its = |held: &&Held| held.slug() == Some(slug);
     if let Some(unknown) = planned.plan.held.iter().find(|held| held.is_unknown()) {
         let why = reason(unknown).unwrap_or_default();
-        return Err(CliError::dependency(format!(
-            "what is kept of {slug} is not known: {why}"
-        )));
+        return Err(
+            CliError::dependency(format!("what is kept of {slug} is not known: {why}"))
+                .hint("see that the cluster and the database can be read, and purge again"),
+        );
     }
     let is_kept = |held: &&Held| matches!(held, Held::Retained { .. });
     let is_its_step = |step: &Step| step.slug.as_ref() == Some(slug);

@@ -78,7 +78,9 @@ async fn fetch(
     context: &Context,
 ) -> Result<Option<Value>, CliError> {
     let master = HttpMaster::at(source).map_err(|error| {
-        CliError::input(format!("{} is no master", mask::line(&masked(source)))).because(error)
+        CliError::input(format!("{} is no master", mask::line(&masked(source))))
+            .because(error)
+            .hint("name its address, such as https://chain.platform.network")
     })?;
     let shown = mask::line(&masked(source));
     let fetched = master.registry(known).await.map_err(|failure| {

@@ -56,6 +56,7 @@ impl SavedPlan {
         std::fs::write(path, text + "\n").map_err(|error| {
             CliError::dependency(format!("the plan cannot be saved to {}", path.display()))
                 .because(error)
+                .hint("name a file that can be written with --save")
         })
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::declaration::{self, Declaration};
-use super::{CliError, Context, Kind};
+use super::since::Conditions;
+use super::{CliError, Context, Kind, nearest};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
 use crate::edge::cluster::leases::Leases;
@@ -18,7 +19,7 @@ use crate::model::{ClusterName, CommitId, FenceToken, Scope, Slug};
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
-use crate::reconcile::{Edges, Planned, Registry, plan_source, source};
+use crate::reconcile::{Edges, Planned, Registry, plan_source, source, status};
 
 /// A declaration with the world it is about.
 pub struct Session {
@@ -102,12 +103,29 @@ impl Session {
                 })
             };
             if !planned.desired.declared.contains(slug) && !is_live() {
-                let message = format!("no challenge {slug} is declared or known");
-                return Err(CliError::input(message)
-                    .hint("`platform status` lists the challenges there are"));
+                return Err(self.unknown(slug, &planned));
             }
         }
         Ok(planned)
+    }
+
+    /// Returns the error of a verb that was given a challenge of which nothing is known.
+    #[must_use]
+    pub fn unknown(&self, slug: &Slug, planned: &Planned) -> CliError {
+        let known = status::challenges(&self.declaration.platform, planned, &Scope::All);
+        nearest::unknown(slug, &known.keys().map(Slug::as_str).collect())
+    }
+
+    /// Notes in the header since when challenges are held, where a controller kept that.
+    pub async fn note_held(&mut self, context: &Context, planned: &Planned) {
+        let Registry::Ready(database) = &self.edges.registry else {
+            return;
+        };
+        let kept = database.conditions().await.unwrap_or_default();
+        let challenges = status::challenges(&self.declaration.platform, planned, &Scope::All);
+        let deadline = context.settings.controller.rollout_deadline;
+        let conditions = Conditions::find(&challenges, kept, planned, deadline, now());
+        self.header.held_for = conditions.held_for(&challenges);
     }
 
     /// Returns what a plan of this session is asked for.
@@ -171,10 +189,10 @@ pub async fn connect(context: &Context) -> Result<KubeCluster, CliError> {
         .map_err(|error| match error {
             ConnectError::Kubeconfig { .. } => CliError::of(Kind::Input, error)
                 .hint("name a kubeconfig with KUBECONFIG or `kubernetes.kubeconfig`"),
-            ConnectError::NoCluster => CliError::of(Kind::Dependency, error).hint(
-                "`platform check` needs no cluster; all else works on the one KUBECONFIG names",
-            ),
-            ConnectError::Client(_) => CliError::of(Kind::Dependency, error),
+            ConnectError::NoCluster => CliError::of(Kind::Dependency, error)
+                .hint("set KUBECONFIG; `platform settings` shows what is in effect"),
+            ConnectError::Client(_) => CliError::of(Kind::Dependency, error)
+                .hint("check the certificates and the server's address in the kubeconfig"),
         })
 }
 
@@ -230,8 +248,13 @@ async fn open_registry(context: &Context, production: bool) -> Result<Registry, 
 /// # Errors
 /// It is not there, too large, or no regular file.
 pub fn read_saved(path: &Path) -> Result<Vec<u8>, CliError> {
-    crate::edge::files::read_regular(path, 1 << 20, crate::edge::files::Links::Follow)
-        .map_err(|error| CliError::input(format!("cannot read {}", path.display())).because(error))
+    crate::edge::files::read_regular(path, 1 << 20, crate::edge::files::Links::Follow).map_err(
+        |error| {
+            CliError::input(format!("cannot read {}", path.display()))
+                .because(error)
+                .hint("name a file that `platform diff --save FILE` wrote")
+        },
+    )
 }
 
 /// Returns the directory-independent form of a source, so that a saved plan can be applied from elsewhere.

@@ -71,3 +71,21 @@ fn origin(origin: &Origin) -> Value {
         Origin::Flag(name) => json!({"from": "flag", "name": name}),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Environment, Flags};
+
+    #[test]
+    fn the_listing_in_the_documents_is_the_one_that_is_printed() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating.md");
+        let stored = std::fs::read_to_string(path).unwrap();
+        let settings = Settings::gather(&Flags::default(), &Environment::default()).unwrap();
+        let listing = format!("```\n$ platform settings\n{}```\n", render(&settings));
+        assert!(
+            stored.contains(&listing),
+            "docs/operating.md lists other settings than these:\n{listing}"
+        );
+    }
+}

@@ -3,21 +3,20 @@
 use clap::Args;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::history::word;
 use super::session::{Session, now};
+use super::since::{Conditions, ago};
 use super::{CliError, Context, Exit, Form, SourceArg};
-use crate::edge::database::revision_id;
 use crate::model::act::Suspension;
 use crate::model::condition::{AllConditions, ConditionType, Truth};
 use crate::model::health::{AllHealth, Known};
 use crate::model::pass::PassSummary;
 use crate::model::{Scope, Slug};
 use crate::reconcile::render::{mask, reason, shared_reasons};
-use crate::reconcile::status::conditions::{Found, conditions, telling};
+use crate::reconcile::status::conditions::telling;
 use crate::reconcile::status::document::{self, Document, ShownRevision};
 use crate::reconcile::status::health::{NOT_ASKED, NOT_READ, OUTDATED, shown};
 use crate::reconcile::status::{self, ChallengeStatus};
@@ -69,8 +68,7 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
     let screen = Screen {
         session: &session,
         planned: &planned,
-        conditions: find_conditions(&challenges, &kept, &planned, deadline),
-        kept,
+        conditions: Conditions::find(&challenges, kept, &planned, deadline, now),
         challenges,
         health,
         suspended,
@@ -87,33 +85,12 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
     })
 }
 
-/// Returns the conditions of each challenge as they are now; those that a controller kept tell since when.
-fn find_conditions(
-    challenges: &BTreeMap<Slug, ChallengeStatus>,
-    kept: &AllConditions,
-    planned: &Planned,
-    deadline: Duration,
-) -> AllConditions {
-    let found = |(slug, status): (&Slug, &ChallengeStatus)| {
-        let found = Found {
-            status,
-            kept: None,
-            revision: revision_id(&planned.plan.revision),
-            deadline,
-            now: now(),
-        };
-        (slug.clone(), conditions(kept.get(slug), &found))
-    };
-    challenges.iter().map(found).collect()
-}
-
 /// Everything one screen shows.
 struct Screen<'a> {
     session: &'a Session,
     planned: &'a Planned,
     challenges: BTreeMap<Slug, ChallengeStatus>,
-    conditions: AllConditions,
-    kept: AllConditions,
+    conditions: Conditions,
     /// How challenges were found when they were asked; nothing where that could not be read.
     health: Option<AllHealth>,
     /// Why the controller writes nothing, if it is known to be suspended.
@@ -150,8 +127,8 @@ impl Screen<'_> {
             last_pass: last_pass.and_then(|pass| serde_json::to_value(pass).ok()),
             challenges: document::challenges(
                 &self.challenges,
-                &self.conditions,
-                &self.kept,
+                &self.conditions.found,
+                &self.conditions.kept,
                 &health,
             ),
             unknown: self.unknown(),
@@ -225,7 +202,7 @@ impl Screen<'_> {
             let there = format!("{}/{}", status.there, status.wanted);
             let condition = status.condition.as_str();
             let (of, truth) = telling(status.condition);
-            let since = self.since(slug, of, truth);
+            let since = self.conditions.since(slug, of, truth);
             let line = format!(
                 "{:width$}  {declared:9}  {:>8}  {condition:11}  {there:>7}  {}",
                 slug.as_str(),
@@ -283,28 +260,27 @@ impl Screen<'_> {
             };
             unknown.entry(why).or_default().push(slug.as_str());
         }
-        let line = |(why, slugs): (&str, Vec<&str>)| match slugs.as_slice() {
-            [one] => format!("\nhealth of {one} unknown: {why}\n"),
-            many => format!("\nhealth of {} challenges unknown: {why}\n", many.len()),
+        let line = |(why, slugs): (&str, Vec<&str>)| {
+            let of = match slugs.as_slice() {
+                [one] => (*one).to_owned(),
+                many => format!("{} challenges", many.len()),
+            };
+            let who = match why {
+                OUTDATED => WHO_ASKS,
+                _ => "",
+            };
+            format!("\nhealth of {of} unknown: {why}{who}\n")
         };
         unknown.into_iter().map(line).collect()
-    }
-
-    /// Returns for how long a condition is known to have its status.
-    fn since(&self, slug: &Slug, of: ConditionType, truth: Truth) -> Option<String> {
-        let kept = self.kept.get(slug)?.of.get(&of)?;
-        let now = self.conditions.get(slug)?.of.get(&of)?;
-        let is_same = kept.status == truth && now.status == truth;
-        is_same.then(|| ago(now.since, self.now))
     }
 
     /// Returns what the one word for a challenge does not say: that it drifts, or that nothing moves.
     fn troubles(&self, slug: &Slug) -> Vec<String> {
         let told = [ConditionType::Drifted, ConditionType::Stalled];
         let trouble = |of: ConditionType| {
-            let conditions = self.conditions.get(slug)?;
+            let conditions = self.conditions.found.get(slug)?;
             let condition = conditions.of.get(&of).filter(|_| conditions.holds(of))?;
-            let since = self.since(slug, of, Truth::True);
+            let since = self.conditions.since(slug, of, Truth::True);
             let since = since.map_or_else(String::new, |since| format!(" since {since}"));
             let name = of.as_str().to_lowercase();
             Some(format!("{name}{since}: {}", mask::line(&condition.message)))
@@ -313,17 +289,9 @@ impl Screen<'_> {
     }
 }
 
-/// Returns a span up to now in the one unit that tells it best.
-fn ago(since: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(since).as_secs().max(0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
+/// Who asks how challenges are, and how to see whose turn it is.
+const WHO_ASKS: &str =
+    "; whoever computes weights asks (`kubectl get lease platform-weights` says whose turn it is)";
 /// Reasons shown of one challenge.
 const MAX_REASONS: usize = 5;
 
@@ -333,24 +301,5 @@ fn declared_name(declared: Declared) -> &'static str {
         Declared::Active => "active",
         Declared::Inactive => "inactive",
         Declared::Disabled => "disabled",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_span_is_told_in_the_unit_that_tells_it_best() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        for (seconds, told) in [
-            (-5, "0 s"),
-            (119, "119 s"),
-            (180, "3 min"),
-            (7200, "2 h"),
-            (200_000, "2 d"),
-        ] {
-            assert_eq!(ago(at(0), at(seconds)), told);
-        }
     }
 }

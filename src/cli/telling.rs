@@ -91,8 +91,11 @@ fn webhook(context: &Context, place: &Place) -> Result<Option<Webhook>, CliError
     let Some(url) = &settings.url else {
         return Ok(None);
     };
-    let address = Address::parse(url.expose())
-        .map_err(|error| CliError::input("notify.url cannot be used").because(error))?;
+    let address = Address::parse(url.expose()).map_err(|error| {
+        CliError::input("notify.url cannot be used")
+            .because(error)
+            .hint("set notify.url to the address of a webhook, or leave it out")
+    })?;
     Ok(Some(Webhook {
         address,
         secret: settings.secret.clone(),
@@ -112,7 +115,9 @@ fn git_host(context: &Context) -> Result<Option<CommitStatus>, CliError> {
         (None, Some(file)) => {
             let read = files::read_regular(file, MAX_TOKEN, Links::Follow);
             let read = read.map_err(|error| {
-                CliError::input("commit_status.token_file cannot be read").because(error)
+                CliError::input("commit_status.token_file cannot be read")
+                    .because(error)
+                    .hint("name a readable file that holds the token, or set commit_status.token")
             })?;
             let text = String::from_utf8_lossy(&read).trim().to_owned();
             (!text.is_empty()).then(|| Secret::new(text))

@@ -38,7 +38,7 @@ pub async fn take(
         context.terminal.note(&mask::line(&line));
     };
     let taken = Turn::take(&lease, database, limit, &waiting).await;
-    taken.map_err(|error| refusal(error, &session.declaration.platform.namespace))
+    taken.map_err(|error| refusal(error, verb, &session.declaration.platform.namespace))
 }
 
 /// Takes a turn and gives it back where a pass was begun and is not recorded: the turn records one that never ended.
@@ -109,13 +109,15 @@ pub async fn create_namespace(
     }
 }
 
-fn refusal(error: TurnError, namespace: &str) -> CliError {
+fn refusal(error: TurnError, verb: &str, namespace: &str) -> CliError {
     match error {
         TurnError::Lease(AcquireError::Held { holder, name }) => {
             let message =
                 format!("another writer holds the lease {name}: {holder}; nothing was done");
-            CliError::stale(mask::line(&message))
-                .hint("run it again when that is done, or wait longer with --timeout")
+            CliError::stale(mask::line(&message)).hint(match verb {
+                "apply" => "run it again when that is done, or wait longer with --timeout",
+                _ => "run it again when that is done",
+            })
         }
         TurnError::Lease(error @ AcquireError::Cluster { .. }) => {
             let is_forbidden = matches!(
@@ -130,11 +132,15 @@ fn refusal(error: TurnError, namespace: &str) -> CliError {
                 true => told.because(error).hint(format!(
                     "who writes needs get, create and update on leases in namespace {namespace}; the chart's Role there gives that right"
                 )),
-                false => told.because(error),
+                false => told
+                    .because(error)
+                    .hint("see that the cluster answers, and run it again"),
             }
         }
         TurnError::Lease(error @ (AcquireError::NoRandomness | AcquireError::Deposed { .. })) => {
-            CliError::dependency("the turn to write was not taken; nothing was done").because(error)
+            CliError::dependency("the turn to write was not taken; nothing was done")
+                .because(error)
+                .hint("run it again")
         }
         TurnError::Database(error) => error.into(),
     }

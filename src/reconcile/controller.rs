@@ -50,6 +50,7 @@ use super::lease::Lease;
 use super::live::Why;
 use super::live::watched::{Touched, Watched};
 use super::plan::Guard;
+use super::render::guards_hold;
 use crate::model::Told;
 use crate::model::act::Suspension;
 
@@ -315,7 +316,7 @@ impl Controller {
         let are_other = self.board.take_survey(&surveyed, &refused, told);
         if !refused.is_empty() {
             if are_other {
-                tracing::warn!(revision = %surveyed.revision(), guards = ?refused, "a guard of `safety` holds this revision; the one before it is kept");
+                tracing::warn!(revision = %surveyed.revision(), why = guards_hold(&refused), "a guard of `safety` holds this revision; the one before it is kept");
             }
             self.surveys.end(false, now);
             return;

@@ -27,7 +27,7 @@ pub use self::{
     markdown::render_markdown,
     palette::{Label, Palette},
     text::render_text,
-    words::{flag, guard, reason, shared_reasons},
+    words::{flag, guards_hold, reason, shared_reasons},
 };
 
 /// Where a plan comes from and where it goes, as shown above it.

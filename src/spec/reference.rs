@@ -23,7 +23,7 @@ everything that is wrong with a file at once, each problem with its place and wh
 - Secret values never stand in the file. A name or a value that looks like one is refused; write a reference
   (`secrets`, `database_secret`, `kubeconfig`, `token`) to a Secret of the cluster.
 - `environment: production` and `staging` turn the production policy on: images on ghcr.io with
-  a version and a digest, no privileged jobs, certificates checked, PostgreSQL for the platform's registry.
+  a version and a digest, declared CPU and memory, no SQLite, certificates checked, no broad image prefixes.
 - Bounds: 4 MiB, 64 levels, aliases that do not multiply, no tags.
 ";
 

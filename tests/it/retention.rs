@@ -104,8 +104,9 @@ async fn purge_wants_the_slug_and_deletes_only_what_was_kept() {
     let nothing = world
         .run_as_operator(&["purge", "demo", "--confirm", "demo"])
         .await
-        .expect(0);
-    assert!(nothing.stdout.contains("nothing is kept"), "{nothing}");
+        .expect(2);
+    assert!(nothing.stderr.contains("no challenge demo is"), "{nothing}");
+    assert!(nothing.stderr.contains("did you mean other?"), "{nothing}");
     let history = world.run(&["history"]).await.expect(0);
     assert!(history.stdout.contains("purge"), "{history}");
 }

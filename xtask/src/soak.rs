@@ -18,7 +18,8 @@ const LONG: [&str; 6] = [
 /// Runs the long form of tests: every fault and every kill instead of a sample, and longer random walks.
 ///
 /// PLATFORM_WALK_SEED and PLATFORM_PAIR_SEED begin the random ones elsewhere;
-/// what fails names the seed that repeats it.
+/// what fails names the seed that repeats it. PLATFORM_ROUNDS is how often the
+/// leader changes.
 #[derive(Args)]
 #[command(after_help = "Example: cargo xtask soak faults kills")]
 pub struct Arguments {

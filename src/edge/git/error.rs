@@ -135,6 +135,22 @@ pub enum GitError {
         /// Which bound.
         bound: String,
     },
+    /// More was committed since the last apply than is checked at once.
+    #[error(
+        "more was committed since the last apply than is checked at once: {commits} commits, or {megabytes} MiB of them"
+    )]
+    ManyCommits {
+        /// The most commits.
+        commits: usize,
+        /// The most of them together.
+        megabytes: usize,
+    },
+    /// More commits than are looked through.
+    #[error("the history has more than the {commits} commits that are looked through")]
+    LongHistory {
+        /// The most commits.
+        commits: usize,
+    },
     /// Objects that are not what they should be.
     #[error("the repository is damaged: {why}")]
     Damaged {
@@ -177,7 +193,7 @@ impl GitError {
                 "name the authority of a host of your own with git.ca_file; of another host, do not trust it"
             }
             Self::Timeout { .. } => "try again, or give it more time with git.timeout_seconds",
-            Self::TooMuch { .. } | Self::Ended { .. } => {
+            Self::TooMuch { .. } | Self::Ended { .. } | Self::LongHistory { .. } => {
                 "keep the declaration in a repository of its own"
             }
             Self::NoReference { .. } | Self::NoCommits => "check what stands behind `#`",
@@ -191,6 +207,9 @@ impl GitError {
                 "a declaration of nothing says `challenges: {}`; an empty file is refused"
             }
             Self::Bound { .. } => "name the directory that holds only the declaration behind a `:`",
+            Self::ManyCommits { .. } => {
+                "apply a commit in between first: `platform apply …#COMMIT`, its whole id"
+            }
             Self::Damaged { .. } => "run `git fsck` on the repository",
             Self::Local { .. } => "check what it is and who may read it",
         }
@@ -209,7 +228,9 @@ impl GitError {
             | Self::Submodule { .. }
             | Self::Name { .. }
             | Self::Empty { .. }
-            | Self::Bound { .. } => true,
+            | Self::Bound { .. }
+            | Self::ManyCommits { .. }
+            | Self::LongHistory { .. } => true,
             Self::Unreachable { .. }
             | Self::Refused { .. }
             | Self::NoCredentials { .. }

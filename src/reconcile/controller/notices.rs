@@ -12,7 +12,7 @@ use crate::model::notice::{Notice, NoticeClass, Subject};
 use crate::model::{Key, Revision, Slug};
 use crate::reconcile::live::Why;
 use crate::reconcile::plan::Guard;
-use crate::reconcile::render::{guard, mask};
+use crate::reconcile::render::{guards_hold, mask};
 use crate::reconcile::status::conditions::FIGHT;
 
 /// Keys that one note names; the rest is counted.
@@ -159,11 +159,8 @@ pub fn of_matters(before: &Matters, after: &Matters, now: Timestamp) -> Vec<Noti
         }
     }
     if before.guards != after.guards {
-        match after.guards.first() {
-            Some(first) => {
-                let guarded = after.guarded.as_ref();
-                tell("GuardHolds", Failure, &guard(first), guarded);
-            }
+        match guards_hold(&after.guards) {
+            Some(why) => tell("GuardHolds", Failure, &why, after.guarded.as_ref()),
             None => tell(
                 "GuardPassed",
                 Success,

@@ -6,7 +6,7 @@ use super::notices::Matters;
 use crate::edge::database::revision_id;
 use crate::model::Revision;
 use crate::model::condition::{AllConditions, ConditionType};
-use crate::reconcile::render::guard;
+use crate::reconcile::render::guards_hold;
 
 /// Returns how it goes with each commit; a source without commits has none.
 #[must_use]
@@ -25,8 +25,7 @@ pub fn outlooks(matters: &Matters, known: &AllConditions) -> Vec<Outlook> {
     if let Some(bad) = &matters.bad {
         add(bad.revision.as_ref(), CommitState::Failure, bad.why.clone());
     }
-    if let Some(first) = matters.guards.first() {
-        let description = format!("a guard holds it: {}", guard(first));
+    if let Some(description) = guards_hold(&matters.guards) {
         add(matters.guarded.as_ref(), CommitState::Pending, description);
     }
     outlooks

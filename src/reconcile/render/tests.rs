@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    Header, Options, Palette,
+    Header, Options, Palette, flag, guards_hold,
     json::{Document, document},
-    mask, plan_schema, render_json, render_markdown, render_text, samples,
+    mask, plan_schema, render_json, render_markdown, render_text, samples, words,
 };
 use crate::{
     model::{Key, Kind, RowKey},
@@ -153,6 +153,22 @@ fn many_changes_of_one_step_are_counted_not_shown() {
         text.contains("f49   49 → 50\n        … 10 more changes\n"),
         "{text}"
     );
+}
+
+#[test]
+fn what_ends_a_guard_has_room_in_the_status_of_a_commit() {
+    assert_eq!(guards_hold(&[]), None);
+    let guards = samples::rare().guards;
+    assert!(guards.len() > 1, "{guards:?}");
+    for held in guards.iter().map(std::slice::from_ref).chain([&guards[..]]) {
+        let told = guards_hold(held).unwrap();
+        let shown: String = told.chars().take(140).collect();
+        for guard in held {
+            assert!(shown.contains(flag(guard)), "{shown}");
+        }
+        assert!(shown.contains("or a newer commit"), "{shown}");
+        assert!(told.contains(&words::guard(&held[0])), "{told}");
+    }
 }
 
 #[test]

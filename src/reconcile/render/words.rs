@@ -1,6 +1,6 @@
 //! Reasons and counts in words, the same in every form of a plan. Untrusted parts are masked here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     group::{Group, Totals},
@@ -238,6 +238,23 @@ pub fn guard(guard: &Guard) -> String {
         Guard::Freeze { until, why } => format!("frozen until {until}: {why}"),
     };
     mask::line(&line)
+}
+
+/// Returns which guards hold a revision and what ends that, as one line; nothing where none does. What ends it comes
+/// first: a git host takes a few words only.
+#[must_use]
+pub fn guards_hold(guards: &[Guard]) -> Option<String> {
+    let flags: BTreeSet<&str> = guards.iter().map(flag).collect();
+    let flags: Vec<&str> = flags.into_iter().collect();
+    let (first, rest) = guards.split_first()?;
+    let more = match rest.len() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let (flags, why) = (flags.join(" "), guard(first));
+    Some(format!(
+        "held until `platform apply {flags}`, or a newer commit: {why}{more}"
+    ))
 }
 
 /// Returns the flag of `apply` that lets a plan pass a guard.

@@ -78,7 +78,7 @@ impl Distrust {
                 "every commit since the last apply is signed by a key in git.allowed_signers or git.openpgp_keys, or nothing is applied"
             }
             Self::Rewound { .. } => {
-                "somebody may have taken commits back; if it is meant: --allow-rewind"
+                "somebody may have taken commits back; if it is meant: `platform apply --allow-rewind`, or git.allow_rewind for a process that follows it"
             }
         }
     }

@@ -204,7 +204,8 @@ pub struct Autoscaling {
     pub target_cpu_utilization: Option<u32>,
 }
 
-/// A challenge's limits at the broker. What is left out is unlimited.
+/// A challenge's limits at the broker. What is left out is unlimited. This version runs no broker: they are kept in the
+/// registry and have no effect yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BrokerLimits {
@@ -216,7 +217,8 @@ pub struct BrokerLimits {
     pub timeout_seconds: Option<u32>,
 }
 
-/// Whether new image versions are committed. They are never patched into a running cluster.
+/// Whether new image versions are committed. They are never patched into a running cluster. This version commits none:
+/// it is kept in the registry and has no effect yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Updates {
@@ -269,7 +271,8 @@ pub enum OnFailure {
     Rollback,
 }
 
-/// How the public door treats a challenge.
+/// How the public door treats a challenge. This version has no public door: it is kept in the registry and has no
+/// effect yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {

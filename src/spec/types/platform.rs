@@ -59,7 +59,8 @@ pub struct Network {
     pub metagraph_file: Option<String>,
 }
 
-/// What short-lived jobs of challenges may do.
+/// What short-lived jobs of challenges may do. This version runs no broker: only `url`, which challenges are given, and
+/// `gpu_resource_name` have an effect yet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Broker {

@@ -204,7 +204,10 @@ async fn what_a_guard_holds_waits_for_a_person_and_the_revision_before_is_kept()
     assert!(world.get("statefulsets", "challenge-two").await.is_none());
     keeper.until_settled(&world).await;
     check_kept(&world, &mut keeper, "challenge-one").await;
-    assert_eq!(keeper.terminate().await.0, Some(0));
+    let (code, _, log) = keeper.terminate().await;
+    assert_eq!(code, Some(0));
+    let flags = "platform apply --allow-deletes --allow-emission-change";
+    assert!(log.contains(flags), "{log}");
 }
 
 /// Returns who leads in a namespace, if anybody does.

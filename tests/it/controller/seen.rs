@@ -159,6 +159,10 @@ async fn what_somebody_changed_held_or_suspended_is_a_condition() {
     world.admin.send("POST", &path, Some(theirs)).await.unwrap();
     let keeper = Keeper::start(&world, &[]);
     until_told(&world, "taken", ("Held", "True"), "Foreign").await;
+    let diff = world.run(&["diff", "--challenge", "taken"]).await;
+    let mut lines = diff.stdout.lines();
+    let is_told = |line: &str| line.contains("taken ") && line.contains("since ");
+    assert!(lines.any(is_told), "{diff}");
     until(&world, "loud", "Ready", "True").await;
     let edit = json!({"metadata": {"labels": {"app.kubernetes.io/name": CANARY}}});
     world.edit("secrets", "challenge-loud-secrets", edit).await;

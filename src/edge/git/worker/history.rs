@@ -54,9 +54,10 @@ pub(super) fn between(
         bytes += commit.len();
         commits.push(named(id, commit)?);
         if commits.len() > MAX_COMMITS || bytes > MAX_BYTES {
-            return Err(over(format!(
-                "{MAX_COMMITS} commits, or 4 MiB of them, at once"
-            )));
+            return Err(GitError::ManyCommits {
+                commits: MAX_COMMITS,
+                megabytes: MAX_BYTES / (1024 * 1024),
+            });
         }
     }
     match contains_old {
@@ -78,7 +79,9 @@ fn ancestors(objects: &Odb<'_>, from: Oid) -> Result<BTreeSet<Oid>, GitError> {
             }
         }
         if seen.len() > MAX_WALKED {
-            return Err(over(format!("{MAX_WALKED} commits of history")));
+            return Err(GitError::LongHistory {
+                commits: MAX_WALKED,
+            });
         }
     }
     Ok(seen)
@@ -108,9 +111,42 @@ fn named(id: Oid, bytes: Vec<u8>) -> Result<RawCommit, GitError> {
     Ok(RawCommit { id, bytes })
 }
 
-fn over(bound: String) -> GitError {
-    GitError::Bound {
-        path: "what was committed since the last apply".to_owned(),
-        bound,
+#[cfg(test)]
+mod tests {
+    use git2::Signature;
+
+    use super::*;
+
+    #[test]
+    fn more_commits_than_are_checked_at_once_are_taken_in_parts() {
+        let scratch = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(scratch.path()).unwrap();
+        let tree = repository.treebuilder(None).unwrap().write().unwrap();
+        let tree = repository.find_tree(tree).unwrap();
+        let ada = Signature::now("ada", "ada@example.org").unwrap();
+        let mut ids: Vec<Oid> = Vec::new();
+        for _ in 0..MAX_COMMITS + 2 {
+            let parents: Vec<_> = ids
+                .last()
+                .map(|id| repository.find_commit(*id).unwrap())
+                .into_iter()
+                .collect();
+            let parents: Vec<_> = parents.iter().collect();
+            ids.push(
+                repository
+                    .commit(None, &ada, &ada, "one", &tree, &parents)
+                    .unwrap(),
+            );
+        }
+        let (old, between_them, new) = (ids[0], ids[1], ids[MAX_COMMITS + 1]);
+        let refused = between(&repository, Some(old), new).err();
+        let many = GitError::ManyCommits {
+            commits: MAX_COMMITS,
+            megabytes: 4,
+        };
+        assert!(many.remedy().contains("#COMMIT"));
+        assert_eq!(refused, Some(many));
+        let taken = between(&repository, Some(between_them), new).unwrap();
+        assert_eq!(taken.commits.len(), MAX_COMMITS);
     }
 }
