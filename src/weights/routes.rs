@@ -206,10 +206,10 @@ async fn past(
     {
         Ok(Some(snapshot)) => {
             let key = behind.key.clone();
-            let served = move || Served::of(snapshot.document, key.as_ref());
-            match tokio::task::spawn_blocking(served).await {
-                Ok(served) => send_holding(served, permit, &headers),
-                Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            let work = move || Served::of(snapshot.document, key.as_ref());
+            match hold_for(permit, work).await {
+                Some((permit, served)) => send_holding(served, permit, &headers),
+                None => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             }
         }
         Ok(None) => none(),
@@ -303,6 +303,16 @@ fn send(served: &Served, asked: &HeaderMap) -> Response {
         set(header::CONTENT_ENCODING, "gzip");
     }
     response
+}
+
+/// Does work that takes a while and gives the permit back with what came of it; `None` where the work ended by itself. It
+/// goes on where the client leaves meanwhile, so the permit is with the work and not with who waits for it.
+async fn hold_for<T: Send + 'static>(
+    permit: OwnedSemaphorePermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<(OwnedSemaphorePermit, T)> {
+    let work = tokio::task::spawn_blocking(move || (permit, work()));
+    work.await.ok()
 }
 
 /// Sends a body that nobody else holds; the permit is free again once it is sent.
@@ -430,6 +440,19 @@ mod tests {
         let answer = send_holding(served, permit().unwrap(), &known);
         assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
         assert!(permit().is_ok(), "nothing is sent");
+    }
+
+    #[tokio::test]
+    async fn a_vector_of_the_past_counts_while_it_is_made_though_the_client_has_left() {
+        let past = Arc::new(Semaphore::new(1));
+        let (go, told) = std::sync::mpsc::channel::<()>();
+        let permit = past.clone().try_acquire_owned().unwrap();
+        let mut making = Box::pin(hold_for(permit, move || told.recv()));
+        assert!(futures::poll!(&mut making).is_pending());
+        drop(making);
+        assert!(past.try_acquire().is_err(), "it is still made");
+        go.send(()).unwrap();
+        drop(past.acquire().await.unwrap());
     }
 
     #[test]
