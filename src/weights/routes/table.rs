@@ -160,7 +160,11 @@ pub(super) const ROUTES: [Route; 7] = [
             answers: &[
                 said(200, "The challenges.", TAGGED, of::<Registry>),
                 bare(304, NOT_MODIFIED, TAGGED),
-                refused(503, "The database was not read yet.", of::<Refusal>),
+                refused(
+                    503,
+                    "The database was not read yet, or nothing was applied so far.",
+                    of::<Refusal>,
+                ),
             ],
         },
         serve: || get(super::registry),

@@ -460,6 +460,55 @@ async fn the_registry_is_served_and_follows_its_rows() {
     );
 }
 
+/// Lets a process look at the database a few times, and returns how it answers for the registry.
+async fn registry_after_looks(world: &World, process: &Process) -> (u16, usize) {
+    // Each of them has it look at once.
+    for _ in 0..3 {
+        process.told.send_replace(Some(world.terms.clone()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = process.get("/v1/registry", &[]).await;
+    let code = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    (code, body["challenges"].as_array().map_or(0, Vec::len))
+}
+
+#[tokio::test]
+async fn no_registry_is_served_before_what_is_declared_was_applied() {
+    let world = World::new().await;
+    for slug in ["aa", "bb", "cc"] {
+        world.remove(slug).await;
+    }
+    let mut process = world.start().await;
+    process.look();
+    assert_eq!(registry_after_looks(&world, &process).await, (503, 0));
+    world.declare("aa", "40", "active").await;
+    let first = registry_after_looks(&world, &process).await;
+    assert_eq!(first, (503, 0), "the first pass is under way");
+    world.remove("aa").await;
+    world.record_pass().await;
+    let first = registry_after_looks(&world, &process).await;
+    assert_eq!(first, (503, 0), "it has applied nothing");
+    world.declare("aa", "40", "active").await;
+    world.record_pass().await;
+    let first = registry_after_looks(&world, &process).await;
+    assert_eq!(first, (200, 1), "the other one holds up nobody");
+    // That there are none any more is news like any other.
+    world.remove("aa").await;
+    world.record_pass().await;
+    assert_eq!(registry_after_looks(&world, &process).await, (200, 0));
+    let mut world = World::new().await;
+    world.terms.active.clear();
+    for slug in ["aa", "bb", "cc"] {
+        world.remove(slug).await;
+    }
+    let mut process = world.start().await;
+    process.look();
+    assert_eq!(registry_after_looks(&world, &process).await, (503, 0));
+    world.record_pass().await;
+    assert_eq!(registry_after_looks(&world, &process).await, (200, 0));
+}
+
 #[tokio::test]
 async fn what_nobody_has_earned_goes_where_the_rules_say() {
     let mut world = World::new().await;
