@@ -210,9 +210,9 @@ impl Serving {
             seen.history_of = Some(made_at);
         }
         let outage = self.database.outage(netuid).await;
-        if let Some(outage) = outage.map_err(ServingError::Database)? {
-            self.shelf.change(|stock| stock.outage = Some(outage));
-        }
+        let outage = outage.map_err(ServingError::Database)?;
+        self.shelf
+            .change(|stock| stock.take_outage(outage, made_at, now));
         Ok(())
     }
 

@@ -127,6 +127,19 @@ impl Stock {
         Some(summary.computed_at)
     }
 
+    /// Takes why there is no vector after the one of this time, or that nobody says so any more; unless there is one by
+    /// now, which has ended it.
+    pub fn take_outage(
+        &mut self,
+        outage: Option<Outage>,
+        after: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        if self.made_at(now) == after {
+            self.outage = outage;
+        }
+    }
+
     /// Returns what is answered to who asks for the newest vector.
     #[must_use]
     pub fn latest(&self, now: Moment) -> Latest {
@@ -336,6 +349,25 @@ mod tests {
         );
         put(&shelf, 2000, at(2000));
         assert_eq!(latest(&shelf, at(2000)), "2000");
+    }
+
+    #[test]
+    fn an_outage_that_is_over_does_not_come_back() {
+        let shelf = Shelf::default();
+        let take = |outage, after: Option<u64>| {
+            let after = after.map(|second| at(second).wall);
+            shelf.change(|stock| stock.take_outage(outage, after, at(1001).wall));
+        };
+        let outage = || shelf.stock().outage;
+        take(Some(Outage::Metagraph), None);
+        assert_eq!(outage(), Some(Outage::Metagraph));
+        put(&shelf, 1000, at(1000));
+        take(Some(Outage::Metagraph), None);
+        assert_eq!(outage(), None, "it was read before there was the vector");
+        take(Some(Outage::Challenges), Some(1000));
+        assert_eq!(outage(), Some(Outage::Challenges));
+        take(None, Some(1000));
+        assert_eq!(outage(), None, "nobody says so any more");
     }
 
     #[test]

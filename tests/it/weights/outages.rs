@@ -240,6 +240,32 @@ async fn a_vector_that_cannot_be_read_keeps_nobody_from_the_registry() {
 }
 
 #[tokio::test]
+async fn an_outage_that_ended_in_the_database_is_told_no_more() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    let mut registered = Registered::new(LIMITS);
+    let made = process.parts.epoch(&world.terms, &mut registered).await;
+    let mut unreadable = made.unwrap();
+    let now = Timestamp::now();
+    let told = world.database.keep_outage(42, Outage::Challenges, now);
+    told.await.unwrap();
+    let mut replica = world.start().await;
+    replica.look();
+    until_known(&replica, "no challenge provided weights").await;
+    // One that this version cannot read ends it all the same.
+    unreadable.summary.computed_at += Duration::from_secs(1);
+    unreadable.document = "{}".to_owned();
+    let kept = world.database.keep_weights(&unreadable, now).await;
+    assert!(kept.unwrap());
+    let is_over = async |replica: &Process| {
+        replica.told.send_replace(Some(world.terms.clone()));
+        replica.json("/ready").await["checks"]["weights"].is_null()
+    };
+    replica.until("its end", is_over).await;
+}
+
+#[tokio::test]
 async fn a_clock_that_was_ahead_for_one_epoch_costs_one_epoch() {
     fn a_day_ahead() -> Timestamp {
         Timestamp::now() + Duration::from_secs(24 * 3600)
