@@ -200,18 +200,26 @@ impl Public {
         let identity = turn::identity(context, "weights");
         let clock = Clock::of_machine(now);
         let lease = Lease::new(cluster.clone(), &namespace, WEIGHTS, &identity, clock);
+        // What one turn has learned holds in the next: the chain may be away by then.
+        let mut registered = Registered::new(self.settings.metagraph);
         while let Some(held) = take_turn(&lease, stop).await {
             let over = stop.child_token();
             let keeping = async {
                 keep_turn(&lease, held, stop).await;
                 over.cancel();
             };
-            tokio::join!(keeping, self.compute(cluster.clone(), over.clone()));
+            let computing = self.compute(cluster.clone(), registered, over.clone());
+            ((), registered) = tokio::join!(keeping, computing);
         }
     }
 
     /// Makes one vector after the other until told to stop, and asks meanwhile how the challenges are.
-    async fn compute(&self, cluster: Arc<dyn ClusterRead>, stop: CancellationToken) {
+    async fn compute(
+        &self,
+        cluster: Arc<dyn ClusterRead>,
+        registered: Registered,
+        stop: CancellationToken,
+    ) -> Registered {
         let parts = Parts {
             serving: self.serving.clone(),
             chain: chain_of,
@@ -219,13 +227,13 @@ impl Public {
             interval: self.settings.epoch,
             tally: self.tally.clone(),
         };
-        let registered = Registered::new(self.settings.metagraph);
         let asking = async {
             if let Some(rounds) = self.rounds() {
                 rounds.keep(stop.clone()).await;
             }
         };
-        tokio::join!(parts.compute(registered, stop.clone()), asking);
+        let (registered, ()) = tokio::join!(parts.compute(registered, stop.clone()), asking);
+        registered
     }
 
     /// Returns who asks the challenges for their scores.

@@ -6,7 +6,7 @@
 //! the source is away. It makes no vector by that: who takes part, and by which rules, it does not know.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::registered::Origin;
 use super::shelf::{Copies, Declared, Served, Shelf};
 use super::signature::SigningKey;
 use super::{Rules, Subnet};
@@ -50,10 +51,6 @@ pub struct Terms {
     /// The declaration: a commit, or the digest of the content.
     pub revision: String,
 }
-
-/// Which subnet weights are for, and by which file who is registered there is known: nothing that was learned of one
-/// holds for another.
-pub type Origin<'a> = (&'a Subnet, Option<&'a Path>);
 
 /// What serving works with.
 #[derive(Clone)]

@@ -197,6 +197,33 @@ async fn the_last_known_metagraph_is_used_while_there_is_no_other() {
     assert_eq!(last["uids"], json!([1]));
 }
 
+#[tokio::test]
+async fn what_one_turn_has_learned_of_who_is_registered_holds_in_the_next() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    let mut registered = Registered::new(LIMITS);
+    let mut last = json!(null);
+    for _ in 0..2 {
+        let stop = CancellationToken::new();
+        let computing = process.parts.clone().compute(registered, stop.clone());
+        let asking = async {
+            let is_newer = async |process: &Process| {
+                let answer = process.get(LATEST, &[]).await;
+                answer.status() == 200 && answer.headers()["etag"] != last.as_str().unwrap_or("")
+            };
+            process.until("a vector", is_newer).await;
+            stop.cancel();
+        };
+        (registered, ()) = tokio::join!(computing, asking);
+        let answer = process.get(LATEST, &[]).await;
+        last = json!(answer.headers()["etag"].to_str().unwrap());
+        drop(std::fs::remove_file(
+            world.directory.path().join("metagraph.json"),
+        ));
+    }
+}
+
 /// A chain that never answers.
 struct Silent;
 

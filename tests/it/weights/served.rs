@@ -296,7 +296,7 @@ async fn an_outage_from_the_start_is_told_as_such() {
         stop.cancel();
         process.refused("/v1/weights/latest").await
     };
-    let ((), refused) = tokio::join!(computing, asking);
+    let (_, refused) = tokio::join!(computing, asking);
     assert_eq!(
         refused,
         (
