@@ -22,7 +22,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bodies::{
     Checks, DatabaseCheck, DeclarationCheck, Fitness, Health, History, Invalid, Mistake, Readiness,
-    Refusal,
 };
 use self::table::{ROUTES, TITLE};
 use super::metrics;
@@ -30,6 +29,7 @@ use super::shelf::{Declared, Latest, Served, Shelf};
 use super::signature::SigningKey;
 use super::tally::Tally;
 use crate::admin::openapi::{self, Operation};
+use crate::admin::refusal::refuse;
 use crate::edge::database::Database;
 use crate::model::clock::Clock;
 use crate::vitals;
@@ -379,11 +379,6 @@ fn invalid(name: &'static str, msg: &'static str) -> Response {
     };
     let detail = vec![mistake];
     (StatusCode::UNPROCESSABLE_ENTITY, Json(Invalid { detail })).into_response()
-}
-
-fn refuse(code: StatusCode, detail: &str) -> Response {
-    let detail = detail.to_owned();
-    (code, Json(Refusal { detail })).into_response()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use axum::routing::{MethodRouter, get};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::bodies::{Health, History, Invalid, Readiness, Refusal};
+use super::bodies::{Health, History, Invalid, Readiness};
 use super::{MAX_PAGE, PAGE, Views};
 use crate::admin::openapi::{Answer, Header, Method, Operation, Parameter, Place, Title};
+use crate::admin::refusal::Refusal;
 use crate::admin::registry::Registry;
 use crate::weights::document::Document;
 
