@@ -5,12 +5,13 @@
 //! [`openapi`].
 
 mod bodies;
+mod past;
 mod table;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -18,11 +19,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bodies::{
     Checks, DatabaseCheck, DeclarationCheck, Fitness, Health, History, Invalid, Mistake, Readiness,
 };
+use self::past::Past;
 use self::table::{ROUTES, TITLE};
 use super::metrics;
 use super::shelf::{Declared, Latest, Served, Shelf};
@@ -41,10 +42,6 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signat
 const MAX_PAGE: usize = 200;
 const PAGE: usize = 50;
 
-/// How many vectors of the past are held in memory at a time, from their reading until they are sent: each may have
-/// 16 MiB. Who takes nothing of one is cut off by the listener.
-const PAST: usize = 8;
-
 /// What the routes answer from.
 #[derive(Clone)]
 pub struct Views {
@@ -56,7 +53,7 @@ pub struct Views {
     pub tally: Arc<Tally>,
     behind: Arc<OnceLock<Behind>>,
     is_described: Arc<AtomicBool>,
-    past: Arc<Semaphore>,
+    past: Arc<Past>,
 }
 
 /// What is behind the shelf; a process serves before it knows it.
@@ -77,7 +74,7 @@ impl Views {
             tally: Arc::default(),
             behind: Arc::default(),
             is_described: Arc::default(),
-            past: Arc::new(Semaphore::new(PAST)),
+            past: Arc::new(Past::new()),
         }
     }
 
@@ -193,22 +190,26 @@ async fn past(
     let Some(summary) = history.iter().find(|item| item.computed_at == computed_at) else {
         return none();
     };
+    let which = (summary.netuid, computed_at);
+    let takes_gzip = takes_gzip(&headers);
+    if let Some(served) = views.past.last(which, takes_gzip) {
+        return send(&served, &headers);
+    }
     let Some(behind) = views.behind.get() else {
         return none();
     };
-    let Ok(permit) = views.past.clone().try_acquire_owned() else {
+    let Some(room) = views.past.room() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
     };
-    match behind
-        .database
-        .weights_of(summary.netuid, computed_at)
-        .await
-    {
+    match behind.database.weights_of(which.0, which.1).await {
         Ok(Some(snapshot)) => {
             let key = behind.key.clone();
-            let work = move || Served::of(snapshot.document, key.as_ref());
-            match hold_for(permit, work).await {
-                Some((permit, served)) => send_holding(served, permit, &headers),
+            let work = move || match takes_gzip {
+                true => Served::of(snapshot.document, key.as_ref()),
+                false => Served::plain(snapshot.document, key.as_ref()),
+            };
+            match views.past.make((room, which), work).await {
+                Some(served) => send(&served, &headers),
                 None => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             }
         }
@@ -267,17 +268,16 @@ async fn described(State(views): State<Views>, headers: HeaderMap) -> Response {
 
 /// Sends a body in the form that is asked for, or only says that it is known.
 fn send(served: &Served, asked: &HeaderMap) -> Response {
-    let is_compressed = takes_gzip(asked);
+    let gzip = served.gzip.as_ref().filter(|_| takes_gzip(asked));
     // Each form is bytes of its own, and so has a tag of its own.
-    let tag = match is_compressed {
-        true => format!("\"{}-gzip\"", served.digest),
-        false => format!("\"{}\"", served.digest),
+    let tag = match gzip {
+        Some(_) => format!("\"{}-gzip\"", served.digest),
+        None => format!("\"{}\"", served.digest),
     };
     let is_known = knows(asked, &tag);
-    let body = match (is_known, is_compressed) {
-        (true, _) => Body::empty(),
-        (false, true) => served.gzip.clone().into(),
-        (false, false) => served.body.clone().into(),
+    let body = match is_known {
+        true => Body::empty(),
+        false => gzip.unwrap_or(&served.body).clone().into(),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -299,44 +299,10 @@ fn send(served: &Served, asked: &HeaderMap) -> Response {
         return response;
     }
     set(header::CONTENT_TYPE, "application/json");
-    if is_compressed {
+    if gzip.is_some() {
         set(header::CONTENT_ENCODING, "gzip");
     }
     response
-}
-
-/// Does work that takes a while and gives the permit back with what came of it; `None` where the work ended by itself. It
-/// goes on where the client leaves meanwhile, so the permit is with the work and not with who waits for it.
-async fn hold_for<T: Send + 'static>(
-    permit: OwnedSemaphorePermit,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<(OwnedSemaphorePermit, T)> {
-    let work = tokio::task::spawn_blocking(move || (permit, work()));
-    work.await.ok()
-}
-
-/// Sends a body that nobody else holds; the permit is free again once it is sent.
-fn send_holding(served: Served, permit: OwnedSemaphorePermit, asked: &HeaderMap) -> Response {
-    struct Holding {
-        bytes: Bytes,
-        _permit: Arc<OwnedSemaphorePermit>,
-    }
-    impl AsRef<[u8]> for Holding {
-        fn as_ref(&self) -> &[u8] {
-            &self.bytes
-        }
-    }
-    let permit = Arc::new(permit);
-    let hold = |bytes| {
-        let _permit = permit.clone();
-        Bytes::from_owner(Holding { bytes, _permit })
-    };
-    let served = Served {
-        body: hold(served.body),
-        gzip: hold(served.gzip),
-        ..served
-    };
-    send(&served, asked)
 }
 
 /// Tells whether a client has these bytes already.
@@ -421,33 +387,6 @@ mod tests {
             );
         }
         assert!(!takes_gzip(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_vector_of_the_past_counts_until_it_is_sent() {
-        let past = Arc::new(Semaphore::new(1));
-        let permit = || past.clone().try_acquire_owned();
-        let served = Served::of("{}".to_owned(), None);
-        let answer = send_holding(served.clone(), permit().unwrap(), &HeaderMap::new());
-        assert!(permit().is_err());
-        drop(answer);
-        let known = asked(header::IF_NONE_MATCH, "*");
-        let answer = send_holding(served, permit().unwrap(), &known);
-        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
-        assert!(permit().is_ok(), "nothing is sent");
-    }
-
-    #[tokio::test]
-    async fn a_vector_of_the_past_counts_while_it_is_made_though_the_client_has_left() {
-        let past = Arc::new(Semaphore::new(1));
-        let (go, told) = std::sync::mpsc::channel::<()>();
-        let permit = past.clone().try_acquire_owned().unwrap();
-        let mut making = Box::pin(hold_for(permit, move || told.recv()));
-        assert!(futures::poll!(&mut making).is_pending());
-        drop(making);
-        assert!(past.try_acquire().is_err(), "it is still made");
-        go.send(()).unwrap();
-        drop(past.acquire().await.unwrap());
     }
 
     #[test]

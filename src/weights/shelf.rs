@@ -25,8 +25,8 @@ const LARGE: usize = 1 << 20;
 pub struct Served {
     /// Its bytes.
     pub body: Bytes,
-    /// The same compressed.
-    pub gzip: Bytes,
+    /// The same compressed, where somebody takes that.
+    pub gzip: Option<Bytes>,
     /// The digest of the bytes, in hex.
     pub digest: String,
     /// Who signed it, where somebody did.
@@ -221,11 +221,20 @@ impl Copies {
 }
 
 impl Served {
-    /// Makes what is sent of a body.
+    /// Makes what is sent of a body, in every form.
     #[must_use]
     pub fn of(body: String, key: Option<&SigningKey>) -> Self {
         Self {
-            gzip: compressed(body.as_bytes()),
+            gzip: Some(compressed(body.as_bytes())),
+            ..Self::plain(body, key)
+        }
+    }
+
+    /// Makes what is sent of a body to who does not take it compressed.
+    #[must_use]
+    pub fn plain(body: String, key: Option<&SigningKey>) -> Self {
+        Self {
+            gzip: None,
             digest: hex::encode(Sha256::digest(&body)),
             signature: key.map(|key| key.sign(body.as_bytes())),
             body: body.into(),
@@ -314,7 +323,7 @@ mod tests {
         );
         for copy in [&copies.whole, &copies.brief] {
             let mut text = Vec::new();
-            flate2::read::GzDecoder::new(&copy.gzip[..])
+            flate2::read::GzDecoder::new(&copy.gzip.as_ref().unwrap()[..])
                 .read_to_end(&mut text)
                 .unwrap();
             assert_eq!(text, copy.body);

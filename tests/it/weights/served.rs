@@ -403,6 +403,19 @@ async fn vectors_of_the_past_are_listed_and_served_as_they_were() {
         let served = process.get(&format!("/v1/weights/{time}"), &[]).await;
         assert_eq!(served.bytes().await.unwrap(), body);
     }
+    // The last one that was sent is sent again, in either form, and only once more read for the other one.
+    let path = format!("/v1/weights/{}", times[0]);
+    let packed = process.get(&path, &[("accept-encoding", "gzip")]).await;
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    world.database.close().await;
+    let plain = process.get(&path, &[]).await;
+    assert_eq!(plain.bytes().await.unwrap(), bodies[2]);
+    let packed = process.get(&path, &[("accept-encoding", "gzip")]).await;
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    let known = process.get(&path, &[("if-none-match", "*")]).await;
+    assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    let other = process.refused(&format!("/v1/weights/{first}")).await;
+    assert_eq!(other.1, "Database unavailable");
     for unknown in ["2030-01-01T12:00:00Z", "yesterday", "%00"] {
         let refused = process.refused(&format!("/v1/weights/{unknown}")).await;
         assert_eq!(
