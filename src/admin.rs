@@ -2,5 +2,6 @@
 
 pub mod openapi;
 pub mod pushes;
+pub mod refusal;
 pub mod registry;
 pub mod webhook;

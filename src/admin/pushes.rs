@@ -4,18 +4,28 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use tokio::sync::Semaphore;
 
-use super::webhook::{MAX_BODY, WebhookSecret, digest, is_signed};
+use super::refusal::refuse;
+use super::webhook::{MAX_BODY, WebhookSecret, digest};
 use crate::edge::database::Database;
 use crate::vitals::Part;
+
+/// How many bodies are read at a time. Whether one is signed by who knows the secret is known only at its end, so anybody
+/// can have 8 MiB held by this, and no more.
+const READ: usize = 8;
+
+/// When it is worth trying again while others are read: the listener waits 25 seconds for a body.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("30");
 
 /// What hears of pushes.
 #[derive(Clone)]
@@ -24,6 +34,8 @@ pub struct Pushes {
     secret: Option<WebhookSecret>,
     /// A process listens before it knows its database.
     database: Arc<OnceLock<Arc<dyn Database>>>,
+    /// For bodies that are read.
+    room: Arc<Semaphore>,
     counts: Family<WithOutcome, Counter>,
     clock: fn() -> Timestamp,
 }
@@ -35,8 +47,12 @@ enum Outcome {
     Taken,
     /// It came before.
     Repeated,
-    /// It is too long, or who sent it does not prove itself.
-    Refused(StatusCode),
+    /// Who sent it does not prove itself.
+    Unproven,
+    /// It is too long.
+    TooLong,
+    /// As many others are read as may be.
+    Busy,
     /// The database is away.
     Unavailable,
 }
@@ -51,17 +67,29 @@ impl Outcome {
         match self {
             Self::Taken => "taken",
             Self::Repeated => "repeated",
-            Self::Refused(_) => "refused",
+            Self::Unproven | Self::TooLong => "refused",
+            Self::Busy => "busy",
             Self::Unavailable => "unavailable",
         }
     }
 
-    fn code(self) -> StatusCode {
+    fn answer(self) -> Response {
         match self {
             // The host may well send again what it got no answer to.
-            Self::Taken | Self::Repeated => StatusCode::ACCEPTED,
-            Self::Refused(code) => code,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Taken | Self::Repeated => StatusCode::ACCEPTED.into_response(),
+            Self::Unproven => refuse(StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::TooLong => refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is larger than 1 MiB",
+            ),
+            Self::Busy => {
+                let mut answer = refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
+                answer
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, RETRY_AFTER);
+                answer
+            }
+            Self::Unavailable => refuse(StatusCode::SERVICE_UNAVAILABLE, "Database unavailable"),
         }
     }
 }
@@ -71,12 +99,13 @@ impl Pushes {
     #[must_use]
     pub fn new(secret: Option<WebhookSecret>, clock: fn() -> Timestamp) -> Self {
         let counts = Family::<WithOutcome, Counter>::default();
-        for outcome in ["taken", "repeated", "refused", "unavailable"] {
+        for outcome in ["taken", "repeated", "refused", "busy", "unavailable"] {
             drop(counts.get_or_create(&WithOutcome { outcome }));
         }
         Self {
             secret,
             database: Arc::default(),
+            room: Arc::new(Semaphore::new(READ)),
             counts,
             clock,
         }
@@ -105,17 +134,11 @@ impl Pushes {
         })
     }
 
-    /// Who does not prove itself learns nothing, not even whether pushes are listened for.
     async fn hear(&self, headers: &HeaderMap, body: Body) -> Outcome {
-        let unknown = Outcome::Refused(StatusCode::UNAUTHORIZED);
-        let secret = self.secret.as_ref().filter(|_| is_signed(headers));
-        let Some(secret) = secret else { return unknown };
-        let Ok(body) = to_bytes(body, MAX_BODY).await else {
-            return Outcome::Refused(StatusCode::PAYLOAD_TOO_LARGE);
+        let body = match self.read(headers, body).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
         };
-        if secret.check(headers, &body).is_err() {
-            return unknown;
-        }
         let Some(database) = self.database.get() else {
             return Outcome::Unavailable;
         };
@@ -128,20 +151,32 @@ impl Pushes {
             }
         }
     }
+
+    /// Reads a body that proves itself. Who does not learns nothing, not even whether pushes are listened for.
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Outcome> {
+        let secret = self.secret.as_ref().ok_or(Outcome::Unproven)?;
+        let claim = secret.claim(headers).map_err(|_| Outcome::Unproven)?;
+        let _room = self.room.try_acquire().map_err(|_| Outcome::Busy)?;
+        let body = to_bytes(body, MAX_BODY).await;
+        let body = body.map_err(|_| Outcome::TooLong)?;
+        let checked = secret.check(claim, &body);
+        checked.map(|()| body).map_err(|_| Outcome::Unproven)
+    }
 }
 
-async fn take(State(pushes): State<Pushes>, headers: HeaderMap, body: Body) -> StatusCode {
+async fn take(State(pushes): State<Pushes>, headers: HeaderMap, body: Body) -> Response {
     let outcome = pushes.hear(&headers, body).await;
     let labels = WithOutcome {
         outcome: outcome.as_str(),
     };
     pushes.counts.get_or_create(&labels).inc();
-    outcome.code()
+    outcome.answer()
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
+    use futures::FutureExt as _;
 
     use super::*;
     use crate::edge::database::open_and_migrate;
@@ -158,13 +193,26 @@ mod tests {
         Pushes::new(secret, || Timestamp::UNIX_EPOCH)
     }
 
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
     /// Sends a body as GitLab does.
     async fn send(pushes: &Pushes, token: &'static str, body: impl Into<Body>) -> u16 {
-        let name = HeaderName::from_static("x-gitlab-token");
-        let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(token))]);
-        take(State(pushes.clone()), headers, body.into())
-            .await
-            .as_u16()
+        let headers = headers("x-gitlab-token", token);
+        let answer = take(State(pushes.clone()), headers, body.into()).await;
+        answer.status().as_u16()
+    }
+
+    /// A body that never comes.
+    fn endless() -> Body {
+        Body::from_stream(futures::stream::pending::<Result<Vec<u8>, axum::Error>>())
+    }
+
+    async fn detail(answer: Response) -> (u16, String) {
+        let code = answer.status().as_u16();
+        let body = to_bytes(answer.into_body(), MAX_BODY).await.unwrap();
+        (code, String::from_utf8(body.to_vec()).unwrap())
     }
 
     fn count(pushes: &Pushes, outcome: &str) -> String {
@@ -201,14 +249,40 @@ mod tests {
         deaf.put_database(kept.clone());
         assert_eq!(send(&hears, "Canary", "a").await, 401);
         assert_eq!(send(&deaf, "canary", "a").await, 401);
-        // Nothing is read of a body that nobody has signed.
-        let endless = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, axum::Error>>());
-        let unsigned = take(State(hears.clone()), HeaderMap::new(), endless).await;
-        assert_eq!(unsigned.as_u16(), 401);
+        // Nothing is read of a body that can be nobody's whom we know.
+        for headers in [
+            HeaderMap::new(),
+            headers("x-gitlab-token", "Canary"),
+            headers("x-hub-signature-256", "sha256=00"),
+        ] {
+            let answer = take(State(hears.clone()), headers, endless()).now_or_never();
+            let told = detail(answer.expect("it is not read")).await;
+            assert_eq!(told, (401, r#"{"detail":"Unauthorized"}"#.to_owned()));
+        }
         assert_eq!(send(&hears, "canary", vec![0; MAX_BODY + 1]).await, 413);
         assert_eq!(kept.newest_push().await.unwrap(), None);
         assert_eq!(send(&hears, "canary", vec![0; MAX_BODY]).await, 202);
-        assert_eq!(count(&hears, "refused"), "3");
+        assert_eq!(count(&hears, "refused"), "5");
+    }
+
+    #[tokio::test]
+    async fn few_bodies_are_read_at_a_time() {
+        let pushes = pushes();
+        let send = || {
+            let signed = headers("x-gitea-signature", &"00".repeat(32));
+            Box::pin(take(State(pushes.clone()), signed, endless()))
+        };
+        let mut read: Vec<_> = (0..READ).map(|_| send()).collect();
+        for sending in &mut read {
+            assert!(futures::poll!(sending).is_pending());
+        }
+        let answer = send().now_or_never().expect("it is not read");
+        assert_eq!(answer.headers()[header::RETRY_AFTER], RETRY_AFTER);
+        let told = detail(answer).await;
+        assert_eq!(told, (503, r#"{"detail":"Busy; try again"}"#.to_owned()));
+        assert_eq!(count(&pushes, "busy"), "1");
+        read.pop();
+        assert!(send().now_or_never().is_none(), "there is room again");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! It says only that something was pushed: what, the source itself is asked.
 
 use axum::http::HeaderMap;
+use hex::FromHex as _;
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 
@@ -29,11 +30,13 @@ pub enum Refused {
     Wrong,
 }
 
-/// Tells whether a request is signed at all, by whomever. The body of one that is not need not be read.
-#[must_use]
-pub fn is_signed(headers: &HeaderMap) -> bool {
-    let known = [GITHUB, GITEA, GITLAB];
-    known.iter().any(|name| headers.contains_key(*name))
+/// What the head of a request has of a proof. The body of one that has nothing of it need not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// All: it has the secret itself.
+    Proven,
+    /// The HMAC that the body is to have.
+    Signed([u8; 32]),
 }
 
 /// Returns what a request is known by when it comes again: the digest of its body. A signature says nothing of headers,
@@ -50,33 +53,43 @@ impl WebhookSecret {
         (!secret.expose().is_empty()).then_some(Self(secret))
     }
 
-    /// Checks a request as GitHub, Gitea (HMAC over the body) and GitLab (the secret itself) sign it.
+    /// Reads what the head of a request has of a proof, as GitHub, Gitea (HMAC over the body) and GitLab (the secret
+    /// itself) send it.
     ///
     /// # Errors
-    /// It is not signed, or not by who knows the secret.
-    pub fn check(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
+    /// It has none, or of a form that no host sends, or the secret is another.
+    pub fn claim(&self, headers: &HeaderMap) -> Result<Claim, Refused> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(signature) = header(GITHUB) {
-            return self.check_hmac(signature.strip_prefix("sha256="), body);
+            return signed(signature.strip_prefix("sha256="));
         }
         if let Some(signature) = header(GITEA) {
-            return self.check_hmac(Some(signature), body);
+            return signed(Some(signature));
         }
         let token = header(GITLAB).ok_or(Refused::Unsigned)?;
         // Digests are compared, so that the time it takes tells nothing of the secret.
         let is_ours = Sha256::digest(token) == Sha256::digest(self.0.expose());
-        is_ours.then_some(()).ok_or(Refused::Wrong)
+        is_ours.then_some(Claim::Proven).ok_or(Refused::Wrong)
     }
 
-    fn check_hmac(&self, signature: Option<&str>, body: &[u8]) -> Result<(), Refused> {
-        let signature = signature
-            .and_then(|hex| hex::decode(hex).ok())
-            .ok_or(Refused::Wrong)?;
+    /// Checks that a claim is true of a body.
+    ///
+    /// # Errors
+    /// It was not signed by who knows the secret.
+    pub fn check(&self, claim: Claim, body: &[u8]) -> Result<(), Refused> {
+        let Claim::Signed(signature) = claim else {
+            return Ok(());
+        };
         let key = self.0.expose().as_bytes();
         let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Refused::Wrong)?;
         mac.update(body);
         mac.verify_slice(&signature).map_err(|_| Refused::Wrong)
     }
+}
+
+fn signed(signature: Option<&str>) -> Result<Claim, Refused> {
+    let signature = signature.and_then(|hex| <[u8; 32]>::from_hex(hex).ok());
+    signature.map(Claim::Signed).ok_or(Refused::Wrong)
 }
 
 #[cfg(test)]
@@ -93,7 +106,7 @@ mod tests {
         HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())])
     }
 
-    fn signed(body: &[u8]) -> String {
+    fn hmac_of(body: &[u8]) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(b"canary").unwrap();
         mac.update(body);
         hex::encode(mac.finalize().into_bytes())
@@ -102,33 +115,47 @@ mod tests {
     #[test]
     fn each_host_is_known_by_its_way_of_signing() {
         let (secret, body) = (secret(), b"{}");
-        let right = signed(body);
+        let check = |headers: &HeaderMap| {
+            let claim = secret.claim(headers)?;
+            secret.check(claim, body)
+        };
+        let right = hmac_of(body);
         for (name, value) in [
             ("x-hub-signature-256", format!("sha256={right}")),
             ("x-gitea-signature", right.clone()),
             ("x-gitlab-token", "canary".to_owned()),
         ] {
-            let headers = headers(name, &value);
-            assert_eq!(secret.check(&headers, body), Ok(()), "{name}");
-            assert!(is_signed(&headers), "{name}");
+            assert_eq!(check(&headers(name, &value)), Ok(()), "{name}");
         }
+        let other = hmac_of(b"another body");
+        for (name, value) in [
+            ("x-hub-signature-256", format!("sha256={other}")),
+            ("x-gitea-signature", other),
+        ] {
+            let answer = check(&headers(name, &value));
+            assert_eq!(answer, Err(Refused::Wrong), "{name}: {value}");
+        }
+        assert_eq!(check(&HeaderMap::new()), Err(Refused::Unsigned));
+    }
+
+    #[test]
+    fn what_can_be_no_proof_is_known_without_the_body() {
+        let right = hmac_of(b"{}");
         for (name, value) in [
             ("x-hub-signature-256", right.clone()),
             ("x-hub-signature-256", format!("sha256={}", &right[2..])),
+            ("x-hub-signature-256", format!("sha256={right}00")),
             ("x-hub-signature-256", String::new()),
-            ("x-gitea-signature", signed(b"another body")),
+            ("x-gitea-signature", format!("sha256={right}")),
             ("x-gitea-signature", "no hex".to_owned()),
             ("x-gitlab-token", "Canary".to_owned()),
             ("x-gitlab-token", String::new()),
         ] {
-            let answer = secret.check(&headers(name, &value), body);
-            assert_eq!(answer, Err(Refused::Wrong), "{name}: {value}");
+            let claim = secret().claim(&headers(name, &value));
+            assert_eq!(claim, Err(Refused::Wrong), "{name}: {value}");
         }
-        assert_eq!(
-            secret.check(&HeaderMap::new(), body),
-            Err(Refused::Unsigned)
-        );
-        assert!(!is_signed(&headers("x-hub-signature", &right)));
+        let unknown = secret().claim(&headers("x-hub-signature", &right));
+        assert_eq!(unknown, Err(Refused::Unsigned));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::session::now;
-use super::standing::{first_namespace, listen};
+use super::standing::{first_good, first_namespace, listen};
 use super::{CliError, Context, turn};
 use crate::admin::pushes::Pushes;
 use crate::admin::registry::Network;
@@ -200,18 +200,26 @@ impl Public {
         let identity = turn::identity(context, "weights");
         let clock = Clock::of_machine(now);
         let lease = Lease::new(cluster.clone(), &namespace, WEIGHTS, &identity, clock);
-        while let Some(held) = take_turn(&lease, stop).await {
+        // What one turn has learned holds in the next: the chain may be away by then.
+        let mut registered = Registered::new(self.settings.metagraph);
+        while let Some(held) = take_turn(&lease, None, stop).await {
             let over = stop.child_token();
             let keeping = async {
                 keep_turn(&lease, held, stop).await;
                 over.cancel();
             };
-            tokio::join!(keeping, self.compute(cluster.clone(), over.clone()));
+            let computing = self.compute(cluster.clone(), registered, over.clone());
+            ((), registered) = tokio::join!(keeping, computing);
         }
     }
 
     /// Makes one vector after the other until told to stop, and asks meanwhile how the challenges are.
-    async fn compute(&self, cluster: Arc<dyn ClusterRead>, stop: CancellationToken) {
+    async fn compute(
+        &self,
+        cluster: Arc<dyn ClusterRead>,
+        registered: Registered,
+        stop: CancellationToken,
+    ) -> Registered {
         let parts = Parts {
             serving: self.serving.clone(),
             chain: chain_of,
@@ -219,13 +227,13 @@ impl Public {
             interval: self.settings.epoch,
             tally: self.tally.clone(),
         };
-        let registered = Registered::new(self.settings.metagraph);
         let asking = async {
             if let Some(rounds) = self.rounds() {
                 rounds.keep(stop.clone()).await;
             }
         };
-        tokio::join!(parts.compute(registered, stop.clone()), asking);
+        let (registered, ()) = tokio::join!(parts.compute(registered, stop.clone()), asking);
+        registered
     }
 
     /// Returns who asks the challenges for their scores.
@@ -306,21 +314,27 @@ impl Public {
     }
 }
 
-/// Takes the policy that the first declaration asks for: which database there may be, and what strangers are told.
+/// Waits for the first declaration that can be used, and takes the policy that it asks for: which database there may be, and
+/// what strangers are told. Tells whether there is one; there is none where it is stopped before.
 ///
 /// # Errors
 /// The database is not one that the policy takes.
-pub(super) fn take_policy(
+pub(super) async fn await_policy(
     context: &Context,
-    production: bool,
+    followed: &mut watch::Receiver<Followed>,
     views: Option<&Views>,
-) -> Result<(), CliError> {
+    stop: &CancellationToken,
+) -> Result<bool, CliError> {
+    let first = stop.run_until_cancelled(first_good(followed)).await;
+    let Some(production) = first.flatten() else {
+        return Ok(false);
+    };
     context.settings.database_url(production)?;
     let production = production || context.settings.enforces_production();
     if let (false, Some(views)) = (production, views) {
         views.describe();
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the challenges that are declared active.
@@ -332,16 +346,23 @@ fn active_of(platform: &Platform) -> BTreeMap<Slug, Emission> {
         .collect()
 }
 
-/// Waits until it is this process's turn; `None` when it is stopped before.
-async fn take_turn(lease: &Lease, stop: &CancellationToken) -> Option<Held> {
-    let standing_by = |holder: &str| tracing::info!(holder, "another makes weights");
+/// Waits until it is this process's turn; `None` when it is stopped before, or where another has the turn that was its own
+/// (`own`, as others are told).
+async fn take_turn(lease: &Lease, own: Option<&str>, stop: &CancellationToken) -> Option<Held> {
+    let over = stop.child_token();
+    let waiting = |holder: &str| match own {
+        None => tracing::info!(holder, "another makes weights"),
+        // Its own record stands until it has run out.
+        Some(own) if own == holder => {}
+        Some(_) => {
+            tracing::warn!(holder, "another makes weights");
+            over.cancel();
+        }
+    };
     let mut told = Told::default();
     loop {
-        let acquired = tokio::select! {
-            () = stop.cancelled() => return None,
-            acquired = lease.acquire(STAND_BY, &standing_by) => acquired,
-        };
-        match acquired {
+        let acquiring = lease.acquire(STAND_BY, &waiting);
+        match over.run_until_cancelled(acquiring).await? {
             Ok(held) => return Some(held),
             Err(AcquireError::Held { .. }) => continue,
             // Before the first apply there may be no namespace.
@@ -356,10 +377,8 @@ async fn take_turn(lease: &Lease, stop: &CancellationToken) -> Option<Held> {
                 }
             }
         }
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = tokio::time::sleep(TURN_PAUSE) => {}
-        }
+        over.run_until_cancelled(tokio::time::sleep(TURN_PAUSE))
+            .await?;
     }
 }
 
@@ -376,37 +395,9 @@ async fn keep_turn(lease: &Lease, mut held: Held, stop: &CancellationToken) {
             return;
         };
         tracing::warn!(why = %lost, "weights are made all the same, until another makes them");
-        held = match take_again(lease, held.holder(), stop).await {
-            Some(again) => again,
-            None => return,
-        };
-    }
-}
-
-/// Takes a turn again that was this process's, for as long as it takes; `None` where another has it.
-async fn take_again(lease: &Lease, own: &str, stop: &CancellationToken) -> Option<Held> {
-    let taken = CancellationToken::new();
-    // Its own record stands until it has run out.
-    let waiting = |holder: &str| {
-        if holder != own {
-            tracing::warn!(holder, "another makes weights");
-            taken.cancel();
-        }
-    };
-    loop {
-        let acquired = tokio::select! {
-            () = stop.cancelled() => return None,
-            () = taken.cancelled() => return None,
-            acquired = lease.acquire(STAND_BY, &waiting) => acquired,
-        };
-        match acquired {
-            Ok(held) => return Some(held),
-            Err(error) => tracing::debug!(%error, "whose turn it is to make weights is not known"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = tokio::time::sleep(TURN_PAUSE) => {}
-        }
+        let again = take_turn(lease, Some(held.holder()), stop).await;
+        let Some(again) = again else { return };
+        held = again;
     }
 }
 

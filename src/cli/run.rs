@@ -9,9 +9,9 @@ use clap::Args;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Hears, Public, take_policy};
+use super::public::{Door, Hears, Public, await_policy};
 use super::session::{connect, now};
-use super::standing::{Vitals, first_good, first_namespace, follow_while, stop_on_signals};
+use super::standing::{Vitals, first_namespace, follow_while, stop_on_signals};
 use super::{CliError, Context, Exit, SourceArg, telling, turn};
 use crate::edge::cluster::client::KubeCluster;
 use crate::edge::cluster::{ClusterError, ClusterWrite};
@@ -155,14 +155,9 @@ async fn keep_declared(
     mut followed: watch::Receiver<Followed>,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
-    let first = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        first = first_good(&mut followed) => first,
-    };
-    let Some(production) = first else {
+    if !await_policy(context, &mut followed, home.views.as_ref(), stop).await? {
         return Ok(());
-    };
-    take_policy(context, production, home.views.as_ref())?;
+    }
     let turns = async {
         let kept = keep_turns(context, home, database, &followed, stop).await;
         stop.cancel();

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::public::{Door, Hears, Public, take_policy};
+use super::public::{Door, Hears, Public, await_policy};
 use super::run::{self, RunArgs};
 use super::session::{connect, now};
-use super::standing::{Vitals, first_good, follow_while, stop_on_signals};
+use super::standing::{Vitals, follow_while, stop_on_signals};
 use super::{CliError, Context, Exit, SourceArg};
 use crate::model::address::masked;
 use crate::reconcile::controller::board::Board;
@@ -107,15 +107,8 @@ async fn show(context: &Context, weights: Weights, hears: Hears) -> Result<Exit,
         }
         let public = Public::new(context, (&views, database), followed.clone())?;
         let declared = async {
-            let first = tokio::select! {
-                () = stop.cancelled() => None,
-                first = first_good(&mut followed) => first,
-            };
-            let Some(production) = first else {
-                return Ok(());
-            };
-            take_policy(context, production, Some(&views))?;
-            if let Some(cluster) = cluster {
+            let is_declared = await_policy(context, &mut followed, Some(&views), &stop).await?;
+            if let (true, Some(cluster)) = (is_declared, cluster) {
                 public.compute_in_turn(context, cluster, &stop).await;
             }
             Ok(())

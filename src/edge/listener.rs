@@ -1,7 +1,7 @@
 //! Whoever connects: serves routes over HTTP/1, within bounds. Sole user of `hyper`.
 //!
 //! A client can be slow, silent or hostile, and there may be many of it. So each thing that is waited for has an end:
-//! the head of a request, the answer to it, a client that takes nothing of an answer, and what is under way when the
+//! the head of a request, the answer to it, a client that takes too little of an answer, and what is under way when the
 //! process is to end. Connections beyond the most that are served at a time wait, unaccepted, in the queue of the
 //! system, which has an end too; a place becomes free within the time that an idle connection may stay.
 
@@ -41,7 +41,7 @@ pub struct Limits {
     pub head: Duration,
     /// How long an answer may take to be there, counted from the end of the head: with the body of the request.
     pub answer: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may take less than 64 KiB of an answer that has more.
     pub stall: Duration,
     /// How long what is under way may take to end once the process is to end.
     pub grace: Duration,

@@ -16,9 +16,9 @@ use tracing::Instrument as _;
 
 use super::aggregate::aggregate;
 use super::publish::{Outage, expiry, judge, judge_metagraph, snapshot};
-use super::registered::Registered;
+use super::registered::{Origin, Registered};
 use super::roster::{Asked, Roster};
-use super::serving::{Origin, Serving, ServingError, Terms};
+use super::serving::{Serving, ServingError, Terms};
 use super::tally::{Made, Tally};
 use super::{Answer, Metagraph, Published};
 use crate::edge::chain::Chain;
@@ -96,28 +96,31 @@ impl EpochError {
 }
 
 impl Parts {
-    /// Makes one vector after the other until told to stop. Runs never overlap; an error ends an epoch and not
-    /// the loop.
-    pub async fn compute(self, registered: Registered, stop: CancellationToken) {
-        stop.run_until_cancelled(self.compute_always(registered))
+    /// Makes one vector after the other until told to stop, and returns who is registered as it was last read. Runs never
+    /// overlap; an error ends an epoch and not the loop.
+    pub async fn compute(self, mut registered: Registered, stop: CancellationToken) -> Registered {
+        stop.run_until_cancelled(self.compute_always(&mut registered))
             .await;
+        registered
     }
 
     /// Begins anew, with nothing known and at once, where the declaration names another subnet or another place to
     /// ask who is registered there: UIDs of one subnet mean nothing in another.
-    async fn compute_always(self, mut registered: Registered) {
+    async fn compute_always(&self, registered: &mut Registered) {
         let mut told = self.serving.terms.clone();
         loop {
             let terms = told.borrow_and_update().clone();
             let origin = terms.as_ref().map(Terms::origin);
+            if let Some(origin) = origin {
+                registered.turn_to(origin);
+            }
             let is_told = tokio::select! {
                 other = told.wait_for(|told| told.as_ref().map(Terms::origin) != origin) => other.is_ok(),
-                () = self.compute_for(origin, &mut registered) => true,
+                () = self.compute_for(origin, registered) => true,
             };
             if !is_told {
                 return;
             }
-            registered = registered.anew();
         }
     }
 

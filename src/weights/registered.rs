@@ -1,14 +1,19 @@
 //! Who is registered, as last read: how long that holds, and when it is read again.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Metagraph;
+use super::{Metagraph, Subnet};
 use crate::model::clock::Moment;
 
 /// The pause after the first reading that failed; it doubles with each one after.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Which subnet weights are for, and by which file who is registered there is known: nothing that was learned of one
+/// holds for another.
+pub type Origin<'a> = (&'a Subnet, Option<&'a Path>);
 
 /// How long a metagraph holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Registered {
     limits: Limits,
+    /// What it is of, as soon as that is known.
+    origin: Option<(Subnet, Option<PathBuf>)>,
     kept: Option<(Metagraph, Moment)>,
     failures: u32,
     /// When reading it failed last, and for how long it is left alone after that.
@@ -35,16 +42,24 @@ impl Registered {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            origin: None,
             kept: None,
             failures: 0,
             failed: None,
         }
     }
 
-    /// Returns one that knows nothing, with the same limits.
-    #[must_use]
-    pub fn anew(&self) -> Self {
-        Self::new(self.limits)
+    /// Makes it of this subnet and place. Nothing that was learned of another holds: UIDs of one subnet mean nothing in
+    /// another.
+    pub fn turn_to(&mut self, origin: Origin<'_>) {
+        let own = self.origin.as_ref();
+        if own.map(|(subnet, file)| (subnet, file.as_deref())) != Some(origin) {
+            let (subnet, file) = origin;
+            *self = Self {
+                origin: Some((subnet.clone(), file.map(PathBuf::from))),
+                ..Self::new(self.limits)
+            };
+        }
     }
 
     /// Tells whether it is to be read now.
@@ -70,7 +85,8 @@ impl Registered {
         metagraph.read_at = Some(now.wall);
         *self = Self {
             kept: Some((metagraph, now)),
-            ..self.anew()
+            origin: self.origin.take(),
+            ..Self::new(self.limits)
         };
     }
 
@@ -140,6 +156,26 @@ mod tests {
         assert!(registered.known(at(3601)).is_none());
         registered.take(some(), at(4000));
         assert!(registered.known(at(4000)).is_some());
+    }
+
+    #[test]
+    fn what_was_learned_of_one_origin_holds_for_no_other() {
+        let subnet = |netuid| Subnet {
+            netuid,
+            chain_endpoint: String::new(),
+        };
+        let (own, other) = (subnet(1), subnet(2));
+        let file = Some(Path::new("metagraph.json"));
+        let mut registered = Registered::new(LIMITS);
+        registered.turn_to((&own, file));
+        registered.take(some(), at(0));
+        registered.turn_to((&own, file));
+        assert!(registered.known(at(1)).is_some(), "nothing has changed");
+        for origin in [(&other, file), (&own, None)] {
+            let mut registered = registered.clone();
+            registered.turn_to(origin);
+            assert!(registered.known(at(1)).is_none() && registered.is_due(at(1)));
+        }
     }
 
     #[test]

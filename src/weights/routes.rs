@@ -5,12 +5,13 @@
 //! [`openapi`].
 
 mod bodies;
+mod past;
 mod table;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -18,18 +19,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bodies::{
     Checks, DatabaseCheck, DeclarationCheck, Fitness, Health, History, Invalid, Mistake, Readiness,
-    Refusal,
 };
+use self::past::Past;
 use self::table::{ROUTES, TITLE};
 use super::metrics;
 use super::shelf::{Declared, Latest, Served, Shelf};
 use super::signature::SigningKey;
 use super::tally::Tally;
 use crate::admin::openapi::{self, Operation};
+use crate::admin::refusal::refuse;
 use crate::edge::database::Database;
 use crate::model::clock::Clock;
 use crate::vitals;
@@ -40,10 +41,6 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-platform-weights-signat
 /// The most entries of one page of the history, and how many without being asked for a number.
 const MAX_PAGE: usize = 200;
 const PAGE: usize = 50;
-
-/// How many vectors of the past are held in memory at a time, from their reading until they are sent: each may have
-/// 16 MiB. Who takes nothing of one is cut off by the listener.
-const PAST: usize = 8;
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -56,7 +53,7 @@ pub struct Views {
     pub tally: Arc<Tally>,
     behind: Arc<OnceLock<Behind>>,
     is_described: Arc<AtomicBool>,
-    past: Arc<Semaphore>,
+    past: Arc<Past>,
 }
 
 /// What is behind the shelf; a process serves before it knows it.
@@ -77,7 +74,7 @@ impl Views {
             tally: Arc::default(),
             behind: Arc::default(),
             is_described: Arc::default(),
-            past: Arc::new(Semaphore::new(PAST)),
+            past: Arc::new(Past::new()),
         }
     }
 
@@ -193,23 +190,27 @@ async fn past(
     let Some(summary) = history.iter().find(|item| item.computed_at == computed_at) else {
         return none();
     };
+    let which = (summary.netuid, computed_at);
+    let takes_gzip = takes_gzip(&headers);
+    if let Some(served) = views.past.last(which, takes_gzip) {
+        return send(&served, &headers);
+    }
     let Some(behind) = views.behind.get() else {
         return none();
     };
-    let Ok(permit) = views.past.clone().try_acquire_owned() else {
+    let Some(room) = views.past.room() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy; try again");
     };
-    match behind
-        .database
-        .weights_of(summary.netuid, computed_at)
-        .await
-    {
+    match behind.database.weights_of(which.0, which.1).await {
         Ok(Some(snapshot)) => {
             let key = behind.key.clone();
-            let served = move || Served::of(snapshot.document, key.as_ref());
-            match tokio::task::spawn_blocking(served).await {
-                Ok(served) => send_holding(served, permit, &headers),
-                Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            let work = move || match takes_gzip {
+                true => Served::of(snapshot.document, key.as_ref()),
+                false => Served::plain(snapshot.document, key.as_ref()),
+            };
+            match views.past.make((room, which), work).await {
+                Some(served) => send(&served, &headers),
+                None => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
             }
         }
         Ok(None) => none(),
@@ -267,17 +268,16 @@ async fn described(State(views): State<Views>, headers: HeaderMap) -> Response {
 
 /// Sends a body in the form that is asked for, or only says that it is known.
 fn send(served: &Served, asked: &HeaderMap) -> Response {
-    let is_compressed = takes_gzip(asked);
+    let gzip = served.gzip.as_ref().filter(|_| takes_gzip(asked));
     // Each form is bytes of its own, and so has a tag of its own.
-    let tag = match is_compressed {
-        true => format!("\"{}-gzip\"", served.digest),
-        false => format!("\"{}\"", served.digest),
+    let tag = match gzip {
+        Some(_) => format!("\"{}-gzip\"", served.digest),
+        None => format!("\"{}\"", served.digest),
     };
     let is_known = knows(asked, &tag);
-    let body = match (is_known, is_compressed) {
-        (true, _) => Body::empty(),
-        (false, true) => served.gzip.clone().into(),
-        (false, false) => served.body.clone().into(),
+    let body = match is_known {
+        true => Body::empty(),
+        false => gzip.unwrap_or(&served.body).clone().into(),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -299,34 +299,10 @@ fn send(served: &Served, asked: &HeaderMap) -> Response {
         return response;
     }
     set(header::CONTENT_TYPE, "application/json");
-    if is_compressed {
+    if gzip.is_some() {
         set(header::CONTENT_ENCODING, "gzip");
     }
     response
-}
-
-/// Sends a body that nobody else holds; the permit is free again once it is sent.
-fn send_holding(served: Served, permit: OwnedSemaphorePermit, asked: &HeaderMap) -> Response {
-    struct Holding {
-        bytes: Bytes,
-        _permit: Arc<OwnedSemaphorePermit>,
-    }
-    impl AsRef<[u8]> for Holding {
-        fn as_ref(&self) -> &[u8] {
-            &self.bytes
-        }
-    }
-    let permit = Arc::new(permit);
-    let hold = |bytes| {
-        let _permit = permit.clone();
-        Bytes::from_owner(Holding { bytes, _permit })
-    };
-    let served = Served {
-        body: hold(served.body),
-        gzip: hold(served.gzip),
-        ..served
-    };
-    send(&served, asked)
 }
 
 /// Tells whether a client has these bytes already.
@@ -371,11 +347,6 @@ fn invalid(name: &'static str, msg: &'static str) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, Json(Invalid { detail })).into_response()
 }
 
-fn refuse(code: StatusCode, detail: &str) -> Response {
-    let detail = detail.to_owned();
-    (code, Json(Refusal { detail })).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,20 +387,6 @@ mod tests {
             );
         }
         assert!(!takes_gzip(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_vector_of_the_past_counts_until_it_is_sent() {
-        let past = Arc::new(Semaphore::new(1));
-        let permit = || past.clone().try_acquire_owned();
-        let served = Served::of("{}".to_owned(), None);
-        let answer = send_holding(served.clone(), permit().unwrap(), &HeaderMap::new());
-        assert!(permit().is_err());
-        drop(answer);
-        let known = asked(header::IF_NONE_MATCH, "*");
-        let answer = send_holding(served, permit().unwrap(), &known);
-        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
-        assert!(permit().is_ok(), "nothing is sent");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! the source is away. It makes no vector by that: who takes part, and by which rules, it does not know.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::registered::Origin;
 use super::shelf::{Copies, Declared, Served, Shelf};
 use super::signature::SigningKey;
 use super::{Rules, Subnet};
@@ -23,7 +24,7 @@ use crate::edge::database::{Database, DatabaseError};
 use crate::model::clock::{Clock, Moment};
 use crate::model::network::KnownNetwork;
 use crate::model::snapshot::{Snapshot, latest_believed};
-use crate::model::{Emission, Scope, Slug, Told};
+use crate::model::{Emission, Row, RowKey, Scope, Slug, Told};
 
 /// How often a process looks for what another has made.
 const LOOK: Duration = Duration::from_secs(5);
@@ -50,10 +51,6 @@ pub struct Terms {
     /// The declaration: a commit, or the digest of the content.
     pub revision: String,
 }
-
-/// Which subnet weights are for, and by which file who is registered there is known: nothing that was learned of one
-/// holds for another.
-pub type Origin<'a> = (&'a Subnet, Option<&'a Path>);
 
 /// What serving works with.
 #[derive(Clone)]
@@ -174,7 +171,7 @@ impl Serving {
             name: network.name,
             master_uid: network.master_uid,
         };
-        let rows = self.look_at_rows(&named, seen).await;
+        let rows = self.look_at_rows(&named, terms, seen).await;
         weights.and(rows.map_err(ServingError::Database))?;
         Ok(true)
     }
@@ -210,14 +207,19 @@ impl Serving {
             seen.history_of = Some(made_at);
         }
         let outage = self.database.outage(netuid).await;
-        if let Some(outage) = outage.map_err(ServingError::Database)? {
-            self.shelf.change(|stock| stock.outage = Some(outage));
-        }
+        let outage = outage.map_err(ServingError::Database)?;
+        self.shelf
+            .change(|stock| stock.take_outage(outage, made_at, now));
         Ok(())
     }
 
     /// Makes the registry document anew where a pass was recorded since, for only passes change rows.
-    async fn look_at_rows(&self, network: &Network, seen: &mut Seen) -> Result<(), DatabaseError> {
+    async fn look_at_rows(
+        &self,
+        network: &Network,
+        terms: Option<&Terms>,
+        seen: &mut Seen,
+    ) -> Result<(), DatabaseError> {
         let now = self.clock.now();
         let newest = self.last_pass().await?;
         let is_recent = seen
@@ -227,6 +229,10 @@ impl Serving {
             return Ok(());
         }
         let rows = self.database.rows(&Scope::All).await?;
+        let is_first = self.shelf.stock().registry.is_none();
+        if are_to_come(&rows, newest, terms, is_first) {
+            return Ok(());
+        }
         let document = registry::document(network, &rows);
         let document = serde_json::to_string(&document).expect("its keys are texts");
         let is_same = |served: &Arc<Served>| served.body == document.as_bytes();
@@ -278,6 +284,24 @@ struct Seen {
     history_of: Option<Option<Timestamp>>,
     /// The network as this process has kept it.
     kept: Option<KnownNetwork>,
+}
+
+/// Tells whether what is declared is still to be applied for the first time. Validators stop what the registry does not
+/// list, so one that is not written yet is worse than none. Once a pass was recorded it is served though some challenge
+/// has no row: that one may never get any, and is to hold up no other.
+fn are_to_come(
+    rows: &BTreeMap<RowKey, Row>,
+    newest: Option<i64>,
+    terms: Option<&Terms>,
+    is_first: bool,
+) -> bool {
+    let is_empty = !rows.keys().any(|key| matches!(key, RowKey::Challenge(_)));
+    let lacks = |slug: &Slug| !rows.contains_key(&RowKey::Challenge(slug.clone()));
+    let mut active = terms.into_iter().flat_map(|terms| terms.active.keys());
+    match newest {
+        None => is_empty || active.any(lacks),
+        Some(_) => is_first && is_empty && active.next().is_some(),
+    }
 }
 
 fn tell(looked: Result<(), ServingError>, told: &mut Told) {

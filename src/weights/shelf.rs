@@ -25,8 +25,8 @@ const LARGE: usize = 1 << 20;
 pub struct Served {
     /// Its bytes.
     pub body: Bytes,
-    /// The same compressed.
-    pub gzip: Bytes,
+    /// The same compressed, where somebody takes that.
+    pub gzip: Option<Bytes>,
     /// The digest of the bytes, in hex.
     pub digest: String,
     /// Who signed it, where somebody did.
@@ -127,6 +127,19 @@ impl Stock {
         Some(summary.computed_at)
     }
 
+    /// Takes why there is no vector after the one of this time, or that nobody says so any more; unless there is one by
+    /// now, which has ended it.
+    pub fn take_outage(
+        &mut self,
+        outage: Option<Outage>,
+        after: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        if self.made_at(now) == after {
+            self.outage = outage;
+        }
+    }
+
     /// Returns what is answered to who asks for the newest vector.
     #[must_use]
     pub fn latest(&self, now: Moment) -> Latest {
@@ -208,11 +221,20 @@ impl Copies {
 }
 
 impl Served {
-    /// Makes what is sent of a body.
+    /// Makes what is sent of a body, in every form.
     #[must_use]
     pub fn of(body: String, key: Option<&SigningKey>) -> Self {
         Self {
-            gzip: compressed(body.as_bytes()),
+            gzip: Some(compressed(body.as_bytes())),
+            ..Self::plain(body, key)
+        }
+    }
+
+    /// Makes what is sent of a body to who does not take it compressed.
+    #[must_use]
+    pub fn plain(body: String, key: Option<&SigningKey>) -> Self {
+        Self {
+            gzip: None,
             digest: hex::encode(Sha256::digest(&body)),
             signature: key.map(|key| key.sign(body.as_bytes())),
             body: body.into(),
@@ -301,7 +323,7 @@ mod tests {
         );
         for copy in [&copies.whole, &copies.brief] {
             let mut text = Vec::new();
-            flate2::read::GzDecoder::new(&copy.gzip[..])
+            flate2::read::GzDecoder::new(&copy.gzip.as_ref().unwrap()[..])
                 .read_to_end(&mut text)
                 .unwrap();
             assert_eq!(text, copy.body);
@@ -336,6 +358,25 @@ mod tests {
         );
         put(&shelf, 2000, at(2000));
         assert_eq!(latest(&shelf, at(2000)), "2000");
+    }
+
+    #[test]
+    fn an_outage_that_is_over_does_not_come_back() {
+        let shelf = Shelf::default();
+        let take = |outage, after: Option<u64>| {
+            let after = after.map(|second| at(second).wall);
+            shelf.change(|stock| stock.take_outage(outage, after, at(1001).wall));
+        };
+        let outage = || shelf.stock().outage;
+        take(Some(Outage::Metagraph), None);
+        assert_eq!(outage(), Some(Outage::Metagraph));
+        put(&shelf, 1000, at(1000));
+        take(Some(Outage::Metagraph), None);
+        assert_eq!(outage(), None, "it was read before there was the vector");
+        take(Some(Outage::Challenges), Some(1000));
+        assert_eq!(outage(), Some(Outage::Challenges));
+        take(None, Some(1000));
+        assert_eq!(outage(), None, "nobody says so any more");
     }
 
     #[test]

@@ -8,14 +8,17 @@ use super::DatabaseError;
 use super::passes::stamp;
 use super::store::{Access, Call, Engine, MAX_ROWS, Store};
 
-/// How long an announcement is remembered. One that is repeated later leads to one more reading of the source.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long an announcement is remembered: for as long as a host may go on sending it for want of an answer. Not for
+/// longer, because what is pushed again later may well be announced by the same bytes: a branch that is moved from A to B, back,
+/// and to B again. One that somebody overheard and repeats after that leads to one more reading of the source, which costs
+/// a small request; it says nothing of what is read.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
 
 /// Announced pushes, as the database keeps them.
 #[async_trait]
 pub trait PushRows: Send + Sync {
-    /// Keeps that a push was announced, by the digest of what was sent, and tells whether it is the first of that digest.
-    /// The newest 10 000 of a week are kept.
+    /// Keeps that a push was announced, by the digest of what was sent, and tells whether it is the first of that digest
+    /// in ten minutes. The newest 10 000 of those are kept.
     ///
     /// # Errors
     /// The database did not answer; whether it was kept is not known.
@@ -34,6 +37,8 @@ pub trait PushRows: Send + Sync {
 
 /// The SQL about them.
 pub(super) struct PushStatements {
+    /// Digest, the time before which it makes room.
+    pub(super) forget: &'static str,
     /// Digest, time; gives the number, or nothing where that digest is there.
     pub(super) insert: &'static str,
     /// The time before which they make room, how many are kept.
@@ -44,17 +49,19 @@ pub(super) struct PushStatements {
 
 #[cfg(test)]
 impl PushStatements {
-    pub(super) fn all(&self) -> [&'static str; 3] {
+    pub(super) fn all(&self) -> [&'static str; 4] {
         let Self {
+            forget,
             insert,
             prune,
             newest,
         } = self;
-        [insert, prune, newest]
+        [forget, insert, prune, newest]
     }
 }
 
 pub(super) const SQLITE: PushStatements = PushStatements {
+    forget: "delete from pushes where digest = ?1 and at < ?2",
     insert: "
         insert into pushes (digest, at) values (?1, ?2)
         on conflict (digest) do nothing returning cast(number as text)",
@@ -65,6 +72,7 @@ pub(super) const SQLITE: PushStatements = PushStatements {
 };
 
 pub(super) const POSTGRES: PushStatements = PushStatements {
+    forget: "delete from pushes where digest = $1::text and at < $2::text::timestamptz",
     // Told once it is committed.
     insert: "
         with kept as (
@@ -82,15 +90,18 @@ impl<E: Engine> PushRows for Store<E> {
     async fn keep_push(&self, digest: &str, now: Timestamp) -> Result<bool, DatabaseError> {
         let all = &self.engine.statements().pushes;
         let oldest = now.saturating_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
-        // What comes again is one statement, and deletes nothing.
+        let forget = Call::new(all.forget, vec![digest.to_owned(), stamp(oldest)]);
+        // What comes again deletes nothing.
         let insert = Call {
             is_guard: true,
             ..Call::new(all.insert, vec![digest.to_owned(), stamp(now)])
         };
         let prune = Call::new(all.prune, vec![stamp(oldest), MAX_ROWS.to_string()]);
         let doing = "keeping an announced push";
-        let answers = self.run(Access::Write, doing, vec![insert, prune]).await?;
-        let is_new = answers.first().is_some_and(|rows| !rows.is_empty());
+        let answers = self
+            .run(Access::Write, doing, vec![forget, insert, prune])
+            .await?;
+        let is_new = answers.get(1).is_some_and(|rows| !rows.is_empty());
         if is_new {
             self.pushed.notify_one();
         }

@@ -358,9 +358,16 @@ impl<E: Engine> Store<E> {
         sql: &'static str,
         arguments: Vec<String>,
     ) -> Result<Option<Snapshot>, DatabaseError> {
-        let texts = self.one(Access::Read, READING, sql, arguments).await?;
-        let text = texts.first();
-        text.map(|text| self.parse(ROW, text)).transpose()
+        let mut texts = self.one(Access::Read, READING, sql, arguments).await?;
+        let Some(text) = texts.pop() else {
+            return Ok(None);
+        };
+        // A large document takes a while, and the process serves meanwhile.
+        let parsed = tokio::task::spawn_blocking(move || serde_json::from_str(&text).ok());
+        let parsed = parsed.await.ok().flatten();
+        parsed
+            .map(Some)
+            .ok_or_else(|| self.unreadable(ROW.to_owned()))
     }
 }
 

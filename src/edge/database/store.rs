@@ -123,8 +123,8 @@ pub(super) struct Retention {
     pub(super) keys: u64,
     /// Weight vectors of one subnet.
     pub(super) snapshots: u64,
-    /// Bytes of their documents. The newest stays, however large; the newest sixty-four do, as none is over 16 MiB, so
-    /// that one of a wrong clock takes nobody's vector away that is still good.
+    /// Bytes of their documents: what a disk must have room for. The newest stays, however large; the newest five hundred
+    /// do, as none is over 16 MiB, so that one of a wrong clock takes nobody's vector away that is still good.
     pub(super) snapshot_bytes: u64,
 }
 
@@ -135,7 +135,8 @@ impl Default for Retention {
             keys: 500_000,
             // 41 days of one every six minutes.
             snapshots: 10_000,
-            snapshot_bytes: 1 << 30,
+            // 30 days of documents of 1 MiB, those of some 15 000 scores.
+            snapshot_bytes: 8 << 30,
         }
     }
 }
@@ -548,5 +549,18 @@ impl<E: Engine> Database for Store<E> {
         {
             tracing::debug!(place = self.engine.place(), "closed without its answer");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_days_of_weights_are_kept_where_a_document_has_a_mebibyte() {
+        const MADE: u64 = 30 * 24 * 60 / 6;
+        let retention = Retention::default();
+        assert!(retention.snapshots >= MADE);
+        assert!(retention.snapshot_bytes >= MADE << 20);
     }
 }

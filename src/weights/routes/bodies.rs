@@ -5,13 +5,6 @@ use serde::Serialize;
 
 use crate::model::snapshot::SnapshotSummary;
 
-/// Why there is nothing to give.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub(super) struct Refusal {
-    /// The reason: a short text that names nothing secret.
-    pub(super) detail: String,
-}
-
 /// What is wrong with a request. Nothing of it is repeated.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct Invalid {

@@ -3,9 +3,10 @@
 use axum::routing::{MethodRouter, get};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::bodies::{Health, History, Invalid, Readiness, Refusal};
+use super::bodies::{Health, History, Invalid, Readiness};
 use super::{MAX_PAGE, PAGE, Views};
 use crate::admin::openapi::{Answer, Header, Method, Operation, Parameter, Place, Title};
+use crate::admin::refusal::Refusal;
 use crate::admin::registry::Registry;
 use crate::weights::document::Document;
 
@@ -160,7 +161,11 @@ pub(super) const ROUTES: [Route; 7] = [
             answers: &[
                 said(200, "The challenges.", TAGGED, of::<Registry>),
                 bare(304, NOT_MODIFIED, TAGGED),
-                refused(503, "The database was not read yet.", of::<Refusal>),
+                refused(
+                    503,
+                    "The database was not read yet, or nothing was applied so far.",
+                    of::<Refusal>,
+                ),
             ],
         },
         serve: || get(super::registry),

@@ -403,6 +403,8 @@ pub const PARTS: &[Part] = &[
     ),
     // What everybody may see.
     pure("admin", &["model"], &["schemars"]),
+    // How a request is refused.
+    pure("admin::refusal", &[], &["axum", "schemars"]),
     // What a git host tells.
     pure(
         "admin::webhook",
@@ -411,14 +413,21 @@ pub const PARTS: &[Part] = &[
     ),
     doing(
         "admin::pushes",
-        &["model", "admin::webhook", "edge::database", "vitals"],
-        &["axum", "jiff", "prometheus_client", "tracing"],
+        &[
+            "model",
+            "admin::refusal",
+            "admin::webhook",
+            "edge::database",
+            "vitals",
+        ],
+        &["axum", "jiff", "prometheus_client", "tokio", "tracing"],
     ),
     doing(
         "weights::routes",
         &[
             "model",
             "admin",
+            "admin::refusal",
             "edge::database",
             "vitals",
             "weights",

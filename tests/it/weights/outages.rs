@@ -197,6 +197,33 @@ async fn the_last_known_metagraph_is_used_while_there_is_no_other() {
     assert_eq!(last["uids"], json!([1]));
 }
 
+#[tokio::test]
+async fn what_one_turn_has_learned_of_who_is_registered_holds_in_the_next() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    let mut registered = Registered::new(LIMITS);
+    let mut last = json!(null);
+    for _ in 0..2 {
+        let stop = CancellationToken::new();
+        let computing = process.parts.clone().compute(registered, stop.clone());
+        let asking = async {
+            let is_newer = async |process: &Process| {
+                let answer = process.get(LATEST, &[]).await;
+                answer.status() == 200 && answer.headers()["etag"] != last.as_str().unwrap_or("")
+            };
+            process.until("a vector", is_newer).await;
+            stop.cancel();
+        };
+        (registered, ()) = tokio::join!(computing, asking);
+        let answer = process.get(LATEST, &[]).await;
+        last = json!(answer.headers()["etag"].to_str().unwrap());
+        drop(std::fs::remove_file(
+            world.directory.path().join("metagraph.json"),
+        ));
+    }
+}
+
 /// A chain that never answers.
 struct Silent;
 
@@ -237,6 +264,32 @@ async fn a_vector_that_cannot_be_read_keeps_nobody_from_the_registry() {
     let is_served =
         async |other: &Process| other.get("/v1/registry", &[]).await.status() == StatusCode::OK;
     other.until("the registry", is_served).await;
+}
+
+#[tokio::test]
+async fn an_outage_that_ended_in_the_database_is_told_no_more() {
+    let world = World::new().await;
+    let process = world.start().await;
+    world.tell(Ok(vec![("hk1", 1.0)]), Ok(vec![]));
+    let mut registered = Registered::new(LIMITS);
+    let made = process.parts.epoch(&world.terms, &mut registered).await;
+    let mut unreadable = made.unwrap();
+    let now = Timestamp::now();
+    let told = world.database.keep_outage(42, Outage::Challenges, now);
+    told.await.unwrap();
+    let mut replica = world.start().await;
+    replica.look();
+    until_known(&replica, "no challenge provided weights").await;
+    // One that this version cannot read ends it all the same.
+    unreadable.summary.computed_at += Duration::from_secs(1);
+    unreadable.document = "{}".to_owned();
+    let kept = world.database.keep_weights(&unreadable, now).await;
+    assert!(kept.unwrap());
+    let is_over = async |replica: &Process| {
+        replica.told.send_replace(Some(world.terms.clone()));
+        replica.json("/ready").await["checks"]["weights"].is_null()
+    };
+    replica.until("its end", is_over).await;
 }
 
 #[tokio::test]

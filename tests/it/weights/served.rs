@@ -296,7 +296,7 @@ async fn an_outage_from_the_start_is_told_as_such() {
         stop.cancel();
         process.refused("/v1/weights/latest").await
     };
-    let ((), refused) = tokio::join!(computing, asking);
+    let (_, refused) = tokio::join!(computing, asking);
     assert_eq!(
         refused,
         (
@@ -403,6 +403,19 @@ async fn vectors_of_the_past_are_listed_and_served_as_they_were() {
         let served = process.get(&format!("/v1/weights/{time}"), &[]).await;
         assert_eq!(served.bytes().await.unwrap(), body);
     }
+    // The last one that was sent is sent again, in either form, and only once more read for the other one.
+    let path = format!("/v1/weights/{}", times[0]);
+    let packed = process.get(&path, &[("accept-encoding", "gzip")]).await;
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    world.database.close().await;
+    let plain = process.get(&path, &[]).await;
+    assert_eq!(plain.bytes().await.unwrap(), bodies[2]);
+    let packed = process.get(&path, &[("accept-encoding", "gzip")]).await;
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    let known = process.get(&path, &[("if-none-match", "*")]).await;
+    assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    let other = process.refused(&format!("/v1/weights/{first}")).await;
+    assert_eq!(other.1, "Database unavailable");
     for unknown in ["2030-01-01T12:00:00Z", "yesterday", "%00"] {
         let refused = process.refused(&format!("/v1/weights/{unknown}")).await;
         assert_eq!(
@@ -458,6 +471,55 @@ async fn the_registry_is_served_and_follows_its_rows() {
         (posted.status(), posted.headers()["allow"].to_str().unwrap()),
         (StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD")
     );
+}
+
+/// Lets a process look at the database a few times, and returns how it answers for the registry.
+async fn registry_after_looks(world: &World, process: &Process) -> (u16, usize) {
+    // Each of them has it look at once.
+    for _ in 0..3 {
+        process.told.send_replace(Some(world.terms.clone()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = process.get("/v1/registry", &[]).await;
+    let code = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    (code, body["challenges"].as_array().map_or(0, Vec::len))
+}
+
+#[tokio::test]
+async fn no_registry_is_served_before_what_is_declared_was_applied() {
+    let world = World::new().await;
+    for slug in ["aa", "bb", "cc"] {
+        world.remove(slug).await;
+    }
+    let mut process = world.start().await;
+    process.look();
+    assert_eq!(registry_after_looks(&world, &process).await, (503, 0));
+    world.declare("aa", "40", "active").await;
+    let first = registry_after_looks(&world, &process).await;
+    assert_eq!(first, (503, 0), "the first pass is under way");
+    world.remove("aa").await;
+    world.record_pass().await;
+    let first = registry_after_looks(&world, &process).await;
+    assert_eq!(first, (503, 0), "it has applied nothing");
+    world.declare("aa", "40", "active").await;
+    world.record_pass().await;
+    let first = registry_after_looks(&world, &process).await;
+    assert_eq!(first, (200, 1), "the other one holds up nobody");
+    // That there are none any more is news like any other.
+    world.remove("aa").await;
+    world.record_pass().await;
+    assert_eq!(registry_after_looks(&world, &process).await, (200, 0));
+    let mut world = World::new().await;
+    world.terms.active.clear();
+    for slug in ["aa", "bb", "cc"] {
+        world.remove(slug).await;
+    }
+    let mut process = world.start().await;
+    process.look();
+    assert_eq!(registry_after_looks(&world, &process).await, (503, 0));
+    world.record_pass().await;
+    assert_eq!(registry_after_looks(&world, &process).await, (200, 0));
 }
 
 #[tokio::test]

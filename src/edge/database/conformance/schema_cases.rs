@@ -155,7 +155,7 @@ pub(super) async fn a_schema_that_lacks_the_newest_migration_is_brought_up_to_da
 pub(super) async fn every_statement_prepares(world: World) {
     drop(world.open().await);
     let statements = world.engine().await.statements().all();
-    assert_eq!(statements.len(), 71);
+    assert_eq!(statements.len(), 72);
     for sql in statements {
         world
             .prepare(sql)
