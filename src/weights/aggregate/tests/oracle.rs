@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use jiff::Timestamp;
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use serde_json::json;
 
 use super::*;
+use crate::weights::publish::snapshot;
+use crate::weights::{Published, Subnet};
 
 /// Hotkeys by number, with scores.
 type Pairs = Vec<(usize, f64)>;
@@ -279,8 +283,8 @@ proptest! {
     }
 }
 
-/// Of thirty challenges with a hundred hotkeys each, whose scores are of all magnitudes.
-fn large() -> (Vec<Answer>, Metagraph) {
+/// Of so many challenges with so many hotkeys each, whose scores are of all magnitudes.
+fn large(challenges: usize, scores: u64) -> (Vec<Answer>, Metagraph) {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = move || {
         state ^= state << 13;
@@ -288,13 +292,13 @@ fn large() -> (Vec<Answer>, Metagraph) {
         state ^= state << 17;
         state
     };
-    let answers = (0..30).map(|number| Answer {
+    let answers = (0..challenges).map(|number| Answer {
         slug: Slug::parse(&format!("challenge-{number}")).unwrap(),
         emission: Emission::parse(&format!("{}.{:04}", next() % 100, next() % 10_000)).unwrap(),
-        outcome: Ok((0..100)
+        outcome: Ok((0..scores)
             .map(|_| {
                 (
-                    format!("hotkey-{}", next() % 300),
+                    format!("hotkey-{}", next() % (scores * 3)),
                     f64::from_bits(next() >> 2),
                 )
             })
@@ -302,13 +306,13 @@ fn large() -> (Vec<Answer>, Metagraph) {
     });
     (
         answers.collect(),
-        Metagraph::of((0..200).map(|number| format!("hotkey-{number}"))),
+        Metagraph::of((0..scores * 2).map(|number| format!("hotkey-{number}"))),
     )
 }
 
 #[test]
-fn a_thousand_shuffles_and_any_number_of_threads_give_the_same_bits() {
-    let (answers, metagraph) = large();
+fn a_thousand_shuffles_give_the_same_bits_and_so_do_many_at_once() {
+    let (answers, metagraph) = large(30, 100);
     let first = aggregate(&answers, &metagraph, Rules::default());
     assert!(first.0.uids.len() > 100);
     for threads in [1, 2, 8] {
@@ -327,5 +331,39 @@ fn a_thousand_shuffles_and_any_number_of_threads_give_the_same_bits() {
                 });
             }
         });
+    }
+}
+
+#[test]
+fn any_number_of_threads_that_share_the_scores_gives_the_same_bytes() {
+    let (mut answers, metagraph) = large(16, 10_000);
+    answers[3].outcome = Err(Failure::Timeout);
+    let scores = answers
+        .iter()
+        .filter_map(|answer| answer.outcome.as_ref().ok());
+    let count: usize = scores.map(Scores::len).sum();
+    assert!(count > 7 * WORTH_A_THREAD, "{count} are shared by few");
+    let kept = |threads| {
+        let (vector, explanation) = aggregate_on(threads, &answers, &metagraph, Rules::default());
+        let published = Published {
+            subnet: Subnet::default(),
+            vector,
+            explanation,
+            answers: answers.clone(),
+            computed_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+            metagraph_updated_at: Timestamp::UNIX_EPOCH,
+        };
+        let snapshot = snapshot(&published, &metagraph, Rules::default(), String::new()).unwrap();
+        (
+            published.vector,
+            published.explanation,
+            json!(snapshot).to_string(),
+        )
+    };
+    let first = kept(1);
+    assert!(first.0.uids.len() > 1000);
+    for threads in [2, 3, 8] {
+        assert!(kept(threads) == first, "{threads} threads");
     }
 }
