@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form, session};
 use crate::edge::files::{Links, read_regular};
+use crate::model::Slug;
 use crate::model::snapshot::Snapshot;
-use crate::weights::aggregate::{Account, Part, aggregate, explain};
+use crate::weights::aggregate::{Account, Kept, Part, Untold, aggregate, explain, explain_kept};
 use crate::weights::document::Document;
 use crate::weights::inputs::{Inputs, parse_inputs};
 use crate::weights::{Contribution, Explanation, Vector};
@@ -19,7 +20,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   platform weights compute --inputs inputs.json
   platform weights compute --inputs inputs.json --explain
-  platform weights show --explain                what each challenge's share came to
+  platform weights show --explain                what each challenge and hotkey got, and why
   platform weights show --netuid 42 -o json";
 
 /// The largest file of inputs.
@@ -30,7 +31,7 @@ const MAX_INPUTS: u64 = 256 << 20;
 pub struct WeightsArgs {
     #[command(subcommand)]
     act: Act,
-    /// Say as well what became of each challenge's share.
+    /// Say as well what became of each challenge's share and of each hotkey's scores.
     #[arg(long, global = true)]
     explain: bool,
     /// Form of the output.
@@ -131,10 +132,13 @@ fn show_document(snapshot: &Snapshot, explains: bool, context: &Context) -> Resu
     let document: Document = serde_json::from_str(&snapshot.document).map_err(unreadable)?;
     let mut shown = json!(snapshot.summary);
     shown["version"] = json!(1);
-    shown["document"] = json!(document.brief());
     if explains {
+        let kept = explain_kept(&document, &explanation(snapshot)?);
         shown["explanation"] = snapshot.explanation.clone();
+        shown["hotkeys"] = kept.accounts.iter().map(account_document).collect();
+        shown["not_kept"] = kept.untold.iter().map(untold_document).collect();
     }
+    shown["document"] = json!(document.brief());
     context.terminal.print_json(&shown)
 }
 
@@ -154,11 +158,15 @@ fn render_snapshot(snapshot: &Snapshot, explains: bool) -> Result<String, CliErr
         push_line(&mut text, format_args!("{uid:>5}  {weight}"));
     }
     if explains {
-        let explanation: Explanation =
-            serde_json::from_value(snapshot.explanation.clone()).map_err(unreadable)?;
+        let explanation = explanation(snapshot)?;
         text.push_str(&render_explanation(&explanation));
+        text.push_str(&render_kept(&explain_kept(&document, &explanation)));
     }
     Ok(text)
+}
+
+fn explanation(snapshot: &Snapshot) -> Result<Explanation, CliError> {
+    serde_json::from_value(snapshot.explanation.clone()).map_err(unreadable)
 }
 
 fn render_vector(vector: &Vector, inputs: &Inputs) -> String {
@@ -220,9 +228,12 @@ fn render_contribution(challenge: &Contribution) -> String {
 fn render_accounts(accounts: &BTreeMap<String, Account>) -> String {
     let mut text = "\nHOTKEY\n".to_owned();
     for (hotkey, account) in accounts {
-        let uid = account
-            .uid
-            .map_or_else(String::new, |uid| format!("  UID {uid}"));
+        let has_earned = |(_, part): &(Slug, Part)| matches!(part, Part::Earned(_));
+        let uid = match account.uid {
+            Some(uid) => format!("  UID {uid}"),
+            None if account.parts.iter().any(has_earned) => "  UID not kept".to_owned(),
+            None => String::new(),
+        };
         push_line(&mut text, format_args!("{}{uid}", hotkey.escape_debug()));
         for (slug, part) in &account.parts {
             push_line(
@@ -230,8 +241,39 @@ fn render_accounts(accounts: &BTreeMap<String, Account>) -> String {
                 format_args!("    {slug}  {}", render_part(*part)),
             );
         }
+        if account.parts.is_empty() {
+            text.push_str("    only of challenges whose scores are not kept\n");
+        }
     }
     text
+}
+
+/// Returns what a kept vector tells, and at the end what it does not.
+fn render_kept(kept: &Kept) -> String {
+    let mut text = render_accounts(&kept.accounts);
+    if !kept.untold.is_empty() {
+        text.push_str("\nNOT KEPT\n");
+    }
+    for (slug, untold) in &kept.untold {
+        push_line(
+            &mut text,
+            format_args!("    {slug}  {}", render_untold(*untold)),
+        );
+    }
+    text
+}
+
+fn render_untold(untold: Untold) -> String {
+    match untold {
+        Untold::Scores => {
+            "its scores had no room in the document: what each hotkey has of it, the challenge can tell"
+                .to_owned()
+        }
+        Untold::Share => "what its scores came to".to_owned(),
+        Untold::NotFinite(count) => {
+            format!("which hotkeys had no finite number, {count} in all")
+        }
+    }
 }
 
 fn render_part(part: Part) -> String {
@@ -241,11 +283,14 @@ fn render_part(part: Part) -> String {
         Part::NotPositive => "dropped: not above zero".to_owned(),
         Part::Unregistered => "dropped: not registered".to_owned(),
         Part::Burn => "dropped: of the burn UID".to_owned(),
+        Part::Untold => {
+            "dropped: not registered, of the burn UID, or too little; which is not kept".to_owned()
+        }
     }
 }
 
 fn account_document((hotkey, account): (&String, &Account)) -> Value {
-    let part = |(slug, part): &(crate::model::Slug, Part)| match part {
+    let part = |(slug, part): &(Slug, Part)| match part {
         Part::Earned(share) => json!({"slug": slug, "earned": share}),
         dropped => {
             json!({"slug": slug, "dropped": render_part(*dropped).trim_start_matches("dropped: ")})
@@ -253,6 +298,10 @@ fn account_document((hotkey, account): (&String, &Account)) -> Value {
     };
     let parts: Vec<Value> = account.parts.iter().map(part).collect();
     json!({"hotkey": hotkey, "uid": account.uid, "parts": parts})
+}
+
+fn untold_document((slug, untold): &(Slug, Untold)) -> Value {
+    json!({"slug": slug, "what": render_untold(*untold)})
 }
 
 fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {

@@ -6,6 +6,7 @@
 //! result follows from the set of inputs alone. [`wide`] says how exactly it is computed.
 
 mod explain;
+mod kept;
 #[cfg(test)]
 mod tests;
 mod wide;
@@ -18,6 +19,7 @@ use crate::parallel::{THREADS, in_runs_on};
 use wide::Wide;
 
 pub use explain::{Account, Part, explain};
+pub use kept::{Kept, Untold, explain_kept};
 
 /// So many scores take longer to count than a thread takes to begin.
 const WORTH_A_THREAD: usize = 16_384;
