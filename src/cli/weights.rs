@@ -82,6 +82,7 @@ fn compute(
     match args.output {
         Form::Json => {
             let mut document = json!({
+                "version": 1,
                 "uids": vector.uids,
                 "weights": vector.weights,
                 "hotkey_weights": vector.hotkey_weights,

@@ -39,6 +39,7 @@ fn a_file_gives_its_vector_and_why() {
     assert_eq!(
         document,
         json!({
+            "version": 1,
             "uids": [1, 2],
             "weights": [1.0 / 7.0, 6.0 / 7.0],
             "hotkey_weights": {"hk1": 0.1, "hk2": 0.6},
