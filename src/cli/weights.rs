@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::database::open_to_read;
 use super::{CliError, Context, Exit, Form, session};
+use crate::edge::database::{Database, DatabaseError};
 use crate::edge::files::{Links, read_regular};
 use crate::model::Slug;
 use crate::model::snapshot::Snapshot;
@@ -21,10 +22,13 @@ Examples:
   platform weights compute --inputs inputs.json
   platform weights compute --inputs inputs.json --explain
   platform weights show --explain                what each challenge and hotkey got, and why
-  platform weights show --netuid 42 -o json";
+  platform weights show --netuid 42 -o json      another subnet than the one that is served";
 
 /// The largest file of inputs.
 const MAX_INPUTS: u64 = 256 << 20;
+
+/// The subnet of a declaration that names none, as long as the database knows no other.
+const DEFAULT_NETUID: u16 = 100;
 
 /// Arguments of `weights`.
 #[derive(Args)]
@@ -53,9 +57,9 @@ enum Act {
     },
     /// Show the newest vector in the database.
     Show {
-        /// The subnet.
-        #[arg(long, default_value_t = 100)]
-        netuid: u16,
+        /// The subnet. Default: the one that was served last from this database, or else 100.
+        #[arg(long)]
+        netuid: Option<u16>,
     },
 }
 
@@ -105,19 +109,24 @@ fn compute(
     Ok(Exit::Done)
 }
 
-async fn show(netuid: u16, args: &WeightsArgs, context: &Context) -> Result<Exit, CliError> {
-    let newest = match open_to_read(context.settings.database_url(false)?).await? {
+async fn show(
+    netuid: Option<u16>,
+    args: &WeightsArgs,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let (netuid, newest) = match open_to_read(context.settings.database_url(false)?).await? {
         Some(database) => {
-            let newest = database.newest_weights(netuid, None, session::now()).await;
+            let found = find(database.as_ref(), netuid).await;
             database.close().await;
-            newest?
+            found?
         }
-        None => None,
+        None => (netuid.unwrap_or(DEFAULT_NETUID), None),
     };
     let Some(snapshot) = newest else {
-        context
-            .terminal
-            .note(&format!("no weights of subnet {netuid} yet"));
+        context.terminal.note(&format!(
+            "no weights of subnet {netuid} yet: `--netuid N` names another; `platform run` or `platform serve weights` \
+             makes them, and `kubectl get lease platform-weights` tells whose turn it is"
+        ));
         return Ok(Exit::Done);
     };
     match args.output {
@@ -127,6 +136,22 @@ async fn show(netuid: u16, args: &WeightsArgs, context: &Context) -> Result<Exit
             .print(&render_snapshot(&snapshot, args.explain)?)?,
     }
     Ok(Exit::Done)
+}
+
+/// Returns the newest vector of a subnet, with which one that is.
+async fn find(
+    database: &dyn Database,
+    netuid: Option<u16>,
+) -> Result<(u16, Option<Snapshot>), DatabaseError> {
+    let netuid = match netuid {
+        Some(netuid) => netuid,
+        None => {
+            let known = database.known_network().await?;
+            known.map_or(DEFAULT_NETUID, |known| known.netuid)
+        }
+    };
+    let newest = database.newest_weights(netuid, None, session::now());
+    Ok((netuid, newest.await?))
 }
 
 fn show_document(snapshot: &Snapshot, explains: bool, context: &Context) -> Result<(), CliError> {

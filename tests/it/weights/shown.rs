@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use jiff::{SignedDuration, Timestamp};
+use platform::model::network::KnownNetwork;
 use platform::model::snapshot::Snapshot;
 use serde_json::{Value, json};
 
@@ -101,4 +102,25 @@ async fn a_challenge_whose_scores_were_left_out_is_named() {
     assert_eq!(parts, &json!([{"slug": "aa", "dropped": "not above zero"}]));
     let untold = shown["not_kept"][0]["what"].as_str().unwrap();
     assert!(untold.contains("no room"), "{untold}");
+}
+
+#[tokio::test]
+async fn the_subnet_is_the_one_that_was_served_last() {
+    let world = World::new().await;
+    make(&world).await;
+    let (code, out, error) = show(&world, &[]).await;
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+    assert!(error.contains("no weights of subnet 100 yet"), "{error}");
+    let network = KnownNetwork {
+        netuid: 42,
+        chain_endpoint: String::new(),
+        name: "platform".to_owned(),
+        master_uid: 0,
+    };
+    let keeping = world.database.keep_network(&network, Timestamp::now());
+    keeping.await.unwrap();
+    let (_, out, _) = show(&world, &[]).await;
+    assert!(out.starts_with("subnet 42  computed"), "{out}");
+    let (_, _, error) = show(&world, &["--netuid", "7"]).await;
+    assert!(error.contains("no weights of subnet 7 yet"), "{error}");
 }
