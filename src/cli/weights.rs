@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::database::open_to_read;
@@ -22,7 +23,8 @@ Examples:
   platform weights compute --inputs inputs.json
   platform weights compute --inputs inputs.json --explain
   platform weights show --explain                what each challenge and hotkey got, and why
-  platform weights show --netuid 42 -o json      another subnet than the one that is served";
+  platform weights show --netuid 42 -o json      another subnet than the one that is served
+  platform weights show --at 2030-01-01T12:00:00.104512Z --explain";
 
 /// The largest file of inputs.
 const MAX_INPUTS: u64 = 256 << 20;
@@ -55,18 +57,21 @@ enum Act {
         #[arg(long, value_name = "FILE")]
         inputs: PathBuf,
     },
-    /// Show the newest vector in the database.
+    /// Show the newest vector in the database, or an older one.
     Show {
         /// The subnet. Default: the one that was served last from this database, or else 100.
         #[arg(long)]
         netuid: Option<u16>,
+        /// The `computed_at` of any vector that is kept, as `/v1/weights/history` lists the newest.
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
     },
 }
 
 pub(super) async fn run(args: &WeightsArgs, context: &Context) -> Result<Exit, CliError> {
     match &args.act {
         Act::Compute { inputs } => compute(inputs, args, context),
-        Act::Show { netuid } => show(*netuid, args, context).await,
+        Act::Show { netuid, at } => show(*netuid, *at, args, context).await,
     }
 }
 
@@ -111,18 +116,25 @@ fn compute(
 
 async fn show(
     netuid: Option<u16>,
+    at: Option<Timestamp>,
     args: &WeightsArgs,
     context: &Context,
 ) -> Result<Exit, CliError> {
-    let (netuid, newest) = match open_to_read(context.settings.database_url(false)?).await? {
+    let (netuid, found) = match open_to_read(context.settings.database_url(false)?).await? {
         Some(database) => {
-            let found = find(database.as_ref(), netuid).await;
+            let found = find(database.as_ref(), netuid, at).await;
             database.close().await;
             found?
         }
         None => (netuid.unwrap_or(DEFAULT_NETUID), None),
     };
-    let Some(snapshot) = newest else {
+    if let (None, Some(at)) = (&found, at) {
+        let message = format!("no weights of subnet {netuid} that were computed at {at} are kept");
+        return Err(CliError::input(message).hint(
+            "copy `computed_at` whole, with its fraction; only the newest 10 000 vectors are kept",
+        ));
+    }
+    let Some(snapshot) = found else {
         context.terminal.note(&format!(
             "no weights of subnet {netuid} yet: `--netuid N` names another; `platform run` or `platform serve weights` \
              makes them, and `kubectl get lease platform-weights` tells whose turn it is"
@@ -138,10 +150,11 @@ async fn show(
     Ok(Exit::Done)
 }
 
-/// Returns the newest vector of a subnet, with which one that is.
+/// Returns the newest vector of a subnet, or the one of a time, with which subnet that is.
 async fn find(
     database: &dyn Database,
     netuid: Option<u16>,
+    at: Option<Timestamp>,
 ) -> Result<(u16, Option<Snapshot>), DatabaseError> {
     let netuid = match netuid {
         Some(netuid) => netuid,
@@ -150,8 +163,11 @@ async fn find(
             known.map_or(DEFAULT_NETUID, |known| known.netuid)
         }
     };
-    let newest = database.newest_weights(netuid, None, session::now());
-    Ok((netuid, newest.await?))
+    let found = match at {
+        Some(at) => database.weights_of(netuid, at).await,
+        None => database.newest_weights(netuid, None, session::now()).await,
+    };
+    Ok((netuid, found?))
 }
 
 fn show_document(snapshot: &Snapshot, explains: bool, context: &Context) -> Result<(), CliError> {
@@ -177,7 +193,7 @@ fn render_snapshot(snapshot: &Snapshot, explains: bool) -> Result<String, CliErr
         false => "expired",
     };
     let mut text = format!(
-        "subnet {}  computed {:.0}, {age} s ago, {state}\nrevision {}  inputs {}\n",
+        "subnet {}  computed {}, {age} s ago, {state}\nrevision {}  inputs {}\n",
         summary.netuid, summary.computed_at, summary.revision, summary.inputs_digest
     );
     for (uid, weight) in document.uids.iter().zip(&document.weights) {
@@ -335,5 +351,5 @@ fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {
 }
 
 fn unreadable(error: serde_json::Error) -> CliError {
-    CliError::dependency("the newest weights in the database cannot be read").because(error)
+    CliError::dependency("weights in the database cannot be read").because(error)
 }

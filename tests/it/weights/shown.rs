@@ -124,3 +124,38 @@ async fn the_subnet_is_the_one_that_was_served_last() {
     let (_, _, error) = show(&world, &["--netuid", "7"]).await;
     assert!(error.contains("no weights of subnet 7 yet"), "{error}");
 }
+
+#[tokio::test]
+async fn any_kept_vector_is_shown_by_its_time() {
+    let world = World::new().await;
+    let first = make(&world).await.summary.computed_at.to_string();
+    world.tell(Ok(vec![("hk2", 1.0)]), Ok(vec![]));
+    let process = world.start().await;
+    assert_eq!(process.epoch(&world).await.unwrap(), [2]);
+    let weights = async |at: &[&str]| {
+        let arguments = [&["--netuid", "42", "-o", "json"], at].concat();
+        let (_, out, _) = show(&world, &arguments).await;
+        let shown: Value = serde_json::from_str(&out).unwrap();
+        (
+            shown["computed_at"].clone(),
+            shown["document"]["uids"].clone(),
+        )
+    };
+    assert_eq!(weights(&[]).await.1, json!([2]));
+    assert_eq!(
+        weights(&["--at", &first]).await,
+        (json!(first), json!([1, 2]))
+    );
+    let (_, out, _) = show(&world, &["--netuid", "42", "--at", &first]).await;
+    assert!(out.contains(&format!("computed {first}, ")), "{out}");
+
+    let none = ["--netuid", "42", "--at", "2020-01-01T00:00:00Z"];
+    let (code, out, error) = show(&world, &none).await;
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(
+        error.contains("computed at 2020-01-01T00:00:00Z are kept"),
+        "{error}"
+    );
+    let (code, _, _) = show(&world, &["--at", "yesterday"]).await;
+    assert_eq!(code, Some(2));
+}
