@@ -8,7 +8,8 @@ use std::thread::{available_parallelism, scope};
 /// More threads than this wait for memory more than they work.
 const MOST_THREADS: usize = 8;
 
-static THREADS: LazyLock<usize> = LazyLock::new(|| {
+/// How many threads this machine has for it.
+pub static THREADS: LazyLock<usize> = LazyLock::new(|| {
     available_parallelism()
         .map_or(1, NonZero::get)
         .min(MOST_THREADS)
@@ -21,11 +22,21 @@ pub fn in_runs<T: Sync, R: Send>(
     least: usize,
     work: impl Fn(&[T]) -> R + Sync,
 ) -> Vec<R> {
+    in_runs_on(*THREADS, items, least, work)
+}
+
+/// As [`in_runs`], on so many threads at most: what comes of it must not depend on the machine, which a test shows.
+pub fn in_runs_on<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    least: usize,
+    work: impl Fn(&[T]) -> R + Sync,
+) -> Vec<R> {
     let least = least.max(1);
     if items.len() <= least {
         return vec![work(items)];
     }
-    let mut runs = items.chunks(items.len().div_ceil(*THREADS).max(least));
+    let mut runs = items.chunks(items.len().div_ceil(threads.max(1)).max(least));
     let first = runs.next().unwrap_or_default();
     scope(|scope| {
         let work = &work;
@@ -58,7 +69,14 @@ mod tests {
             let doubled: Vec<usize> = items.iter().map(|n| n * 2).collect();
             assert_eq!(runs.concat(), doubled);
             assert!(runs.len() <= MOST_THREADS);
+            for threads in [0, 1, 2, 3, 8] {
+                let runs = in_runs_on(threads, &items, least, double);
+                assert_eq!(runs.concat(), doubled);
+                assert!(runs.len() <= threads.max(1));
+            }
         }
+        let sizes = in_runs_on(8, &[(); 16], 1, <[()]>::len);
+        assert_eq!(sizes, [2; 8]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::history::word;
 use super::session::{Session, now};
 use super::since::{Conditions, ago};
 use super::{CliError, Context, Exit, Form, SourceArg};
+use crate::edge::database::Database;
 use crate::model::act::Suspension;
 use crate::model::condition::{AllConditions, ConditionType, Truth};
 use crate::model::health::{AllHealth, Known};
@@ -19,9 +20,12 @@ use crate::reconcile::render::{mask, reason, shared_reasons};
 use crate::reconcile::status::conditions::telling;
 use crate::reconcile::status::document::{self, Document, ShownRevision};
 use crate::reconcile::status::health::{NOT_ASKED, NOT_READ, OUTDATED, shown};
+use crate::reconcile::status::targets::{ShownTarget, targets};
+use crate::reconcile::status::weights::{self, Newest};
 use crate::reconcile::status::{self, ChallengeStatus};
 use crate::reconcile::{Planned, Registry};
 use crate::spec::platform::Status as Declared;
+use crate::weights::document::Document as Weights;
 
 /// Arguments of `status`.
 #[derive(Args)]
@@ -43,16 +47,24 @@ Examples:
 pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let session = Session::open(context, &[]).await?;
     let planned = session.plan().await;
-    let (suspended, last_pass, kept, health) = match &session.edges.registry {
+    let netuid = session.declaration.platform.network.netuid;
+    let (suspended, last_pass, kept, health, newest) = match &session.edges.registry {
         Registry::Ready(database) => (
             database.controller_suspension().await.ok().flatten(),
             database.passes(1, None).await.unwrap_or_default().pop(),
             // Without them it is not known since when; what is so is found out all the same.
             database.conditions().await.unwrap_or_default(),
             database.health().await.ok(),
+            find_newest(database.as_ref(), netuid).await,
         ),
-        Registry::Absent => (None, None, AllConditions::new(), Some(AllHealth::new())),
-        Registry::Unknown(_) => (None, None, AllConditions::new(), None),
+        Registry::Absent => (
+            None,
+            None,
+            AllConditions::new(),
+            Some(AllHealth::new()),
+            Newest::Absent,
+        ),
+        Registry::Unknown(_) => (None, None, AllConditions::new(), None, Newest::Unknown),
     };
     session.close().await;
     let planned = planned?;
@@ -73,6 +85,9 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
         health,
         suspended,
         last_pass,
+        targets: targets(&planned.desired, &planned.live),
+        netuid,
+        newest,
         now,
     };
     match args.output {
@@ -83,6 +98,22 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
         true => Exit::Dependency,
         false => Exit::Done,
     })
+}
+
+/// Returns the newest vector of a subnet, as far as it can be read.
+async fn find_newest(database: &dyn Database, netuid: u16) -> Newest {
+    let snapshot = match database.newest_weights(netuid, None, now()).await {
+        Ok(Some(snapshot)) => snapshot,
+        Ok(None) => return Newest::Absent,
+        Err(_) => return Newest::Unknown,
+    };
+    match serde_json::from_str::<Weights>(&snapshot.document) {
+        Ok(weights) => Newest::Made {
+            summary: snapshot.summary,
+            is_burn: weights.hotkey_weights.is_empty(),
+        },
+        Err(_) => Newest::Unknown,
+    }
 }
 
 /// Everything one screen shows.
@@ -96,6 +127,10 @@ struct Screen<'a> {
     /// Why the controller writes nothing, if it is known to be suspended.
     suspended: Option<Suspension>,
     last_pass: Option<PassSummary>,
+    targets: BTreeMap<String, ShownTarget>,
+    /// The declared subnet, and its newest vector.
+    netuid: u16,
+    newest: Newest,
     now: Timestamp,
 }
 
@@ -131,6 +166,8 @@ impl Screen<'_> {
                 &self.conditions.kept,
                 &health,
             ),
+            targets: self.targets.clone(),
+            weights: weights::shown(self.netuid, &self.newest, self.now),
             unknown: self.unknown(),
         }
     }
@@ -161,6 +198,7 @@ impl Screen<'_> {
             ),
             None => "last    no pass yet\n".to_owned(),
         };
+        text += &self.weights_line();
         if let Some(suspension) = &self.suspended {
             text += &format!(
                 "lead    the controller is suspended {}; `platform resume --controller`\n",
@@ -168,6 +206,7 @@ impl Screen<'_> {
             );
         }
         text += &self.table();
+        text += &self.targets_table();
         text += &self.unknown_health();
         for line in shared_reasons(&self.planned.plan) {
             text += &format!("\n{line}\n");
@@ -179,6 +218,54 @@ impl Screen<'_> {
             }
             (false, false) => "\nNot converged; `platform diff` shows what is to be done.\n",
         };
+        text
+    }
+
+    fn weights_line(&self) -> String {
+        let netuid = self.netuid;
+        let (summary, is_burn) = match &self.newest {
+            Newest::Made { summary, is_burn } => (summary, *is_burn),
+            Newest::Absent => return format!("weights none of subnet {netuid} yet\n"),
+            Newest::Unknown => return format!("weights of subnet {netuid} unknown: {NOT_READ}\n"),
+        };
+        let state = match self.now < summary.expires_at {
+            true => "in force until",
+            false => "expired at",
+        };
+        let burn = match is_burn {
+            true => "; all to the burn UID",
+            false => "",
+        };
+        let told = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S UTC");
+        format!(
+            "weights of subnet {netuid} at {}, {} ago, {state} {}{burn}\n",
+            told(summary.computed_at),
+            ago(summary.computed_at, self.now),
+            told(summary.expires_at),
+        )
+    }
+
+    fn targets_table(&self) -> String {
+        if self.targets.is_empty() {
+            return String::new();
+        }
+        let width = self.targets.keys().map(String::len).max().unwrap_or(0);
+        let width = width.max(6);
+        let mut text = format!(
+            "\n{:width$}  {:7}  {:6}  {:>4}\n",
+            "TARGET", "ROW", "MODE", "GPUS"
+        );
+        for (id, target) in &self.targets {
+            let takes = match (target.enabled, target.draining) {
+                (false, _) => "  disabled",
+                (true, true) => "  draining",
+                (true, false) => "",
+            };
+            text += &format!(
+                "{id:width$}  {:7}  {:6}  {:>4}{takes}\n",
+                target.row, target.mode, target.gpu_count
+            );
+        }
         text
     }
 

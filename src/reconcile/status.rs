@@ -5,6 +5,8 @@ pub mod conditions;
 pub mod document;
 pub mod health;
 pub mod reason;
+pub mod targets;
+pub mod weights;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,6 +6,7 @@
 //! result follows from the set of inputs alone. [`wide`] says how exactly it is computed.
 
 mod explain;
+mod kept;
 #[cfg(test)]
 mod tests;
 mod wide;
@@ -14,10 +15,11 @@ use super::{
     Answer, Contribution, Dropped, Explanation, Metagraph, Rules, Scores, Unassigned, Vector,
 };
 use crate::model::sorted::{Cursor, Sorted};
-use crate::parallel::in_runs;
+use crate::parallel::{THREADS, in_runs_on};
 use wide::Wide;
 
 pub use explain::{Account, Part, explain};
+pub use kept::{Kept, Untold, explain_kept};
 
 /// So many scores take longer to count than a thread takes to begin.
 const WORTH_A_THREAD: usize = 16_384;
@@ -27,6 +29,15 @@ const WORTH_A_THREAD: usize = 16_384;
 /// It knows no outage: with nothing to give everything goes to the burn UID, whatever the reason.
 #[must_use]
 pub fn aggregate(answers: &[Answer], metagraph: &Metagraph, rules: Rules) -> (Vector, Explanation) {
+    aggregate_on(*THREADS, answers, metagraph, rules)
+}
+
+fn aggregate_on(
+    threads: usize,
+    answers: &[Answer],
+    metagraph: &Metagraph,
+    rules: Rules,
+) -> (Vector, Explanation) {
     let mut ordered: Vec<&Answer> = answers.iter().collect();
     ordered.sort_by_key(|answer| &answer.slug);
     let count = |answer: &&Answer| {
@@ -35,7 +46,8 @@ pub fn aggregate(answers: &[Answer], metagraph: &Metagraph, rules: Rules) -> (Ve
     };
     let scores = ordered.iter().filter_map(|one| one.outcome.as_ref().ok());
     let each = scores.map(Scores::len).sum::<usize>() / ordered.len().max(1);
-    let counts = in_runs(&ordered, WORTH_A_THREAD / each.max(1), |run| {
+    let least = WORTH_A_THREAD / each.max(1);
+    let counts = in_runs_on(threads, &ordered, least, |run| {
         run.iter().map(count).collect::<Vec<_>>()
     });
     let mut pot = Pot::new(answers, metagraph, rules);

@@ -28,6 +28,7 @@ mod owned;
 mod properties;
 mod retention;
 mod secrets;
+mod status;
 mod support;
 mod tags;
 mod weights;

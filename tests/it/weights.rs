@@ -12,6 +12,7 @@ mod restarts;
 mod roles;
 mod running;
 mod served;
+mod shown;
 mod tokens;
 mod world;
 

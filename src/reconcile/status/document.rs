@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::ChallengeStatus;
 use super::health::ShownHealth;
+use super::targets::ShownTarget;
+use super::weights::ShownWeights;
 use crate::model::condition::{ChallengeCondition, ConditionType, Conditions};
 use crate::model::{Revision, Slug};
 use crate::reconcile::render::mask;
@@ -35,6 +37,10 @@ pub struct Document {
     pub last_pass: Option<Value>,
     /// The challenges by slug.
     pub challenges: BTreeMap<String, ShownChallenge>,
+    /// The targets by id.
+    pub targets: BTreeMap<String, ShownTarget>,
+    /// The newest weight vector of the declared subnet.
+    pub weights: ShownWeights,
     /// What belongs to no challenge and could not be read.
     pub unknown: Vec<String>,
 }

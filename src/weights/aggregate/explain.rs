@@ -10,7 +10,7 @@ use crate::weights::{Answer, Metagraph, Rules, Scores};
 /// What one hotkey has from each challenge that names it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
-    /// Its UID, if it is registered.
+    /// Its UID, if it is registered and that is known.
     pub uid: Option<u16>,
     /// What it has from each challenge, in the order of slugs.
     pub parts: Vec<(Slug, Part)>,
@@ -29,6 +29,8 @@ pub enum Part {
     Unregistered,
     /// The hotkey is the burn UID's.
     Burn,
+    /// Nothing, and of a kept vector it is not known which of the reasons holds.
+    Untold,
 }
 
 /// Returns what became of every score, by hotkey. As large as all scores together.

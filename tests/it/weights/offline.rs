@@ -39,6 +39,7 @@ fn a_file_gives_its_vector_and_why() {
     assert_eq!(
         document,
         json!({
+            "version": 1,
             "uids": [1, 2],
             "weights": [1.0 / 7.0, 6.0 / 7.0],
             "hotkey_weights": {"hk1": 0.1, "hk2": 0.6},
@@ -72,7 +73,14 @@ fn inputs_that_are_none_are_refused_with_their_place() {
 fn without_a_database_there_is_nothing_to_show() {
     let (code, out, error) = run(INPUTS, &["weights", "show"]);
     assert_eq!((code, out.as_str()), (Some(0), ""));
-    assert!(error.contains("no weights of subnet 100 yet"), "{error}");
+    for told in [
+        "no weights of subnet 100 yet",
+        "`--netuid N`",
+        "`platform serve weights`",
+        "`kubectl get lease platform-weights`",
+    ] {
+        assert!(error.contains(told), "{error}");
+    }
     let (code, out, _) = run(INPUTS, &["registry", "print"]);
     let document: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &document["challenges"]), (Some(0), &json!([])));
