@@ -19,10 +19,11 @@ pub fn build(interrupt: &Interrupt) -> Result<PathBuf> {
     if let Some(given) = variable("PLATFORM_BIN") {
         return Ok(given.into());
     }
-    // `--workspace` chooses the features, so that tests and clippy share what is built.
+    // `--workspace` and an example choose the features, so that tests and clippy share what is built.
     let mut cargo = environment::cargo();
     cargo
         .args(["build", "--quiet", "--workspace", "--bin", "platform"])
+        .args(["--example", "challenge"])
         .stdin(Stdio::null());
     let code = command::run(&mut cargo, interrupt)?;
     ensure!(code == 0, "cargo could not build platform");
