@@ -231,19 +231,20 @@ mod tests {
                 (slug("mixed"), Untold::NotFinite(1))
             ]
         );
-        let account = |(hotkey, account): (&String, &Account)| {
-            (hotkey.clone(), account.uid, account.parts.clone())
-        };
-        let parts: Vec<_> = kept.accounts.iter().map(account).collect();
-        let of_mixed = |part| vec![(slug("mixed"), part)];
+        let parts: Vec<_> = kept
+            .accounts
+            .iter()
+            .map(|(hotkey, account)| (hotkey.as_str(), account.uid, &account.parts[..]))
+            .collect();
+        let of_mixed = |part| [(slug("mixed"), part)];
         assert_eq!(
             parts,
             [
-                ("gone".to_owned(), None, of_mixed(Part::Untold)),
-                ("hk1".to_owned(), None, of_mixed(Part::Earned(0.125))),
-                ("hk2".to_owned(), None, of_mixed(Part::Earned(0.125))),
-                ("hk3".to_owned(), Some(3), Vec::new()),
-                ("owner".to_owned(), None, of_mixed(Part::Untold)),
+                ("gone", None, &of_mixed(Part::Untold)[..]),
+                ("hk1", None, &of_mixed(Part::Earned(0.125))[..]),
+                ("hk2", None, &of_mixed(Part::Earned(0.125))[..]),
+                ("hk3", Some(3), &[][..]),
+                ("owner", None, &of_mixed(Part::Untold)[..]),
             ],
             "alike weights are of either UID"
         );
