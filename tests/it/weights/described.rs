@@ -190,7 +190,9 @@ async fn real_answers_are_what_the_document_says() {
     asking.ask(latest, latest, &[]).await;
     asking.ask("/ready", "/ready", &[]).await;
     world.database.close().await;
-    asking.ask(past, &made, &[]).await;
+    // The form that nobody has asked for yet is not at hand.
+    let packed = [("accept-encoding", "gzip")];
+    asking.ask(past, &made, &packed).await;
     answers.extend(asking.answers);
 
     let mut seen = BTreeSet::new();
