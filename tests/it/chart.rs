@@ -175,6 +175,8 @@ fn free_port() -> u16 {
 async fn the_program_starts_with_what_the_chart_gives_it() {
     let world = World::new().await;
     world.declare(&world.yaml(&[("demo", "database: sqlite")]));
+    // Who serves the registry is ready once something was applied.
+    world.run(&["apply", "--yes"]).await.expect(0);
     for role in ["controller", "weights", "admin"] {
         starts(&world, role).await;
     }
