@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::notices::CONVERGED;
+use super::sleep_until;
 use super::tellers::{Channel, Fate};
 use crate::edge::cluster::ClusterError;
 use crate::edge::cluster::events::{EventRecord, Events, Regarding};
@@ -233,13 +234,6 @@ impl Open {
 fn cut(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes);
     text[..end].to_owned()
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::board::Board;
+use super::with_causes;
 use crate::edge::database::Database;
 use crate::model::{CommitId, Revision};
 use crate::reconcile::source::{self, GitOrigin, Origin, Snapshot, SourceError};
@@ -269,9 +270,7 @@ fn check(snapshot: &Snapshot, policy: Policy) -> Checked {
 }
 
 fn tell(error: &SourceError) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let told = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-    format!("{told}; {}", error.remedy())
+    format!("{}; {}", with_causes(error), error.remedy())
 }
 
 fn tell_bad(

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::Instant;
 
+use super::with_causes;
 use crate::edge::database::Database;
 use crate::model::FenceToken;
 use crate::model::pass::PassSummary;
 use crate::reconcile::lease::Lease;
-use crate::reconcile::lease::turn::{Fence, Turn, TurnError};
+use crate::reconcile::lease::turn::{Fence, Turn};
 use crate::reconcile::live::Why;
 
 /// How long a look waits for others that take a turn, and as long for another writer; one that waits longer is put off.
@@ -97,7 +98,7 @@ impl Turns {
         current.turn = None;
         let waiting = |holder: &str| tracing::info!(holder, "waiting for another writer");
         let turn = Turn::take(&self.lease, &self.database, patience, &waiting).await;
-        let turn = turn.map_err(|error| tell(&error))?;
+        let turn = turn.map_err(|error| Why(with_causes(&error)))?;
         let newest = async {
             self.check_suspension().await?;
             self.newest_pass().await
@@ -169,11 +170,6 @@ impl Turns {
     pub(super) async fn end(&self) {
         self.current.lock().await.end().await;
     }
-}
-
-fn tell(error: &TurnError) -> Why {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    Why(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
 }
 
 impl Current {

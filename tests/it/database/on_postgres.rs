@@ -173,8 +173,9 @@ async fn try_fault(chain: &mut Chain, fault: Fault, undisturbed: &Undisturbed) {
     let there = chain.world.snapshot().await;
     chain.turn();
     let answer = fault.answer();
-    // As long as a connection is waited for, and a little.
-    let apply = ["apply", "--yes", "--timeout", "14s"];
+    // As long as a connection is waited for, and a little; what is slow comes to its end, on a busy machine too.
+    let time = if fault == Fault::Slow { "60s" } else { "14s" };
+    let apply = ["apply", "--yes", "--timeout", time];
     let applied = if fault.comes_late() {
         let child = {
             chain.world.proxy.take_seen();

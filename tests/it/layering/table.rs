@@ -207,6 +207,7 @@ pub const PARTS: &[Part] = &[
         &[
             "model",
             "spec",
+            "edge::database",
             "edge::files",
             "edge::git",
             "reconcile::verify",
@@ -542,6 +543,7 @@ pub const PARTS: &[Part] = &[
             "axum",
             "clap",
             "clap_complete",
+            "clap_mangen",
             "futures",
             "indicatif",
             "jiff",
