@@ -173,19 +173,7 @@ impl Scores {
     /// none.
     #[must_use]
     pub fn of<T: AsRef<str>>(pairs: &[(T, f64)]) -> Self {
-        let all = Sorted::of(pairs);
-        if all.values().all(f64::is_finite) {
-            return Self {
-                scores: all,
-                dropped: Sorted::default(),
-            };
-        }
-        let (kept, dropped): (Vec<_>, Vec<_>) =
-            all.iter().partition(|(_, score)| score.is_finite());
-        Self {
-            scores: Sorted::of(&kept),
-            dropped: dropped.iter().map(|(hotkey, _)| (*hotkey, ())).collect(),
-        }
+        Sorted::of(pairs).into()
     }
 
     /// Returns hotkeys and scores in the byte order of the hotkeys.
@@ -215,6 +203,24 @@ impl Scores {
     #[must_use]
     pub fn dropped(&self) -> &Sorted<()> {
         &self.dropped
+    }
+}
+
+/// What is not finite stands for no score.
+impl From<Sorted<f64>> for Scores {
+    fn from(all: Sorted<f64>) -> Self {
+        if all.values().all(f64::is_finite) {
+            return Self {
+                scores: all,
+                dropped: Sorted::default(),
+            };
+        }
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            all.iter().partition(|(_, score)| score.is_finite());
+        Self {
+            scores: Sorted::of(&kept),
+            dropped: dropped.iter().map(|(hotkey, _)| (*hotkey, ())).collect(),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! Texts in the order of their bytes, each once, with a value: all texts in one string, all values in one vector.
+//! Texts in the order of their bytes, each once, with a value: all texts in one string, their ends and values in a
+//! vector each.
 //!
 //! A map of scores has up to a hundred thousand hotkeys. Looked at in order they are summed, merged and written
-//! the same way whatever order they came in; kept in one string they cost two allocations instead of one each.
+//! the same way whatever order they came in; kept in one string they cost three allocations instead of one each.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -14,6 +15,14 @@ use serde::ser::{Serialize, Serializer};
 #[derive(Clone, PartialEq)]
 pub struct Sorted<V> {
     text: String,
+    /// Where each text ends; it begins where the one before it ends.
+    ends: Vec<usize>,
+    values: Vec<V>,
+}
+
+/// Texts with a value, in the order they come.
+pub struct Unsorted<V> {
+    text: String,
     entries: Vec<Entry<V>>,
 }
 
@@ -24,85 +33,140 @@ pub struct Cursor<'a, V> {
     next: usize,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// A text that came, and what it begins with.
+#[derive(Clone, Copy)]
 struct Entry<V> {
+    lead: u64,
     start: usize,
     end: usize,
     value: V,
 }
 
-impl<V: Copy> Sorted<V> {
-    /// Puts texts in order; of one that comes twice the last holds.
+impl<V: Copy> Unsorted<V> {
+    /// Makes room for so many texts of so many bytes in all.
     #[must_use]
-    pub fn of<T: AsRef<str>>(pairs: &[(T, V)]) -> Self {
-        let mut sorted = Self {
-            text: String::with_capacity(pairs.iter().map(|(text, _)| text.as_ref().len()).sum()),
-            entries: Vec::with_capacity(pairs.len()),
-        };
-        if pairs.is_sorted_by(|(one, _), (other, _)| one.as_ref() < other.as_ref()) {
-            pairs.iter().for_each(|pair| sorted.push(pair));
-            return sorted;
+    pub fn with_room(count: usize, bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            entries: Vec::with_capacity(count),
         }
-        let (mut ranks, place) = rank(pairs);
-        let pair = |rank: u64| &pairs[(rank & place) as usize];
-        let text = |rank: u64| pair(rank).0.as_ref();
+    }
+
+    /// Takes one more.
+    pub fn push(&mut self, text: &str, value: V) {
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.entries.push(Entry {
+            lead: lead(text),
+            start,
+            end: self.text.len(),
+            value,
+        });
+    }
+
+    /// Returns how many came.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Puts them in order; of one that came twice the last holds.
+    #[must_use]
+    pub fn sorted(mut self) -> Sorted<V> {
+        let is_ascending = |one: &Entry<V>, other: &Entry<V>| self.compare(one, other).is_lt();
+        if self.entries.is_sorted_by(is_ascending) {
+            self.text.shrink_to_fit();
+            return Sorted {
+                ends: self.entries.iter().map(|entry| entry.end).collect(),
+                values: self.entries.iter().map(|entry| entry.value).collect(),
+                text: self.text,
+            };
+        }
+        let (mut ranks, place) = rank(&self.entries);
+        let entry = |rank: &u64| &self.entries[(rank & place) as usize];
+        let mut sorted = Sorted::with_room(self.entries.len(), self.text.len());
         for alike in ranks.chunk_by_mut(|one, other| one & !place == other & !place) {
             if alike.len() > 1 {
                 // Equal texts stay in the order they came.
-                alike.sort_by(|one, other| text(*one).cmp(text(*other)));
+                alike.sort_by(|one, other| self.compare(entry(one), entry(other)));
             }
             for (at, rank) in alike.iter().enumerate() {
-                let next = alike.get(at + 1);
-                if next.is_none_or(|next| text(*next) != text(*rank)) {
-                    sorted.push(pair(*rank));
+                let (next, entry) = (alike.get(at + 1).map(entry), entry(rank));
+                if next.is_none_or(|next| self.compare(next, entry).is_ne()) {
+                    sorted.push(self.text(entry), entry.value);
                 }
             }
         }
         sorted
     }
 
-    fn push<T: AsRef<str>>(&mut self, (text, value): &(T, V)) {
-        let start = self.text.len();
-        self.text.push_str(text.as_ref());
-        self.entries.push(Entry {
-            start,
-            end: self.text.len(),
-            value: *value,
-        });
+    fn text(&self, entry: &Entry<V>) -> &str {
+        &self.text[entry.start..entry.end]
+    }
+
+    fn compare(&self, one: &Entry<V>, other: &Entry<V>) -> Ordering {
+        let by_lead = one.lead.cmp(&other.lead);
+        by_lead.then_with(|| self.text(one).cmp(self.text(other)))
+    }
+}
+
+impl<V: Copy> Sorted<V> {
+    /// Puts texts in order; of one that comes twice the last holds.
+    #[must_use]
+    pub fn of<T: AsRef<str>>(pairs: &[(T, V)]) -> Self {
+        let bytes = pairs.iter().map(|(text, _)| text.as_ref().len()).sum();
+        let mut all = Unsorted::with_room(pairs.len(), bytes);
+        for (text, value) in pairs {
+            all.push(text.as_ref(), *value);
+        }
+        all.sorted()
+    }
+
+    fn with_room(count: usize, bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            ends: Vec::with_capacity(count),
+            values: Vec::with_capacity(count),
+        }
+    }
+
+    fn push(&mut self, text: &str, value: V) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        self.values.push(value);
     }
 
     /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.values.len()
     }
 
     /// Returns how many bytes it takes in memory.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.text.capacity() + self.entries.capacity() * size_of::<Entry<V>>()
+        let ends = self.ends.capacity() * size_of::<usize>();
+        self.text.capacity() + ends + self.values.capacity() * size_of::<V>()
     }
 
     /// Tells whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.values.is_empty()
     }
 
     /// Returns the text and value at a position in byte order.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<(&str, V)> {
-        let entry = self.entries.get(index)?;
-        Some((&self.text[entry.start..entry.end], entry.value))
+        let value = self.values.get(index)?;
+        Some((self.text(index), *value))
     }
 
     /// Returns the value of a text.
     #[must_use]
     pub fn get(&self, text: &str) -> Option<V> {
-        let found = self
-            .entries
-            .binary_search_by(|entry| self.bytes(entry).cmp(text.as_bytes()));
-        found.ok().map(|index| self.entries[index].value)
+        let found = self.search(0, usize::MAX, text);
+        found.ok().map(|place| self.values[place])
     }
 
     /// Returns what looks up texts that come in ascending order.
@@ -116,42 +180,42 @@ impl<V: Copy> Sorted<V> {
 
     /// Returns texts and values in byte order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, V)> + Clone {
-        let text = &self.text;
-        let entries = self.entries.iter();
-        entries.map(move |entry| (&text[entry.start..entry.end], entry.value))
+        let values = self.values.iter().enumerate();
+        values.map(|(index, value)| (self.text(index), *value))
     }
 
     /// Returns the values in the order of their texts.
     pub fn values(&self) -> impl ExactSizeIterator<Item = V> + Clone {
-        self.entries.iter().map(|entry| entry.value)
+        self.values.iter().copied()
     }
 
-    fn bytes(&self, entry: &Entry<V>) -> &[u8] {
-        &self.text.as_bytes()[entry.start..entry.end]
+    /// Looks for a text from a position on, in steps that grow from the first one, halving what is left where a step
+    /// would be larger. Returns its position, or that of the next.
+    fn search(&self, mut from: usize, mut step: usize, text: &str) -> Result<usize, usize> {
+        let mut to = self.len();
+        while from < to {
+            let at = from + step.min((to - from) / 2);
+            match compare(self.text(at), text) {
+                Ordering::Less => (from, step) = (at + 1, step.saturating_mul(2).saturating_add(1)),
+                Ordering::Equal => return Ok(at),
+                Ordering::Greater => (to, step) = (at, usize::MAX),
+            }
+        }
+        Err(from)
+    }
+
+    fn text(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[index]]
     }
 }
 
 impl<V: Copy> Cursor<'_, V> {
     /// Returns the position and value of a text that stands behind the one asked for last.
     pub fn find(&mut self, text: &str) -> Option<(usize, V)> {
-        let rest = &self.sorted.entries[self.next..];
-        let compare = |entry: &Entry<V>| self.sorted.bytes(entry).cmp(text.as_bytes());
-        // In growing steps, as the next is mostly near, and at times very far.
-        let (mut from, mut at) = (0, 0);
-        let found = loop {
-            match rest.get(at).map(compare) {
-                Some(Ordering::Less) => (from, at) = (at + 1, 2 * at + 1),
-                Some(Ordering::Equal) => break Ok(at),
-                Some(Ordering::Greater) | None => {
-                    let near = &rest[from..rest.len().min(at)];
-                    let found = near.binary_search_by(compare);
-                    break found.map(|at| from + at).map_err(|at| from + at);
-                }
-            }
-        };
-        let place = self.next + found.unwrap_or_else(|place| place);
-        self.next = place + usize::from(found.is_ok());
-        found.ok().map(|at| (place, rest[at].value))
+        let found = self.sorted.search(self.next, 0, text);
+        self.next = found.map_or_else(|place| place, |place| place + 1);
+        found.ok().map(|place| (place, self.sorted.values[place]))
     }
 }
 
@@ -159,7 +223,8 @@ impl<V> Default for Sorted<V> {
     fn default() -> Self {
         Self {
             text: String::new(),
-            entries: Vec::new(),
+            ends: Vec::new(),
+            values: Vec::new(),
         }
     }
 }
@@ -194,47 +259,50 @@ impl<'de, V: Copy + Deserialize<'de>> Deserialize<'de> for Sorted<V> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry::<Cow<'de, str>, V>()? {
-                    pairs.push(pair);
+                let mut all = Unsorted::with_room(0, 0);
+                while let Some((text, value)) = map.next_entry::<Cow<'de, str>, V>()? {
+                    all.push(&text, value);
                 }
-                Ok(Sorted::of(&pairs))
+                Ok(all.sorted())
             }
         }
         deserializer.deserialize_map(Members(std::marker::PhantomData))
     }
 }
 
-/// Returns a rank of each text that orders it, and which of a rank's bits are the text's position.
-///
-/// The bits above are the first of those that not all texts have in common, as hotkeys all begin alike. They nearly
-/// always tell two texts apart without a look at them; ranks that are alike in those bits may be in any order.
-fn rank<T: AsRef<str>, V>(pairs: &[(T, V)]) -> (Vec<u64>, u64) {
-    let common = common(pairs);
-    let place = u64::MAX.unbounded_shr((pairs.len() as u64).leading_zeros());
-    let lead = |(text, _): &(T, V)| {
-        let rest = &text.as_ref().as_bytes()[common..];
-        let lead = rest.first_chunk().copied().unwrap_or_else(|| {
-            let mut lead = [0; 8];
-            lead[..rest.len()].copy_from_slice(rest);
-            lead
-        });
-        u64::from_be_bytes(lead)
-    };
-    let leads = pairs.iter().map(lead).zip(0..);
-    let mut ranks: Vec<u64> = leads.map(|(lead, at)| lead & !place | at).collect();
-    ranks.sort_unstable();
-    (ranks, place)
+/// Compares two texts. What they begin with nearly always tells.
+fn compare(one: &str, other: &str) -> Ordering {
+    let by_lead = lead(one).cmp(&lead(other));
+    by_lead.then_with(|| one.cmp(other))
 }
 
-/// Returns how many bytes all texts begin with alike.
-fn common<T: AsRef<str>, V>(pairs: &[(T, V)]) -> usize {
-    let first = pairs.first().map(|(text, _)| text.as_ref().as_bytes());
-    let first = first.unwrap_or_default();
-    pairs.iter().fold(first.len(), |common, (text, _)| {
-        let same = first[..common].iter().zip(text.as_ref().as_bytes());
-        same.take_while(|(one, other)| one == other).count()
-    })
+/// Returns what a text begins with: its first eight bytes as a number, zeros behind its end.
+fn lead(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let first = bytes.first_chunk().copied().unwrap_or_else(|| {
+        let mut first = [0; 8];
+        first[..bytes.len()].copy_from_slice(bytes);
+        first
+    });
+    u64::from_be_bytes(first)
+}
+
+/// Returns ranks in ascending order, and which of a rank's bits are its entry's position. The bits above are the first
+/// of those that not all leads have in common, as hotkeys all begin alike.
+fn rank<V>(entries: &[Entry<V>]) -> (Vec<u64>, u64) {
+    let place = u64::MAX.unbounded_shr((entries.len() as u64).leading_zeros());
+    let first = entries.first().map_or(0, |entry| entry.lead);
+    let differing = entries
+        .iter()
+        .fold(0, |bits, entry| bits | (entry.lead ^ first));
+    let common = differing.leading_zeros();
+    let leads = entries.iter().map(|entry| entry.lead.unbounded_shl(common));
+    let mut ranks: Vec<u64> = leads
+        .zip(0..)
+        .map(|(lead, at)| lead & !place | at)
+        .collect();
+    ranks.sort_unstable();
+    (ranks, place)
 }
 
 #[cfg(test)]

@@ -50,13 +50,16 @@ fn aggregate_on(
     let counts = in_runs_on(threads, &ordered, least, |run| {
         run.iter().map(count).collect::<Vec<_>>()
     });
+    let counts: Vec<Option<Count>> = counts.into_iter().flatten().collect();
+    let share = |(answer, count)| Share::of(answer, count, rules);
+    let counted = ordered.iter().copied().zip(&counts);
+    let shares: Vec<Share<'_>> = counted.map(share).collect();
+    let earned = earned(threads, &shares, metagraph.uids.len());
     let mut pot = Pot::new(answers, metagraph, rules);
-    let counted = ordered.into_iter().zip(counts.into_iter().flatten());
-    let challenges = counted.map(|(answer, count)| pot.share_out(answer, count));
     let explanation = Explanation {
-        challenges: challenges.collect(),
+        challenges: shares.iter().map(|share| pot.give(share)).collect(),
     };
-    (pot.vector(), explanation)
+    (pot.vector(&earned), explanation)
 }
 
 /// What there is to share, and what has been.
@@ -65,10 +68,19 @@ struct Pot<'a> {
     rules: Rules,
     /// What one ten-thousandth of emission is of the whole.
     unit: Wide,
-    /// What each registered hotkey has earned, in their byte order, in ten-thousandths of emission.
-    earned: Vec<Wide>,
-    /// What nobody registered has earned, in the same.
+    /// What nobody registered has earned, in ten-thousandths of emission.
     unassigned: Wide,
+}
+
+/// What one challenge has to give away.
+struct Share<'a> {
+    answer: &'a Answer,
+    /// Its scores as they count; none where it gave none.
+    count: Option<&'a Count>,
+    /// All of it, in ten-thousandths of emission.
+    emission: Wide,
+    /// What a score of one gets of that.
+    rate: Wide,
 }
 
 /// What a score counts for.
@@ -100,40 +112,35 @@ impl<'a> Pot<'a> {
             metagraph,
             rules,
             unit: Wide::whole(whole.sum()).reciprocal(),
-            earned: vec![Wide::ZERO; metagraph.uids.len()],
             unassigned: Wide::ZERO,
         }
     }
 
     /// Gives away what a challenge has to give.
-    fn share_out(&mut self, answer: &Answer, count: Option<Count>) -> Contribution {
-        let Some(count) = count else {
+    fn give(&mut self, share: &Share<'_>) -> Contribution {
+        let answer = share.answer;
+        let Some(count) = share.count else {
             let failure = answer.outcome.as_ref().err().cloned();
             return Contribution::none(answer.slug.clone(), failure);
         };
-        let emission = Wide::whole(answer.emission.ten_thousandths().into());
-        let rate = emission.times(count.divisor(self.rules).reciprocal());
-        for (place, score) in &count.counting {
-            self.earned[*place] = self.earned[*place].plus(Wide::of(*score).times(rate));
-        }
         let rest = match count.is_empty() {
-            true => emission,
-            false => count.unassigned.times(rate),
+            true => share.emission,
+            false => count.unassigned.times(share.rate),
         };
         self.unassigned = self.unassigned.plus(rest);
         Contribution {
             slug: answer.slug.clone(),
             failure: None,
-            share: emission.times(self.unit).to_f64(),
-            assigned: count.assigned.times(rate).times(self.unit).to_f64(),
+            share: share.emission.times(self.unit).to_f64(),
+            assigned: count.assigned.times(share.rate).times(self.unit).to_f64(),
             earning: count.counting.len(),
             dropped: count.dropped,
         }
     }
 
     /// Makes what was given come to one.
-    fn vector(self) -> Vector {
-        let hotkeys = self.metagraph.uids.iter().zip(&self.earned);
+    fn vector(self, earned: &[Wide]) -> Vector {
+        let hotkeys = self.metagraph.uids.iter().zip(earned);
         let mut given: Vec<(u16, Wide)> = hotkeys
             .clone()
             .map(|((_, uid), earned)| (uid, *earned))
@@ -163,6 +170,48 @@ impl<'a> Pot<'a> {
             is_burn: false,
         }
     }
+}
+
+impl<'a> Share<'a> {
+    fn of(answer: &'a Answer, count: &'a Option<Count>, rules: Rules) -> Self {
+        let emission = Wide::whole(answer.emission.ten_thousandths().into());
+        let count = count.as_ref();
+        let divisor = count.map_or(Wide::ZERO, |count| count.divisor(rules));
+        Self {
+            answer,
+            count,
+            emission,
+            rate: emission.times(divisor.reciprocal()),
+        }
+    }
+
+    /// Returns the scores that count of the hotkeys from a place on.
+    fn scores_from(&self, place: usize) -> &'a [(usize, f64)] {
+        let scores = self.count.map_or(&[][..], |count| &count.counting);
+        &scores[scores.partition_point(|(other, _)| *other < place)..]
+    }
+}
+
+/// Returns what each of so many registered hotkeys has earned, in their byte order, in ten-thousandths of emission.
+/// Shared among threads by hotkey: what each has from the challenges is added in the order of slugs.
+fn earned(threads: usize, shares: &[Share<'_>], hotkeys: usize) -> Vec<Wide> {
+    let scores: usize = shares.iter().map(|share| share.scores_from(0).len()).sum();
+    let least = WORTH_A_THREAD * hotkeys / scores.max(1);
+    let places: Vec<usize> = (0..hotkeys).collect();
+    let of_some = |places: &[usize]| {
+        let first = places.first().copied().unwrap_or_default();
+        let mut earned = vec![Wide::ZERO; places.len()];
+        for share in shares {
+            for (place, score) in share.scores_from(first) {
+                let Some(sum) = earned.get_mut(place - first) else {
+                    break;
+                };
+                *sum = sum.plus(share.rate.times_double(*score));
+            }
+        }
+        earned
+    };
+    in_runs_on(threads, &places, least, of_some).concat()
 }
 
 impl Count {

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::json::{Fault, Reader};
 use super::{Failure, Scores};
 use crate::model::Slug;
+use crate::model::sorted::Unsorted;
 
 /// The most hotkeys of one answer, four times what a subnet can have.
 pub const MAX_SCORES: usize = 262_144;
@@ -91,15 +92,16 @@ const FEWER: &str = "fewer hotkeys";
 /// Reads a map of hotkeys to numbers.
 pub(super) fn read_scores(reader: &mut Reader<'_>) -> Result<Scores, Fault> {
     // An entry takes about seventy bytes, most of them its hotkey.
-    let mut pairs = Vec::with_capacity((reader.left() / 64).min(MAX_SCORES));
+    let count = (reader.left() / 64).min(MAX_SCORES);
+    let mut scores = Unsorted::with_room(count, reader.left());
     reader.object(|reader, hotkey| {
-        if pairs.len() == MAX_SCORES {
+        if scores.count() == MAX_SCORES {
             return Err(reader.fault(FEWER));
         }
-        pairs.push((hotkey, reader.number()?));
+        scores.push(&hotkey, reader.number()?);
         Ok(())
     })?;
-    Ok(Scores::of(&pairs))
+    Ok(scores.sorted().into())
 }
 
 fn form(fault: Fault) -> ReplyError {

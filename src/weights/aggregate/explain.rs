@@ -72,12 +72,11 @@ fn parts<'a>(
     let rate = emission.times(count.divisor(rules).reciprocal());
     let mut registered = metagraph.uids.cursor();
     let counted = scores.iter().map(move |(hotkey, score)| {
-        let score = Wide::of(score);
-        let part = match fate(hotkey, score, &mut registered, rules) {
+        let part = match fate(hotkey, Wide::of(score), &mut registered, rules) {
             Fate::NotPositive => Part::NotPositive,
             Fate::Unregistered => Part::Unregistered,
             Fate::Burn => Part::Burn,
-            Fate::Counts(_) => Part::Earned(score.times(rate).to_f64()),
+            Fate::Counts(_) => Part::Earned(rate.times_double(score).to_f64()),
         };
         (hotkey, part)
     });

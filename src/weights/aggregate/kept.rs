@@ -98,7 +98,7 @@ fn parts<'a>(
     scores.iter().map(move |(hotkey, score)| {
         let part = match earned.get(hotkey) {
             _ if score <= 0.0 => Part::NotPositive,
-            Some(_) => Part::Earned(Wide::of(score).times(rate).to_f64()),
+            Some(_) => Part::Earned(rate.times_double(score).to_f64()),
             None => other,
         };
         (hotkey, part)

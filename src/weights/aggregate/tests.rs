@@ -228,6 +228,13 @@ fn doubles_are_taken_and_given_back_exactly() {
 
 proptest! {
     #[test]
+    fn a_double_is_multiplied_as_any_other_number(a: f64, b: f64, c: f64) {
+        let wide = Wide::of(a.abs()).times(Wide::of(b.abs()).reciprocal());
+        prop_assert_eq!(wide.times_double(c), wide.times(Wide::of(c)));
+        prop_assert_eq!(wide.times_double(c.abs()), wide.times(Wide::of(c.abs())));
+    }
+
+    #[test]
     fn operations_are_those_of_doubles_where_these_are_exact(a in 0_u32.., b in 0_u32..) {
         let (a, b) = (f64::from(a), f64::from(b));
         prop_assert_eq!(Wide::of(a).plus(Wide::of(b)).to_f64(), a + b);

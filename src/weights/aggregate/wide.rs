@@ -33,7 +33,11 @@ impl Wide {
         let fraction = bits & ((1 << FRACTION) - 1);
         match (bits >> FRACTION) as i32 {
             0 => Self::normal(fraction.into(), 1 - BIAS),
-            biased => Self::normal((fraction | 1 << FRACTION).into(), biased - BIAS),
+            // As `normal` would have it, whose shift is known here.
+            biased => Self {
+                mantissa: u128::from(fraction | 1 << FRACTION) << (127 - FRACTION),
+                exponent: biased - BIAS - (127 - FRACTION).cast_signed(),
+            },
         }
     }
 
@@ -71,6 +75,15 @@ impl Wide {
         let middle = low(a * d) + low(b * c) + high(b * d);
         let upper = a * c + high(a * d) + high(b * c) + high(middle);
         Self::normal(upper, self.exponent + other.exponent + 128)
+    }
+
+    /// As [`Self::times`] what a double is, whose lower half is empty: two multiplications instead of four.
+    pub(super) fn times_double(self, number: f64) -> Self {
+        let factor = Self::of(number);
+        let factor_high = factor.mantissa >> 64;
+        let low = (self.mantissa & u128::from(u64::MAX)) * factor_high;
+        let upper = (self.mantissa >> 64) * factor_high + (low >> 64);
+        Self::normal(upper, self.exponent + factor.exponent + 128)
     }
 
     /// Returns one divided by it; zero of zero.

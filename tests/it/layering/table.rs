@@ -382,7 +382,6 @@ pub const PARTS: &[Part] = &[
         "weights",
         &["model", "parallel"],
         &[
-            "fast_float2",
             "hex",
             "jiff",
             "memchr",
@@ -390,6 +389,7 @@ pub const PARTS: &[Part] = &[
             "schnorrkel",
             "sha2",
             "simdutf8",
+            "sonic_number",
         ],
     ),
     pure(
