@@ -74,7 +74,8 @@ Examples:
   platform apply --plan plan.json --yes          exactly what `diff --save plan.json` showed
 
 Ends with 2 when a guard of safety refuses, 3 when the world moved since the plan was saved or a controller
-follows another source, 4 when the registry or the cluster could not be read, 5 when not everything is ready in time or some keys failed.";
+follows another source, 4 when the registry or the cluster could not be read, 5 when not everything
+is ready in time, some keys failed, or with --no-wait some are held.";
 
 pub(super) async fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;

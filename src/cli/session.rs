@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::declaration::{self, Declaration};
-use super::since::Conditions;
+use super::since::{Conditions, waits};
 use super::{CliError, Context, Kind, nearest};
 use crate::edge::cluster::ClusterWrite;
 use crate::edge::cluster::client::{ConnectError, Credentials, KubeCluster};
@@ -121,8 +121,11 @@ impl Session {
         let Registry::Ready(database) = &self.edges.registry else {
             return;
         };
-        let kept = database.conditions().await.unwrap_or_default();
         let challenges = status::challenges(&self.declaration.platform, planned, &Scope::All);
+        if !challenges.values().any(|status| waits(status.condition)) {
+            return;
+        }
+        let kept = database.conditions().await.unwrap_or_default();
         let deadline = context.settings.controller.rollout_deadline;
         let conditions = Conditions::find(&challenges, kept, planned, deadline, now());
         self.header.held_for = conditions.held_for(&challenges);

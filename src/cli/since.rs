@@ -54,17 +54,23 @@ impl Conditions {
 
     /// Returns for how long challenges that are held, or wait, are known to do so.
     pub fn held_for(&self, challenges: &BTreeMap<Slug, ChallengeStatus>) -> BTreeMap<Slug, String> {
-        let held_for = |(slug, status): (&Slug, &ChallengeStatus)| match status.condition {
-            Condition::Held | Condition::Progressing | Condition::Unknown => {
-                let (of, truth) = telling(status.condition);
-                Some((slug.clone(), self.since(slug, of, truth)?))
-            }
-            // A suspension says so itself; in the others nothing is held that was held before.
-            Condition::Suspended | Condition::Ready | Condition::Stopped | Condition::Removed => {
-                None
-            }
+        let waiting = challenges
+            .iter()
+            .filter(|(_, status)| waits(status.condition));
+        let held_for = |(slug, status): (&Slug, &ChallengeStatus)| {
+            let (of, truth) = telling(status.condition);
+            Some((slug.clone(), self.since(slug, of, truth)?))
         };
-        challenges.iter().filter_map(held_for).collect()
+        waiting.filter_map(held_for).collect()
+    }
+}
+
+/// Tells whether a challenge in this condition is held, or waits, and does not say since when.
+pub fn waits(condition: Condition) -> bool {
+    match condition {
+        Condition::Held | Condition::Progressing | Condition::Unknown => true,
+        // A suspension says so itself; in the others nothing is held that was held before.
+        Condition::Suspended | Condition::Ready | Condition::Stopped | Condition::Removed => false,
     }
 }
 

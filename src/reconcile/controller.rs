@@ -87,10 +87,7 @@ pub struct Controller {
     is_blind: bool,
     /// Since when a newer revision is known to wait, for a guard or for its turn, while one does.
     weighed: Option<Weighed>,
-    /// The pass in which somebody else applied another revision, and since when a reading of the source is waited for.
-    awaited: Option<(i64, Instant)>,
-    /// Whether that is so, or the survey after it has not ended.
-    is_unsettled: bool,
+    superseded: Superseded,
     /// When it is asked whether the turn to write may be given back.
     turn_due: Option<Instant>,
     asks: Asks,
@@ -123,6 +120,25 @@ pub struct Parts {
     pub actor: String,
     /// The clock.
     pub clock: fn() -> Timestamp,
+}
+
+/// Whether somebody applied another revision than the one that is kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Superseded {
+    No,
+    /// Somebody did, in a pass; a reading of the source is waited for since then.
+    Awaited {
+        pass: i64,
+        since: Instant,
+    },
+    /// The reading came, and is not surveyed yet.
+    Read,
+}
+
+impl Superseded {
+    fn awaits_reading(self) -> bool {
+        matches!(self, Self::Awaited { .. })
+    }
 }
 
 impl Controller {
@@ -162,8 +178,7 @@ impl Controller {
             surveys: Surveys::default(),
             is_blind: false,
             weighed: None,
-            awaited: None,
-            is_unsettled: false,
+            superseded: Superseded::No,
             turn_due: None,
             asks: Asks::default(),
             suspended: None,
@@ -202,8 +217,8 @@ impl Controller {
                 self.agenda.next().filter(|_| may_look),
                 self.surveys
                     .next()
-                    .filter(|_| !is_surveying && self.awaited.is_none()),
-                self.awaited.map(|_| now + READING),
+                    .filter(|_| !is_surveying && !self.superseded.awaits_reading()),
+                self.superseded.awaits_reading().then(|| now + READING),
                 self.surveys.next_tokens(),
                 self.turn_due,
             ];
@@ -275,7 +290,7 @@ impl Controller {
     /// Returns the declaration to survey, if a survey is due.
     fn due_survey(&mut self, now: Instant) -> Option<Arc<Declared>> {
         // What the source says now comes first.
-        let is_due = self.awaited.is_none() && self.surveys.begin(now);
+        let is_due = !self.superseded.awaits_reading() && self.surveys.begin(now);
         is_due.then(|| self.followed.borrow().good.clone())?
     }
 
@@ -305,7 +320,7 @@ impl Controller {
             self.await_source(pass);
             return;
         }
-        self.is_unsettled = false;
+        self.superseded = Superseded::No;
         let guards: Vec<Guard> = surveyed.planned.plan.guards.clone();
         let refused: Vec<Guard> = guards
             .into_iter()
@@ -342,25 +357,25 @@ impl Controller {
     /// Waits with everything until the source was read, for somebody applied another revision of it than the one that is
     /// known: put back, the older one would undo the newer.
     fn await_source(&mut self, pass: i64) {
-        if self.awaited.is_none() {
+        if !self.superseded.awaits_reading() {
             tracing::warn!(
                 pass,
                 "another revision was applied; nothing is written until the source was read again"
             );
         }
-        self.awaited = Some((pass, Instant::now()));
-        self.is_unsettled = true;
+        let since = Instant::now();
+        self.superseded = Superseded::Awaited { pass, since };
         self.hint.notify_one();
     }
 
     /// Goes on once the source was read since: what it says now holds, and is surveyed first.
     fn take_reading(&mut self, now: Instant) {
         let read_at = self.followed.borrow().read_at;
-        if let Some((pass, since)) = self.awaited
+        if let Superseded::Awaited { pass, since } = self.superseded
             && read_at.is_some_and(|read_at| read_at >= since)
         {
             self.looker.answer(pass);
-            self.awaited = None;
+            self.superseded = Superseded::Read;
             self.surveys.renew(now);
         }
     }
@@ -430,7 +445,8 @@ impl Controller {
     /// written for it would be taken for drift.
     fn may_look(&self, is_surveying: bool, now: Instant) -> bool {
         let is_weighing = self.weighed.is_some() && (is_surveying || self.surveys.are_due(now));
-        self.world.is_some() && self.suspended.is_none() && !self.is_unsettled && !is_weighing
+        let is_held = self.suspended.is_some() || self.superseded != Superseded::No;
+        self.world.is_some() && !is_held && !is_weighing
     }
 
     /// Takes whether the controller is suspended. Once it goes on, it surveys what became of everything meanwhile.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use platform::reconcile::lease::LEADER;
 use serde_json::Value;
 
@@ -178,6 +179,39 @@ impl Replicas {
         self.world.proxy.heal();
     }
 
+    /// Checks that of each version there is a pass that wrote it, or that was interrupted while it did.
+    async fn check_history(&self, rounds: usize, in_writes: usize) {
+        let passes = self.passes().await;
+        let has_written = |pass: &&Value| {
+            let counts =
+                ["created", "updated", "unknown"].map(|name| pass["counts"][name].as_u64());
+            counts.into_iter().flatten().any(|count| count > 0)
+        };
+        let recorded: BTreeSet<String> = passes
+            .iter()
+            .filter(has_written)
+            .map(|pass| pass["revision"]["digest"].to_string())
+            .collect();
+        let shown = |pass: &Value| {
+            let told = ["id", "started_at", "actor", "outcome", "counts"].map(|name| &pass[name]);
+            format!("{told:?} {}", pass["revision"]["digest"])
+        };
+        let all: Vec<String> = passes.iter().map(shown).collect();
+        let told = format!("{all:#?}\n{}", self.logs());
+        assert!(
+            recorded.len() > rounds.min(900),
+            "{}: {told}",
+            recorded.len()
+        );
+        let interrupted = passes
+            .iter()
+            .filter(|pass| pass["outcome"] == "interrupted");
+        assert!(
+            interrupted.count() >= in_writes.min(400),
+            "{in_writes} in the middle of a write: {told}"
+        );
+    }
+
     /// Waits until the leader has nothing left to do.
     async fn until_rest(&mut self, leader: usize) {
         self.keepers[leader].as_mut().unwrap().until_ready(2).await;
@@ -209,11 +243,8 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
     times[(times.len() - 1) * percent / 100]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "needs a cluster and a PostgreSQL server"]
-async fn the_next_leader_goes_on_and_nothing_of_the_one_before_comes_after_it() {
-    let rounds = number("PLATFORM_ROUNDS", if is_soak() { 1000 } else { 20 });
-    let seed = number("PLATFORM_WALK_SEED", 1);
+/// Ends leaders for so many rounds in a world of their own, and returns how long it took until another led, and wrote.
+async fn end_leaders(rounds: usize, seed: usize) -> (Vec<Duration>, Vec<Duration>) {
     let mut dice = Dice::new(seed);
     let mut replicas = Replicas::start().await;
     let mut in_writes = 0;
@@ -224,49 +255,34 @@ async fn the_next_leader_goes_on_and_nothing_of_the_one_before_comes_after_it() 
         let told = format!("seed {seed}, round {round}, {end:?}, in a write: {is_in_write}");
         replicas.round(round, end, is_in_write, &told).await;
     }
-    let (lead, writes) = (&replicas.fail_overs, &replicas.writes);
-    println!(
-        "{rounds} rounds: another leads after p50 {:.1?}, p99 {:.1?}, longest {:.1?}; has written after p50 {:.1?}, p99 {:.1?}",
-        percentile(lead, 50),
-        percentile(lead, 99),
-        percentile(lead, 100),
-        percentile(writes, 50),
-        percentile(writes, 99),
-    );
-    assert!(percentile(lead, 99) <= FAIL_OVER, "{lead:?}");
-    let passes = replicas.passes().await;
-    // Of each version there is a pass that wrote it, or that was interrupted while it did.
-    let has_written = |pass: &&Value| {
-        let counts = ["created", "updated", "unknown"].map(|name| pass["counts"][name].as_u64());
-        counts.into_iter().flatten().any(|count| count > 0)
-    };
-    let recorded: BTreeSet<String> = passes
-        .iter()
-        .filter(has_written)
-        .map(|pass| pass["revision"]["digest"].to_string())
-        .collect();
-    let shown = |pass: &Value| {
-        let told = ["id", "started_at", "actor", "outcome", "counts"].map(|name| &pass[name]);
-        format!("{told:?} {}", pass["revision"]["digest"])
-    };
-    let all: Vec<String> = passes.iter().map(shown).collect();
-    assert!(
-        recorded.len() > rounds.min(900),
-        "{}: {all:#?}\n{}",
-        recorded.len(),
-        replicas.logs()
-    );
-    let interrupted = passes
-        .iter()
-        .filter(|pass| pass["outcome"] == "interrupted");
-    assert!(
-        interrupted.count() >= in_writes.min(400),
-        "{in_writes} in the middle of a write: {all:#?}\n{}",
-        replicas.logs()
-    );
+    replicas.check_history(rounds, in_writes).await;
     replicas.world.run(&["history", "verify"]).await.expect(0);
     replicas.world.run(&["diff"]).await.expect(0);
     for keeper in replicas.keepers.into_iter().flatten() {
         assert_eq!(keeper.terminate().await.0, Some(0));
     }
+    (replicas.fail_overs, replicas.writes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs a cluster and a PostgreSQL server"]
+async fn the_next_leader_goes_on_and_nothing_of_the_one_before_comes_after_it() {
+    let rounds = number("PLATFORM_ROUNDS", if is_soak() { 1000 } else { 20 });
+    let seed = number("PLATFORM_WALK_SEED", 1);
+    // A round is mostly waiting, so several worlds have theirs side by side.
+    let worlds = if is_soak() { 4 } else { 2 };
+    let each = rounds.div_ceil(worlds);
+    let ended = join_all((0..worlds).map(|world| end_leaders(each, seed + world))).await;
+    let (lead, writes): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
+    let (lead, writes) = (lead.concat(), writes.concat());
+    println!(
+        "{} rounds: another leads after p50 {:.1?}, p99 {:.1?}, longest {:.1?}; has written after p50 {:.1?}, p99 {:.1?}",
+        lead.len(),
+        percentile(&lead, 50),
+        percentile(&lead, 99),
+        percentile(&lead, 100),
+        percentile(&writes, 50),
+        percentile(&writes, 99),
+    );
+    assert!(percentile(&lead, 99) <= FAIL_OVER, "{lead:?}");
 }

@@ -2,8 +2,10 @@
 //! the process itself, what others edit and what is declared. It ends as declared, by itself, with nothing lost.
 
 use std::net::ToSocketAddrs as _;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use serde_json::json;
 use url::Url;
 
@@ -244,8 +246,24 @@ impl Storm {
                 revision.is_some_and(|revision| revision.contains(&version))
             })
             .await;
-        self.keeper.until_ready(SLUGS.len()).await;
+        let ready = AssertUnwindSafe(self.keeper.until_ready(SLUGS.len()));
+        if let Err(panic) = ready.catch_unwind().await {
+            self.tell_workloads().await;
+            resume_unwind(panic);
+        }
         began.elapsed()
+    }
+
+    /// Prints what the cluster makes of the challenges: who is late may be the nodes.
+    async fn tell_workloads(&self) {
+        for kind in ["statefulsets", "deployments", "pods"] {
+            for object in self.world.admin.items(&self.world.api(kind, "")).await {
+                let (metadata, status) = (&object["metadata"], &object["status"]);
+                println!("{kind} {metadata:#} {status:#}");
+            }
+        }
+        let status = self.world.run(&["status", "-o", "json"]).await;
+        println!("{status}");
     }
 }
 
