@@ -24,6 +24,8 @@ mod diff;
 mod drift;
 #[path = "rows/first_apply.rs"]
 mod first_apply;
+#[path = "rows/flux.rs"]
+mod flux;
 #[path = "rows/keeping.rs"]
 mod keeping;
 #[path = "rows/planning.rs"]

@@ -10,7 +10,6 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, WatchEvent, WatchParams};
 use platform::edge::cluster::{ClusterError, ClusterWrite};
 use platform::model::{ClusterName, Kind, ObjectKey, Slug, names};
-use platform::reconcile::source;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -21,7 +20,7 @@ use super::keeping::{percentile, settle, until};
 use super::raw;
 use super::report::{Goal, Reading, Report, median, millis};
 use super::running::Running;
-use super::world::{Installation, World, check, slug};
+use super::world::{Installation, World, slug};
 
 /// Challenges, with six objects each that are kept so (Secrets are made once and never rewritten). Who changes one
 /// object again and again is put off, so each is changed once.
@@ -202,15 +201,11 @@ async fn bare(
     installation: &Installation,
     changes: &[(ObjectKey, Change)],
 ) -> Result<f64> {
-    let snapshot = source::read_source(&installation.declared.display().to_string())?;
-    let manifests: BTreeMap<ObjectKey, Value> = raw::manifests(&check(&snapshot.files)?)
+    let manifests: BTreeMap<ObjectKey, Value> = raw::manifests(&installation.platform()?)
         .into_iter()
         .collect();
     let manifests = Arc::new(manifests);
-    let file = kube::config::Kubeconfig::read_from(&world.kubeconfig)?;
-    let options = kube::config::KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(file, &options).await?;
-    let client = kube::Client::try_from(config)?;
+    let client = raw::connect(&world.kubeconfig).await?;
     let mut putting_right = JoinSet::new();
     for kind in KINDS {
         let (group, version) = kind.api_version().rsplit_once('/').unwrap_or(("", "v1"));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::raw;
 use super::report::{Goal, Reading, Report, count, median};
 use super::watched::{Call, Watched};
-use super::world::{Installation, Session, World};
+use super::world::{Session, World};
 use super::{SIZES, find_program};
 
 /// The size that the goal is about.
@@ -81,16 +81,11 @@ async fn apply(world: &mut World, n: usize) -> Result<Applied> {
 
 async fn raw_rate(world: &mut World, n: usize) -> Result<f64> {
     let installation = world.install(n).await?;
-    let manifests = raw::manifests(&platform_of(&installation)?);
+    let manifests = raw::manifests(&installation.platform()?);
     let objects = manifests.len();
     let took = raw::apply_all(world.cluster.as_ref(), &manifests).await?;
     world.settle(&installation.namespace).await?;
     Ok(count(objects) / took.as_secs_f64())
-}
-
-fn platform_of(installation: &Installation) -> Result<platform::spec::Platform> {
-    let declared = installation.declared.display().to_string();
-    super::world::check(&platform::reconcile::source::read_source(&declared)?.files)
 }
 
 /// What people use today, beside it, where it is installed.
@@ -99,7 +94,7 @@ async fn measure_kubectl(world: &mut World, report: &mut Report) -> Result<()> {
         return Ok(());
     };
     let installation = world.install(GOAL_AT).await?;
-    let manifests = raw::manifests(&platform_of(&installation)?);
+    let manifests = raw::manifests(&installation.platform()?);
     let items: Vec<_> = manifests.iter().map(|(_, manifest)| manifest).collect();
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items});
     let file = installation.declared.with_extension("json");

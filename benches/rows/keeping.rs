@@ -8,15 +8,16 @@ use serde_json::Value;
 
 use super::SIZES;
 use super::audit::Audit;
+use super::flux;
 use super::report::{Goal, Reading, Report, count, median, millis};
 use super::running::{PROGRAM, Running, revision};
-use super::world::{Installation, World, slug};
+use super::world::{Installation, World, slug, variable};
 
 /// How long a world at rest is watched.
 const REST: Duration = Duration::from_secs(20);
 /// The challenges whose objects are the 4 000 that the goal of row 8 is about.
 const GOAL_AT: usize = 500;
-/// What Flux publishes of its kustomize-controller at as many objects, in MiB.
+/// What Flux publishes of its kustomize-controller at as many objects, in MiB: for where it is not run.
 const FLUX: f64 = 223.0;
 /// The size at which row 6 is measured.
 pub const BUSY: usize = 100;
@@ -58,24 +59,30 @@ pub async fn rest(world: &mut World, report: &mut Report) -> Result<()> {
 
 /// Measures row 8: memory.
 pub async fn memory(world: &mut World, report: &mut Report) -> Result<()> {
-    let mut costs = Vec::new();
+    let reading = |n, memory| Reading::new(8, "memory of the controller", n, (memory, "MiB"));
+    let (mut costs, mut at_goal) = (Vec::new(), f64::NAN);
     for n in [SIZES[0], SIZES[1], GOAL_AT, SIZES[2]] {
         let installation = world.built(n).await?;
         let running = Running::start(world, &installation).await?;
         settle().await;
         let memory = running.memory()?;
         costs.push((n, memory));
-        let reading = Reading::new(8, "memory of the controller", n, (memory, "MiB"));
-        if n == GOAL_AT {
-            let flux = reading.clone().against("Flux, as published", FLUX);
-            report.add(flux.goal(Goal::RatioAtMost(0.5)));
-            report.add(reading.goal(Goal::AtMost(64.0)));
+        report.add(if n == GOAL_AT {
+            at_goal = memory;
+            reading(n, memory).goal(Goal::AtMost(64.0))
         } else {
-            report.add(reading);
-        }
+            reading(n, memory)
+        });
         running.end().await?;
     }
     report.add_growth(8, "the memory", &costs, None);
+    // Last, for what goes wrong in it is no reason to lose what was measured of ours.
+    let (name, flux) = match variable("PLATFORM_TEST_FLUX") {
+        Some(program) => ("Flux", flux::memory(world, &program, GOAL_AT).await?),
+        None => ("Flux, as published, not run", FLUX),
+    };
+    let beside = reading(GOAL_AT, at_goal).against(name, flux);
+    report.add(beside.goal(Goal::RatioAtMost(0.5)));
     Ok(())
 }
 

@@ -46,6 +46,14 @@ pub async fn apply_all(
     Ok(began.elapsed())
 }
 
+/// Connects as kubectl does.
+pub async fn connect(kubeconfig: &str) -> Result<kube::Client> {
+    let file = kube::config::Kubeconfig::read_from(kubeconfig)?;
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(file, &options).await?;
+    Ok(kube::Client::try_from(config)?)
+}
+
 /// Lists bytes, page by page, and reads nothing of them but where the next page begins.
 pub struct Lister {
     client: kube::Client,
@@ -60,11 +68,8 @@ impl Lister {
         namespace: &str,
     ) -> Result<(Duration, usize)> {
         let began = Instant::now();
-        let file = kube::config::Kubeconfig::read_from(kubeconfig)?;
-        let options = kube::config::KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(file, &options).await?;
         let lister = Self {
-            client: kube::Client::try_from(config)?,
+            client: connect(kubeconfig).await?,
         };
         let lists = kinds.iter().map(|kind| lister.list_kind(*kind, namespace));
         let pages = futures::future::try_join_all(lists).await?;

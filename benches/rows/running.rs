@@ -116,11 +116,7 @@ impl Running {
 
     /// Returns its resident memory in MiB.
     pub fn memory(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.split_whitespace().next());
-        let kibibytes: usize = kibibytes.context("it has memory")?.parse()?;
-        Ok(count(kibibytes) / 1024.0)
+        resident_memory(self.child.id())
     }
 
     /// Returns the part of a core that it takes over a time, in percent.
@@ -155,6 +151,15 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// Returns the resident memory of a process in MiB.
+pub fn resident_memory(process: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next());
+    let kibibytes: usize = kibibytes.context("it has memory")?.parse()?;
+    Ok(count(kibibytes) / 1024.0)
 }
 
 /// Returns the revision that an answer of `/ready` names.

@@ -55,6 +55,13 @@ pub struct Installation {
     leases: Arc<dyn Leases>,
 }
 
+impl Installation {
+    /// Reads and checks the declaration.
+    pub fn platform(&self) -> Result<Platform> {
+        check(&source::read_source(&self.declared.display().to_string())?.files)
+    }
+}
+
 impl World {
     /// Connects to the cluster that `cargo xtask bench` starts.
     pub async fn connect() -> Result<Self> {

@@ -24,7 +24,10 @@ use crate::{
     terminal::progress,
 };
 
-use self::recipe::{APISERVER, CONTROLLER_MANAGER, ETCD, HELM, KWOK, Program, Recipe, SCHEDULER};
+use self::recipe::{
+    APISERVER, CONTROLLER_MANAGER, ETCD, HELM, KUSTOMIZE_CONTROLLER, KWOK, Program, Recipe,
+    SCHEDULER,
+};
 
 /// A cold build of the largest program takes some minutes on two cores; this is
 /// the point where something must be wrong.
@@ -80,8 +83,21 @@ impl Assets {
 ///
 /// Fails when Go is needed and missing, and when the build fails.
 pub fn find_helm(interrupt: &Interrupt) -> Result<PathBuf> {
+    find_alone(&HELM, interrupt)
+}
+
+/// Finds Flux's kustomize-controller, building it if it is not there. No control plane needs it.
+///
+/// # Errors
+///
+/// Fails when Go is needed and missing, and when the build fails.
+pub fn find_kustomize_controller(interrupt: &Interrupt) -> Result<PathBuf> {
+    find_alone(&KUSTOMIZE_CONTROLLER, interrupt)
+}
+
+fn find_alone(program: &Program, interrupt: &Interrupt) -> Result<PathBuf> {
     let cache = environment::cache_folder()?;
-    find_one(&HELM, given_folder().as_deref(), &cache, interrupt)
+    find_one(program, given_folder().as_deref(), &cache, interrupt)
 }
 
 fn given_folder() -> Option<PathBuf> {

@@ -68,6 +68,14 @@ pub const HELM: Program = Program {
     package: "helm.sh/helm/v4/cmd/helm",
     version_variables: &[("helm.sh/helm/v4/internal/version.version", Part::Whole)],
 };
+/// What the memory of the controller is measured beside.
+pub const KUSTOMIZE_CONTROLLER: Program = Program {
+    name: "kustomize-controller",
+    module: "kustomize-controller",
+    upstream: "github.com/fluxcd/kustomize-controller",
+    package: "github.com/fluxcd/kustomize-controller",
+    version_variables: &[],
+};
 
 const fn kubernetes(name: &'static str, package: &'static str) -> Program {
     Program {
@@ -164,13 +172,14 @@ fn take_part(version: &str, part: Part) -> &str {
 mod tests {
     use super::*;
 
-    const EVERY: [&Program; 6] = [
+    const EVERY: [&Program; 7] = [
         &ETCD,
         &APISERVER,
         &CONTROLLER_MANAGER,
         &SCHEDULER,
         &KWOK,
         &HELM,
+        &KUSTOMIZE_CONTROLLER,
     ];
 
     fn recipe(requirements: &str) -> Recipe<'static> {
