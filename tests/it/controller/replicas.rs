@@ -243,6 +243,18 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
     times[(times.len() - 1) * percent / 100]
 }
 
+fn tell(lead: &[Duration], writes: &[Duration]) {
+    println!(
+        "{} rounds: another leads after p50 {:.1?}, p99 {:.1?}, longest {:.1?}; has written after p50 {:.1?}, p99 {:.1?}",
+        lead.len(),
+        percentile(lead, 50),
+        percentile(lead, 99),
+        percentile(lead, 100),
+        percentile(writes, 50),
+        percentile(writes, 99),
+    );
+}
+
 /// Ends leaders for so many rounds in a world of their own, and returns how long it took until another led, and wrote.
 async fn end_leaders(rounds: usize, seed: usize) -> (Vec<Duration>, Vec<Duration>) {
     let mut dice = Dice::new(seed);
@@ -255,6 +267,7 @@ async fn end_leaders(rounds: usize, seed: usize) -> (Vec<Duration>, Vec<Duration
         let told = format!("seed {seed}, round {round}, {end:?}, in a write: {is_in_write}");
         replicas.round(round, end, is_in_write, &told).await;
     }
+    tell(&replicas.fail_overs, &replicas.writes);
     replicas.check_history(rounds, in_writes).await;
     replicas.world.run(&["history", "verify"]).await.expect(0);
     replicas.world.run(&["diff"]).await.expect(0);
@@ -275,14 +288,6 @@ async fn the_next_leader_goes_on_and_nothing_of_the_one_before_comes_after_it() 
     let ended = join_all((0..worlds).map(|world| end_leaders(each, seed + world))).await;
     let (lead, writes): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
     let (lead, writes) = (lead.concat(), writes.concat());
-    println!(
-        "{} rounds: another leads after p50 {:.1?}, p99 {:.1?}, longest {:.1?}; has written after p50 {:.1?}, p99 {:.1?}",
-        lead.len(),
-        percentile(&lead, 50),
-        percentile(&lead, 99),
-        percentile(&lead, 100),
-        percentile(&writes, 50),
-        percentile(&writes, 99),
-    );
+    tell(&lead, &writes);
     assert!(percentile(&lead, 99) <= FAIL_OVER, "{lead:?}");
 }

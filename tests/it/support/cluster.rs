@@ -188,11 +188,14 @@ impl Admin {
         self.token_of(namespace, "platform-controller").await
     }
 
-    /// Returns a token of an account.
+    /// Returns a token of an account, for a day: a soak takes more than the hour of the default.
     pub async fn token_of(&self, namespace: &str, account: &str) -> String {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let body =
-            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 86_400},
+        });
         let answer = self.send("POST", &path, Some(body)).await.unwrap();
         answer["status"]["token"].as_str().unwrap().to_owned()
     }
