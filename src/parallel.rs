@@ -2,11 +2,14 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{available_parallelism, scope};
 
 /// More threads than this wait for memory more than they work.
 const MOST_THREADS: usize = 8;
+
+/// So many runs of each thread: one that other work holds up, or whose items take longer, has less to do.
+const RUNS_EACH: usize = 4;
 
 /// How many threads this machine has for it.
 pub static THREADS: LazyLock<usize> = LazyLock::new(|| {
@@ -33,19 +36,27 @@ pub fn in_runs_on<T: Sync, R: Send>(
     work: impl Fn(&[T]) -> R + Sync,
 ) -> Vec<R> {
     let least = least.max(1);
-    if items.len() <= least {
+    if threads <= 1 || items.len() <= least {
         return vec![work(items)];
     }
-    let mut runs = items.chunks(items.len().div_ceil(threads.max(1)).max(least));
-    let first = runs.next().unwrap_or_default();
-    scope(|scope| {
-        let work = &work;
-        let others: Vec<_> = runs.map(|run| scope.spawn(move || work(run))).collect();
-        let mut done = vec![work(first)];
-        let ends = others.into_iter().map(|other| other.join());
-        done.extend(ends.map(|end| end.unwrap_or_else(|panic| resume_unwind(panic))));
+    let size = items.len().div_ceil(threads * RUNS_EACH).max(least);
+    let runs = Mutex::new(items.chunks(size).enumerate());
+    let next = || runs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let some = || {
+        let runs = std::iter::from_fn(next);
+        runs.map(|(at, run)| (at, work(run))).collect::<Vec<_>>()
+    };
+    let mut done = scope(|scope| {
+        let others = 1..threads.min(items.len().div_ceil(size));
+        let others: Vec<_> = others.map(|_| scope.spawn(some)).collect();
+        let mut done = some();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
         done
-    })
+    });
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, done)| done).collect()
 }
 
 #[cfg(test)]
@@ -68,14 +79,14 @@ mod tests {
             let runs = in_runs(&items, least, double);
             let doubled: Vec<usize> = items.iter().map(|n| n * 2).collect();
             assert_eq!(runs.concat(), doubled);
-            assert!(runs.len() <= MOST_THREADS);
+            assert!(runs.len() <= MOST_THREADS * RUNS_EACH);
             for threads in [0, 1, 2, 3, 8] {
                 let runs = in_runs_on(threads, &items, least, double);
                 assert_eq!(runs.concat(), doubled);
-                assert!(runs.len() <= threads.max(1));
+                assert!(runs.len() <= threads.max(1) * RUNS_EACH);
             }
         }
-        let sizes = in_runs_on(8, &[(); 16], 1, <[()]>::len);
+        let sizes = in_runs_on(2, &[(); 16], 1, <[()]>::len);
         assert_eq!(sizes, [2; 8]);
     }
 

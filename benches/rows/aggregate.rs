@@ -75,8 +75,9 @@ fn slug(number: usize) -> String {
 }
 
 fn body(challenge: usize, hotkeys: usize) -> Vec<u8> {
-    // Each in an order of its own, with scores of all magnitudes that challenges use.
-    let step = 7919 + challenge * 2;
+    // Each in an order of its own, with scores of all magnitudes that challenges use. The step has no divisor in common
+    // with how many there are, so each hotkey comes once.
+    let step = 7919 + challenge * 10;
     let entries = (0..hotkeys).map(|n| {
         let key = n * step % hotkeys;
         let score = 1.0 / ((key * 31 + challenge) % 9973 + 1) as f64;

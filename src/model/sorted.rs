@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::hint::black_box;
+use std::ops::{BitXor, Range};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -20,12 +22,6 @@ pub struct Sorted<V> {
     values: Vec<V>,
 }
 
-/// Texts with a value, in the order they come.
-pub struct Unsorted<V> {
-    text: String,
-    entries: Vec<Entry<V>>,
-}
-
 /// Looks up texts that come in ascending order, each from where the one before it was.
 #[derive(Clone)]
 pub struct Cursor<'a, V> {
@@ -33,101 +29,36 @@ pub struct Cursor<'a, V> {
     next: usize,
 }
 
-/// A text that came, and what it begins with.
-#[derive(Clone, Copy)]
-struct Entry<V> {
-    lead: u64,
-    start: usize,
-    end: usize,
-    value: V,
-}
-
-impl<V: Copy> Unsorted<V> {
-    /// Makes room for so many texts of so many bytes in all.
-    #[must_use]
-    pub fn with_room(count: usize, bytes: usize) -> Self {
-        Self {
-            text: String::with_capacity(bytes),
-            entries: Vec::with_capacity(count),
-        }
-    }
-
-    /// Takes one more.
-    pub fn push(&mut self, text: &str, value: V) {
-        let start = self.text.len();
-        self.text.push_str(text);
-        self.entries.push(Entry {
-            lead: lead(text),
-            start,
-            end: self.text.len(),
-            value,
-        });
-    }
-
-    /// Returns how many came.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Puts them in order; of one that came twice the last holds.
-    #[must_use]
-    pub fn sorted(mut self) -> Sorted<V> {
-        let is_ascending = |one: &Entry<V>, other: &Entry<V>| self.compare(one, other).is_lt();
-        if self.entries.is_sorted_by(is_ascending) {
-            self.text.shrink_to_fit();
-            return Sorted {
-                ends: self.entries.iter().map(|entry| entry.end).collect(),
-                values: self.entries.iter().map(|entry| entry.value).collect(),
-                text: self.text,
-            };
-        }
-        let (mut ranks, place) = rank(&self.entries);
-        let entry = |rank: &u64| &self.entries[(rank & place) as usize];
-        let mut sorted = Sorted::with_room(self.entries.len(), self.text.len());
-        for alike in ranks.chunk_by_mut(|one, other| one & !place == other & !place) {
-            if alike.len() > 1 {
-                // Equal texts stay in the order they came.
-                alike.sort_by(|one, other| self.compare(entry(one), entry(other)));
-            }
-            for (at, rank) in alike.iter().enumerate() {
-                let (next, entry) = (alike.get(at + 1).map(entry), entry(rank));
-                if next.is_none_or(|next| self.compare(next, entry).is_ne()) {
-                    sorted.push(self.text(entry), entry.value);
-                }
-            }
-        }
-        sorted
-    }
-
-    fn text(&self, entry: &Entry<V>) -> &str {
-        &self.text[entry.start..entry.end]
-    }
-
-    fn compare(&self, one: &Entry<V>, other: &Entry<V>) -> Ordering {
-        let by_lead = one.lead.cmp(&other.lead);
-        by_lead.then_with(|| self.text(one).cmp(self.text(other)))
-    }
-}
-
 impl<V: Copy> Sorted<V> {
     /// Puts texts in order; of one that comes twice the last holds.
     #[must_use]
     pub fn of<T: AsRef<str>>(pairs: &[(T, V)]) -> Self {
-        let bytes = pairs.iter().map(|(text, _)| text.as_ref().len()).sum();
-        let mut all = Unsorted::with_room(pairs.len(), bytes);
-        for (text, value) in pairs {
-            all.push(text.as_ref(), *value);
+        let texts = pairs.iter().map(|(text, _)| text.as_ref());
+        let mut sorted = Self {
+            text: String::with_capacity(texts.clone().map(str::len).sum()),
+            ends: Vec::with_capacity(pairs.len()),
+            values: Vec::with_capacity(pairs.len()),
+        };
+        let bytes = texts.map(str::as_bytes);
+        if bytes.is_sorted_by(|one, other| compare(one, other).is_lt()) {
+            for (text, value) in pairs {
+                sorted.push(text.as_ref(), *value);
+            }
+            return sorted;
         }
-        all.sorted()
-    }
-
-    fn with_room(count: usize, bytes: usize) -> Self {
-        Self {
-            text: String::with_capacity(bytes),
-            ends: Vec::with_capacity(count),
-            values: Vec::with_capacity(count),
+        for some in in_order(pairs).chunks(AT_ONCE) {
+            // They stand anywhere. Asked for all at once, memory is waited for once.
+            let ends = some.iter().map(|at| {
+                let bytes = pairs[*at].0.as_ref().as_bytes();
+                bytes.first().unwrap_or(&0) ^ bytes.last().unwrap_or(&0)
+            });
+            black_box(ends.fold(0, BitXor::bitxor));
+            for at in some {
+                let (text, value) = &pairs[*at];
+                sorted.push(text.as_ref(), *value);
+            }
         }
+        sorted
     }
 
     fn push(&mut self, text: &str, value: V) {
@@ -195,7 +126,7 @@ impl<V: Copy> Sorted<V> {
         let mut to = self.len();
         while from < to {
             let at = from + step.min((to - from) / 2);
-            match compare(self.text(at), text) {
+            match compare(self.bytes(at), text.as_bytes()) {
                 Ordering::Less => (from, step) = (at + 1, step.saturating_mul(2).saturating_add(1)),
                 Ordering::Equal => return Ok(at),
                 Ordering::Greater => (to, step) = (at, usize::MAX),
@@ -205,8 +136,16 @@ impl<V: Copy> Sorted<V> {
     }
 
     fn text(&self, index: usize) -> &str {
+        &self.text[self.span(index)]
+    }
+
+    fn bytes(&self, index: usize) -> &[u8] {
+        &self.text.as_bytes()[self.span(index)]
+    }
+
+    fn span(&self, index: usize) -> Range<usize> {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[index]]
+        start..self.ends[index]
     }
 }
 
@@ -259,26 +198,28 @@ impl<'de, V: Copy + Deserialize<'de>> Deserialize<'de> for Sorted<V> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut all = Unsorted::with_room(0, 0);
-                while let Some((text, value)) = map.next_entry::<Cow<'de, str>, V>()? {
-                    all.push(&text, value);
+                let mut all = Vec::new();
+                while let Some(pair) = map.next_entry::<Cow<'de, str>, V>()? {
+                    all.push(pair);
                 }
-                Ok(all.sorted())
+                Ok(Sorted::of(&all))
             }
         }
         deserializer.deserialize_map(Members(std::marker::PhantomData))
     }
 }
 
+/// So many texts are asked for at once; more would push each other out of the nearest memory.
+const AT_ONCE: usize = 32;
+
 /// Compares two texts. What they begin with nearly always tells.
-fn compare(one: &str, other: &str) -> Ordering {
+fn compare(one: &[u8], other: &[u8]) -> Ordering {
     let by_lead = lead(one).cmp(&lead(other));
     by_lead.then_with(|| one.cmp(other))
 }
 
 /// Returns what a text begins with: its first eight bytes as a number, zeros behind its end.
-fn lead(text: &str) -> u64 {
-    let bytes = text.as_bytes();
+fn lead(bytes: &[u8]) -> u64 {
     let first = bytes.first_chunk().copied().unwrap_or_else(|| {
         let mut first = [0; 8];
         first[..bytes.len()].copy_from_slice(bytes);
@@ -287,22 +228,29 @@ fn lead(text: &str) -> u64 {
     u64::from_be_bytes(first)
 }
 
-/// Returns ranks in ascending order, and which of a rank's bits are its entry's position. The bits above are the first
-/// of those that not all leads have in common, as hotkeys all begin alike.
-fn rank<V>(entries: &[Entry<V>]) -> (Vec<u64>, u64) {
-    let place = u64::MAX.unbounded_shr((entries.len() as u64).leading_zeros());
-    let first = entries.first().map_or(0, |entry| entry.lead);
-    let differing = entries
-        .iter()
-        .fold(0, |bits, entry| bits | (entry.lead ^ first));
-    let common = differing.leading_zeros();
-    let leads = entries.iter().map(|entry| entry.lead.unbounded_shl(common));
-    let mut ranks: Vec<u64> = leads
-        .zip(0..)
-        .map(|(lead, at)| lead & !place | at)
-        .collect();
+/// Returns where the texts stand in ascending order, each once: of one that comes twice where it comes last.
+fn in_order<T: AsRef<str>, V>(pairs: &[(T, V)]) -> Vec<usize> {
+    let bytes = |at: u64| pairs[at as usize].0.as_ref().as_bytes();
+    let mut ranks: Vec<u64> = (0..).take(pairs.len()).map(|at| lead(bytes(at))).collect();
+    // A rank's lower bits are the position. Those above are the first that not all leads have in common, as hotkeys
+    // all begin alike.
+    let place = u64::MAX.unbounded_shr((ranks.len() as u64).leading_zeros());
+    let first = ranks.first().copied().unwrap_or_default();
+    let differing = ranks.iter().fold(0, |bits, lead| bits | (lead ^ first));
+    for (rank, at) in ranks.iter_mut().zip(0..) {
+        *rank = rank.unbounded_shl(differing.leading_zeros()) & !place | at;
+    }
     ranks.sort_unstable();
-    (ranks, place)
+    let is_alike = |one: u64, other: u64| one & !place == other & !place;
+    let compare = |one: u64, other: u64| bytes(one & place).cmp(bytes(other & place));
+    for alike in ranks.chunk_by_mut(|one, other| is_alike(*one, *other)) {
+        if alike.len() > 1 {
+            // Of equal texts the last comes first, and the others go.
+            alike.sort_unstable_by(|one, other| compare(*one, *other).then(other.cmp(one)));
+        }
+    }
+    ranks.dedup_by(|one, other| is_alike(*one, *other) && compare(*one, *other).is_eq());
+    ranks.iter().map(|rank| (rank & place) as usize).collect()
 }
 
 #[cfg(test)]

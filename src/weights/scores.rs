@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::json::{Fault, Reader};
 use super::{Failure, Scores};
 use crate::model::Slug;
-use crate::model::sorted::Unsorted;
+use crate::model::sorted::Sorted;
 
 /// The most hotkeys of one answer, four times what a subnet can have.
 pub const MAX_SCORES: usize = 262_144;
@@ -93,15 +93,15 @@ const FEWER: &str = "fewer hotkeys";
 pub(super) fn read_scores(reader: &mut Reader<'_>) -> Result<Scores, Fault> {
     // An entry takes about seventy bytes, most of them its hotkey.
     let count = (reader.left() / 64).min(MAX_SCORES);
-    let mut scores = Unsorted::with_room(count, reader.left());
+    let mut scores = Vec::with_capacity(count);
     reader.object(|reader, hotkey| {
-        if scores.count() == MAX_SCORES {
+        if scores.len() == MAX_SCORES {
             return Err(reader.fault(FEWER));
         }
-        scores.push(&hotkey, reader.number()?);
+        scores.push((hotkey, reader.number()?));
         Ok(())
     })?;
-    Ok(scores.sorted().into())
+    Ok(Sorted::of(&scores).into())
 }
 
 fn form(fault: Fault) -> ReplyError {

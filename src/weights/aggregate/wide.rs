@@ -74,7 +74,7 @@ impl Wide {
         let high = |number: u128| number >> 64;
         let middle = low(a * d) + low(b * c) + high(b * d);
         let upper = a * c + high(a * d) + high(b * c) + high(middle);
-        Self::normal(upper, self.exponent + other.exponent + 128)
+        Self::product(upper, self.exponent + other.exponent + 128)
     }
 
     /// As [`Self::times`] what a double is, whose lower half is empty: two multiplications instead of four.
@@ -83,7 +83,7 @@ impl Wide {
         let factor_high = factor.mantissa >> 64;
         let low = (self.mantissa & u128::from(u64::MAX)) * factor_high;
         let upper = (self.mantissa >> 64) * factor_high + (low >> 64);
-        Self::normal(upper, self.exponent + factor.exponent + 128)
+        Self::product(upper, self.exponent + factor.exponent + 128)
     }
 
     /// Returns one divided by it; zero of zero.
@@ -114,6 +114,19 @@ impl Wide {
         // A mantissa that was rounded up to the next power of two carries into the exponent, as it should.
         let biased = u64::from((high - f64::MIN_EXP + 1).max(0).unsigned_abs());
         f64::from_bits((biased << FRACTION) + whole)
+    }
+
+    /// As [`Self::normal`] what the upper half of a product of mantissas is: its highest bit or the next is set, but of
+    /// zero.
+    fn product(upper: u128, exponent: i32) -> Self {
+        if upper == 0 {
+            return Self::ZERO;
+        }
+        let below = u32::from(upper >> 127 == 0);
+        Self {
+            mantissa: upper << below,
+            exponent: exponent - below.cast_signed(),
+        }
     }
 
     fn normal(mantissa: u128, exponent: i32) -> Self {
