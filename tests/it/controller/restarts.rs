@@ -52,11 +52,12 @@ async fn told(world: &World, version: usize) -> BTreeSet<String> {
     sets.iter().map(name).collect()
 }
 
-/// Waits until the controller is seen to write, and returns at once.
-async fn until_writing(server: &ApiServer, mark: usize, resource: &str) {
+/// Waits until the controller is seen to write a challenge's own workload, and returns at once.
+async fn until_writing(server: &ApiServer, mark: usize) {
     let is_write = |seen: &Seen| {
         let writes = ["create", "patch", "update"];
-        writes.contains(&seen.verb.as_str()) && seen.resource == resource
+        let is_workload = seen.resource == "statefulsets" && !seen.name.ends_with("-postgres");
+        writes.contains(&seen.verb.as_str()) && is_workload
     };
     let began = Instant::now();
     while !server.asked_since(mark).iter().any(is_write) {
@@ -138,7 +139,7 @@ async fn an_api_server_that_is_killed_in_the_middle_of_its_work_is_outlived() {
     for version in 0..2 {
         let mark = server.mark();
         declare(&world, version, &challenges);
-        until_writing(&server, mark, "statefulsets").await;
+        until_writing(&server, mark).await;
         server.kill();
         let made = told(&world, version).await.len();
         assert!((1..challenges.len()).contains(&made), "{made} are done");
