@@ -37,7 +37,8 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<u8> {
         [] => LONG.map(str::to_owned).to_vec(),
         filter => filter.to_vec(),
     };
-    let options = ["--include-ignored", "--nocapture"].map(str::to_owned);
+    // One after the other: some compare times, in which whatever runs beside them would show.
+    let options = ["--include-ignored", "--nocapture", "--test-threads=1"].map(str::to_owned);
     let suite = Suite {
         name: "the tests",
         cargo: &["test", "--workspace", "--test", "it"],
