@@ -61,6 +61,10 @@ pub fn in_runs_on<T: Sync, R: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread::{current, yield_now};
+
     use super::*;
 
     #[test]
@@ -91,9 +95,25 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the last")]
+    fn no_more_threads_work_than_are_allowed() {
+        for threads in [1, 2, 3, 8] {
+            let worked = in_runs_on(threads, &[(); 4096], 1, |_| current().id());
+            let worked: HashSet<_> = worked.into_iter().collect();
+            assert!(worked.len() <= threads);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "another's")]
     fn a_panic_of_another_thread_is_not_lost() {
-        let items: Vec<usize> = (0..10_000).collect();
-        in_runs(&items, 1, |run| assert!(!run.contains(&9_999), "the last"));
+        let (here, has_begun) = (current().id(), AtomicBool::new(false));
+        in_runs_on(2, &[(); 16], 1, |_| {
+            let is_another = current().id() != here;
+            has_begun.fetch_or(is_another, Ordering::SeqCst);
+            assert!(!is_another, "another's");
+            while !has_begun.load(Ordering::SeqCst) {
+                yield_now();
+            }
+        });
     }
 }

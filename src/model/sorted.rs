@@ -250,7 +250,8 @@ fn in_order<T: AsRef<str>, V>(pairs: &[(T, V)]) -> Vec<usize> {
         }
     }
     ranks.dedup_by(|one, other| is_alike(*one, *other) && compare(*one, *other).is_eq());
-    ranks.iter().map(|rank| (rank & place) as usize).collect()
+    let places = ranks.into_iter().map(|rank| (rank & place) as usize);
+    places.collect()
 }
 
 #[cfg(test)]
