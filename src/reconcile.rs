@@ -84,11 +84,16 @@ pub struct Planned {
 }
 
 /// Plans one pass: reads, and changes nothing.
-pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) -> Planned {
+pub async fn plan_source(
+    platform: &Platform,
+    request: &Request,
+    depth: Depth<'_>,
+    edges: &Edges,
+) -> Planned {
     let known = read_registered(&edges.registry, &Scope::All).await;
     let facts = find_facts(platform, &request.revision, Tags::Kept, edges, &known.rows).await;
     let facts = Arc::new(facts);
-    plan_with(platform, facts, request, Depth::Full, edges, known).await
+    plan_with(platform, facts, request, depth, edges, known).await
 }
 
 /// Where the digests of tags come from.
@@ -124,7 +129,7 @@ pub async fn plan_with(
     platform: &Platform,
     facts: Arc<Facts>,
     request: &Request,
-    depth: Depth,
+    depth: Depth<'_>,
     edges: &Edges,
     known: Registered,
 ) -> Planned {

@@ -212,7 +212,8 @@ async fn bare(
         let named = GroupVersionKind::gvk(group, version, kind.as_str());
         let resource = ApiResource::from_gvk_with_plural(&named, kind.plural());
         let api = Api::namespaced_with(client.clone(), &installation.namespace, &resource);
-        let with = (world.cluster.clone(), manifests.clone());
+        let cluster: Arc<dyn ClusterWrite> = world.cluster.clone();
+        let with = (cluster, manifests.clone());
         putting_right.spawn(put_right(api, kind, with));
     }
     settle().await;

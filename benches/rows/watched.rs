@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use platform::edge::cluster::{ClusterError, ClusterRead, ClusterWrite, Page};
+use futures::stream::BoxStream;
+use platform::edge::cluster::{
+    ClusterError, ClusterRead, ClusterWatch, ClusterWrite, Page, WatchEvent,
+};
 use platform::model::{Kind, ObjectKey, Scope};
+use platform::reconcile::live::watched::Watchable;
 use serde_json::Value;
 
 /// What a call did.
@@ -35,12 +39,12 @@ struct Notes {
 
 /// A connection that is watched.
 pub struct Watched {
-    inner: Arc<dyn ClusterWrite>,
+    inner: Arc<dyn Watchable>,
     notes: Mutex<Notes>,
 }
 
 impl Watched {
-    pub fn new(inner: Arc<dyn ClusterWrite>) -> Self {
+    pub fn new(inner: Arc<dyn Watchable>) -> Self {
         Self {
             inner,
             notes: Mutex::default(),
@@ -156,5 +160,15 @@ impl ClusterWrite for Watched {
     async fn delete(&self, key: &ObjectKey, uid: &str, version: &str) -> Result<(), ClusterError> {
         self.note(Call::Write, self.inner.delete(key, uid, version))
             .await
+    }
+}
+
+impl ClusterWatch for Watched {
+    fn watch(
+        &self,
+        kind: Kind,
+        namespace: &str,
+    ) -> BoxStream<'static, Result<WatchEvent, ClusterError>> {
+        self.inner.watch(kind, namespace)
     }
 }

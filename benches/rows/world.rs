@@ -16,8 +16,9 @@ use platform::model::{ClusterName, Kind, ObjectKey, Scope, Secret};
 use platform::reconcile::converge::{Converged, Patience, State, Told, converge};
 use platform::reconcile::lease::turn::Turn;
 use platform::reconcile::lease::{Clock, Lease, PASS};
-use platform::reconcile::live::Readiness;
 use platform::reconcile::live::reduce::reduce;
+use platform::reconcile::live::watched::{Watchable, Watched as Remembering};
+use platform::reconcile::live::{Depth, Readiness};
 use platform::reconcile::plan::Request;
 use platform::reconcile::{Cause, Edges, Planned, Registry, plan_source, source};
 use platform::spec::{self, Platform};
@@ -36,7 +37,7 @@ pub struct World {
     /// Its kubeconfig.
     pub kubeconfig: String,
     /// A connection as its admin.
-    pub cluster: Arc<dyn ClusterWrite>,
+    pub cluster: Arc<dyn Watchable>,
     leases: Arc<dyn Leases>,
     folder: tempfile::TempDir,
     namespaces: Vec<String>,
@@ -221,7 +222,7 @@ impl Session {
 
     /// Plans one pass.
     pub async fn plan(&self) -> Planned {
-        plan_source(&self.platform, &self.request, &self.edges).await
+        plan_source(&self.platform, &self.request, Depth::Full, &self.edges).await
     }
 
     /// Carries a plan out and goes on until everything is ready.
@@ -231,6 +232,10 @@ impl Session {
         };
         let turn = Turn::take(&self.lease, database, PATIENCE, &|_| {}).await?;
         self.edges.fence = Some(turn.fence());
+        // As `platform apply` does.
+        let remembering: Arc<dyn ClusterWrite> = Arc::new(Remembering::new(self.cluster.clone()));
+        let local = ClusterName::Local;
+        self.edges.clusters.insert(local, Ok(remembering));
         let cause = Cause {
             source: "bench",
             actor: "bench",

@@ -104,6 +104,9 @@ async fn carry_out(
     show(args, context, session, &planned.plan)?;
     refuse_blind(&planned)?;
     refuse_guards(&planned.plan, args)?;
+    if !args.no_wait {
+        session.watch();
+    }
     if !planned.plan.may_write() {
         session.open_for_writing(context).await?;
         let began = tokio::time::Instant::now();

@@ -16,7 +16,8 @@ use crate::edge::database::{self, Database, Opened};
 use crate::edge::git::is_address;
 use crate::edge::images::HttpRegistry;
 use crate::model::{ClusterName, CommitId, FenceToken, Scope, Slug};
-use crate::reconcile::live::Why;
+use crate::reconcile::live::watched::{Watchable, Watched};
+use crate::reconcile::live::{Depth, Why};
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
 use crate::reconcile::{Edges, Planned, Registry, plan_source, source, status};
@@ -33,6 +34,7 @@ pub struct Session {
     pub leases: Arc<dyn Leases>,
     /// Where the declaration is, as it was named.
     pub source: String,
+    cluster: Arc<dyn Watchable>,
     only: BTreeSet<Slug>,
 }
 
@@ -71,9 +73,9 @@ impl Session {
         };
         let cluster = Arc::new(cluster);
         let leases: Arc<dyn Leases> = cluster.clone();
-        let cluster: Arc<dyn ClusterWrite> = cluster;
+        let local: Arc<dyn ClusterWrite> = cluster.clone();
         let edges = Edges {
-            clusters: BTreeMap::from([(ClusterName::Local, Ok(cluster))]),
+            clusters: BTreeMap::from([(ClusterName::Local, Ok(local))]),
             registry,
             images: Arc::new(HttpRegistry::new()),
             fence: None,
@@ -85,6 +87,7 @@ impl Session {
             header,
             leases,
             source: source.to_owned(),
+            cluster,
             only,
         })
     }
@@ -94,7 +97,8 @@ impl Session {
     /// # Errors
     /// A challenge that was asked for is neither declared nor there.
     pub async fn plan(&self) -> Result<Planned, CliError> {
-        let planned = plan_source(&self.declaration.platform, &self.request(), &self.edges).await;
+        let platform = &self.declaration.platform;
+        let planned = plan_source(platform, &self.request(), Depth::Full, &self.edges).await;
         for slug in &self.only {
             let is_live = || {
                 planned.live.seen.keys().any(|key| match key {
@@ -160,6 +164,12 @@ impl Session {
         let url = context.settings.database_url(production)?;
         self.edges.registry = Registry::Ready(database::open_and_migrate(url).await?);
         Ok(())
+    }
+
+    /// Watches the local cluster from the next look on, so that looks after it send no lists.
+    pub fn watch(&mut self) {
+        let watched: Arc<dyn ClusterWrite> = Arc::new(Watched::new(self.cluster.clone()));
+        self.edges.clusters.insert(ClusterName::Local, Ok(watched));
     }
 
     /// Closes the database, so that a file is left in order.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::apply::{ApplyError, Outcome, Progress};
 use super::desired::Wanted;
 use super::lease::turn::Fence;
-use super::live::{Readiness, Seen};
+use super::live::{Depth, Readiness, Seen};
 use super::plan::{Held, Plan, Request, Step};
 use super::{Cause, Edges, Planned, Registry, Run, Why, plan_source, rollout, run_plan};
 use crate::model::rollout::Rollouts;
@@ -15,7 +15,7 @@ use crate::spec::Platform;
 
 /// The pause before the first look; a pod that is there at once is seen at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause between two looks, each of which is one list per kind.
+/// The longest pause between two looks, unless a look itself takes longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long after the end a last look may take, which tells how things stand: the usual one takes a second.
 const LAST_LOOK: Duration = Duration::from_secs(5);
@@ -90,10 +90,12 @@ pub async fn converge(
     let was_unknown = first.plan.has_unknown();
     let mut planned = first;
     let mut pause = FIRST_PAUSE;
+    let mut looking = Duration::ZERO;
     let before = Before {
         failures: &failures,
         was_unknown,
         has_left: false,
+        has_more: false,
     };
     if planned.plan.steps.is_empty()
         && let Some(state) = judge(&planned, &request.only, &before, patience)
@@ -147,16 +149,22 @@ pub async fn converge(
         } else {
             (pause * 2).min(LONGEST_PAUSE)
         };
-        tokio::time::sleep(pause).await;
+        // For as long as a look takes nothing is looked at, so that those who make things ready come to it.
+        let next = tokio::time::Instant::now() + pause.max(looking);
+        tokio::time::sleep_until(next.min(patience.deadline)).await;
+        let began = tokio::time::Instant::now();
         let now = Request {
             now: (told.clock)(),
             ..request.clone()
         };
-        let look = plan_source(platform, &now, edges);
-        planned = match tokio::time::timeout_at(patience.deadline + LAST_LOOK, look).await {
-            Ok(looked) => looked,
-            Err(_) => break State::TimedOut,
-        };
+        let look = look_again(platform, &now, edges);
+        let has_more;
+        (planned, has_more) =
+            match tokio::time::timeout_at(patience.deadline + LAST_LOOK, look).await {
+                Ok(looked) => looked,
+                Err(_) => break State::TimedOut,
+            };
+        looking = began.elapsed();
         if planned.live.blindness().is_some() {
             // Seen again, it goes on; what is not seen is not written.
             planned.plan.steps.clear();
@@ -167,6 +175,7 @@ pub async fn converge(
             failures: &failures,
             was_unknown,
             has_left,
+            has_more,
         };
         if let Some(state) = judge(&planned, &request.only, &before, patience) {
             break state;
@@ -181,6 +190,29 @@ pub async fn converge(
         hindrance,
         last: planned,
     })
+}
+
+/// Looks again. The server is asked about what may be written now, and not about what only waits: each look would ask
+/// for all of that. Returns also whether more may be written meanwhile; the next look asks about that.
+async fn look_again(platform: &Platform, request: &Request, edges: &Edges) -> (Planned, bool) {
+    let survey = plan_source(platform, request, Depth::Survey, edges).await;
+    let asked = undecided_keys(&survey.plan);
+    if asked.is_empty() {
+        return (survey, false);
+    }
+    let mut planned = plan_source(platform, request, Depth::About(&asked), edges).await;
+    let found = planned.plan.steps.len();
+    planned.plan.steps.retain(|step| asked.contains(&step.key));
+    let has_more = planned.plan.steps.len() < found;
+    (planned, has_more)
+}
+
+/// Returns the keys that are to be written, or held, unless the server says otherwise.
+fn undecided_keys(plan: &Plan) -> BTreeSet<Key> {
+    let is_held = |held: &&Held| !matches!(held, Held::Waits { .. });
+    let held = plan.held.iter().filter(is_held).filter_map(Held::key);
+    let steps = plan.steps.iter().map(|step| &step.key);
+    steps.chain(held).cloned().collect()
 }
 
 async fn carry_out(planned: &Planned, edges: &Edges, run: &Run<'_>) -> Result<Vec<Outcome>, Why> {
@@ -287,6 +319,8 @@ struct Before<'a> {
     was_unknown: bool,
     /// Whether steps are left for another plan.
     has_left: bool,
+    /// Whether steps are left for the next look.
+    has_more: bool,
 }
 
 /// Decides whether to go on; `None` means yes.
@@ -304,8 +338,9 @@ fn judge(
         .iter()
         .any(|held| matches!(held, Held::Waits { .. }));
     let is_unready = !unready(planned, only).is_empty();
-    let is_moving = !plan.steps.is_empty() || has_hope(plan) || (is_unready && !gave_up);
-    let is_pending = !plan.steps.is_empty() || waits || is_unready;
+    let has_steps = !plan.steps.is_empty() || before.has_more;
+    let is_moving = has_steps || has_hope(plan) || (is_unready && !gave_up);
+    let is_pending = has_steps || waits || is_unready;
     // What the first plan could not show is not written under it, however well it can be read by now.
     let is_final = is_over || (before.was_unknown && !is_moving);
     if (plan.has_unknown() || (before.was_unknown && before.has_left)) && is_final {

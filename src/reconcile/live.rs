@@ -66,16 +66,28 @@ pub struct Look<'a> {
     /// The challenges.
     pub scope: &'a Scope,
     /// How far it goes.
-    pub depth: Depth,
+    pub depth: Depth<'a>,
 }
 
 /// How far a look goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub enum Depth<'a> {
     /// Lists alone: which keys differ or are missing, not what the server says to it.
     Survey,
+    /// The server is asked about these keys where they differ or are missing.
+    About(&'a BTreeSet<Key>),
     /// The server is asked about every key that differs or is missing.
     Full,
+}
+
+impl Depth<'_> {
+    fn asks_about(self, key: &Key) -> bool {
+        match self {
+            Self::Survey => false,
+            Self::About(keys) => keys.contains(key),
+            Self::Full => true,
+        }
+    }
 }
 
 /// Rows of no challenge are looked at together with all.

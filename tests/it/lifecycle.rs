@@ -1,5 +1,7 @@
 //! A challenge's life as its operator sees it, on the real API server.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::support::proxy::Seen;
@@ -15,6 +17,12 @@ const EVERY_KIND: [(&str, &str); 4] = [
     ("single", ONE_REPLICA),
     ("file", "database: sqlite\nworker: {command: [run, worker]}"),
 ];
+
+/// Returns a declaration whose Postgres never becomes ready.
+fn never_ready() -> String {
+    let digest = "b".repeat(64);
+    format!("postgres: {{image: \"postgres:never-ready@sha256:{digest}\"}}")
+}
 
 fn is_write(seen: &Seen) -> bool {
     matches!(
@@ -278,9 +286,7 @@ async fn a_new_image_rolls_its_pod_and_a_broken_one_is_replaced_by_its_correctio
 #[ignore = "needs a cluster"]
 async fn one_challenge_that_never_becomes_ready_stops_no_other() {
     let world = World::new().await;
-    let broken =
-        "postgres: {image: \"postgres:never-ready@sha256:".to_owned() + &"b".repeat(64) + "\"}";
-    world.declare(&world.yaml(&[("broken", &broken), ("fine", "")]));
+    world.declare(&world.yaml(&[("broken", &never_ready()), ("fine", "")]));
     let ran = world
         .run(&["apply", "--yes", "--timeout", "4s", "-o", "json"])
         .await
@@ -315,6 +321,35 @@ async fn one_challenge_that_never_becomes_ready_stops_no_other() {
         .run(&["diff", "--challenge", "nobody"])
         .await
         .expect(2);
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn what_only_waits_is_neither_listed_nor_asked_about_again() {
+    let world = World::new().await;
+    world.declare(&world.yaml(&[("broken", &never_ready())]));
+    world.proxy.take_seen();
+    world
+        .run(&["apply", "--yes", "--timeout", "8s"])
+        .await
+        .expect(5);
+    let mut times: BTreeMap<Seen, usize> = BTreeMap::new();
+    for seen in world.proxy.take_seen() {
+        *times.entry(seen).or_default() += 1;
+    }
+    let looks = times
+        .extract_if(.., |seen, _| seen.verb == "list" && seen.resource == "pods")
+        .map(|(_, times)| times)
+        .sum::<usize>();
+    assert!(looks > 3, "{looks} looks");
+    let reads = |seen: &Seen| matches!(seen.verb.as_str(), "list" | "watch" | "dry-run");
+    let again: Vec<_> = times
+        .iter()
+        .filter(|(seen, times)| reads(seen) && **times > 1)
+        .collect();
+    assert!(again.is_empty(), "{again:?}");
+    let is_watch = |seen: &Seen| seen.verb == "watch" && seen.resource == "statefulsets";
+    assert!(times.keys().any(is_watch), "{times:?}");
 }
 
 #[tokio::test]

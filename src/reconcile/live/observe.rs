@@ -32,7 +32,7 @@ pub const TAKE_OVER: &str = "metadata.managedFields";
 const MAX_RESTARTS: usize = 2;
 
 /// One place to look at: a namespace on a cluster, and the kinds to list there.
-pub struct Place {
+pub struct Place<'a> {
     /// The cluster.
     pub cluster: ClusterName,
     /// Its connection, or why there is none.
@@ -44,11 +44,11 @@ pub struct Place {
     /// The challenges that the look is about.
     pub scope: Scope,
     /// How far the look goes.
-    pub depth: Depth,
+    pub depth: Depth<'a>,
 }
 
 /// Looks at a place and adds what is there to `live`.
-pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
+pub async fn observe(place: &Place<'_>, desired: &Desired, live: &mut Live) {
     let reader = match &place.reader {
         Ok(reader) => Patience::new(reader.as_ref()),
         Err(why) => return mark_unknown(place, desired, live, why),
@@ -72,7 +72,6 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
     }
     super::pods::tell_reasons(reader, place, live).await;
     let missing = missing_keys(place, desired, live, &questions);
-    let claims = unlisted_claims(&missing, desired, live);
     let namespace = see_namespace(reader, place, desired, live).await;
     if let Namespace::Missing(key) = namespace {
         for missing in missing {
@@ -82,20 +81,18 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
         }
         return;
     }
-    if place.depth == Depth::Survey {
-        let unasked = |key| {
-            (
-                Key::Object(key),
-                Seen::Absent {
-                    verdict: not_asked(),
-                },
-            )
-        };
-        live.seen.extend(missing.into_iter().map(unasked));
-        live.seen
-            .extend(questions.into_iter().map(Question::unasked));
-        return;
-    }
+    let is_asked = |key: &ObjectKey| place.depth.asks_about(&Key::Object(key.clone()));
+    let (missing, left): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_asked);
+    let claims = unlisted_claims(&missing, desired, live);
+    let unasked = |key| {
+        let verdict = not_asked();
+        (Key::Object(key), Seen::Absent { verdict })
+    };
+    live.seen.extend(left.into_iter().map(unasked));
+    let (questions, left): (Vec<_>, Vec<_>) = questions
+        .into_iter()
+        .partition(|question| is_asked(question.key()));
+    live.seen.extend(left.into_iter().map(Question::unasked));
     let wanted = |key: &ObjectKey| &desired.items[&Key::Object(key.clone())].item;
     let about_missing = missing.into_iter().map(|key| {
         let item = wanted(&key);
@@ -118,9 +115,9 @@ pub async fn observe(place: &Place, desired: &Desired, live: &mut Live) {
     live.seen.extend(ask_together(about_changes).await);
 }
 
-/// What a survey knows of the server's mind.
+/// What is known of the server's mind where it is not asked.
 pub(super) fn not_asked() -> Verdict {
-    Verdict::NotAsked(Why::from("this look only lists"))
+    Verdict::NotAsked(Why::from("this look only lists it"))
 }
 
 async fn ask_together<F: Future>(questions: impl Iterator<Item = F>) -> Vec<F::Output> {
@@ -130,11 +127,11 @@ async fn ask_together<F: Future>(questions: impl Iterator<Item = F>) -> Vec<F::O
         .await
 }
 
-fn is_at(place: &Place, key: &ObjectKey) -> bool {
+fn is_at(place: &Place<'_>, key: &ObjectKey) -> bool {
     key.cluster == place.cluster && key.namespace == place.namespace && key.kind != Kind::Namespace
 }
 
-fn mark_unknown(place: &Place, desired: &Desired, live: &mut Live, why: &Why) {
+fn mark_unknown(place: &Place<'_>, desired: &Desired, live: &mut Live, why: &Why) {
     for key in desired.items.keys().filter_map(Key::object) {
         if key.cluster == place.cluster {
             live.seen
@@ -157,7 +154,7 @@ struct Listed {
 
 async fn list_kind(
     reader: &dyn ClusterRead,
-    place: &Place,
+    place: &Place<'_>,
     kind: Kind,
     desired: &Desired,
 ) -> Listed {
@@ -225,7 +222,7 @@ fn not_listed(kind: Kind, namespace: &str, error: &ClusterError) -> Why {
 
 /// Sees one listed object. What is as wanted, or not wanted at all, is told from the document alone.
 fn see_listed(
-    place: &Place,
+    place: &Place<'_>,
     kind: Kind,
     object: &Document,
     desired: &Desired,
@@ -257,7 +254,7 @@ fn is_settled(observed: &Observed, wanted: &Object, object: &Document) -> bool {
         && owned::is_settled(wanted.manifest.view(), object.view(), FIELD_MANAGER)
 }
 
-fn listed_key(place: &Place, kind: Kind, object: &Document) -> Key {
+fn listed_key(place: &Place<'_>, kind: Kind, object: &Document) -> Key {
     let name = object.view().at(&["metadata", "name"]).and_then(Json::text);
     Key::Object(ObjectKey {
         cluster: place.cluster.clone(),
@@ -342,7 +339,7 @@ fn cannot_change(kind: Kind, field: &str) -> Why {
 }
 
 fn missing_keys(
-    place: &Place,
+    place: &Place<'_>,
     desired: &Desired,
     live: &mut Live,
     questions: &[Question],
@@ -415,7 +412,7 @@ enum Namespace {
 /// lets us list lives in it.
 async fn see_namespace(
     reader: &dyn ClusterRead,
-    place: &Place,
+    place: &Place<'_>,
     desired: &Desired,
     live: &mut Live,
 ) -> Namespace {
@@ -510,13 +507,13 @@ pub fn always_listed() -> impl Iterator<Item = Kind> {
 
 /// Groups wanted keys into places: every cluster and namespace that something is wanted in, and the home one.
 #[must_use]
-pub fn places(
+pub fn places<'a>(
     desired: &Desired,
     home: &ClusterName,
-    look: &Look<'_>,
+    look: &Look<'a>,
     with_keda: bool,
     reader: impl Fn(&ClusterName) -> Result<Arc<dyn ClusterRead>, Why>,
-) -> Vec<Place> {
+) -> Vec<Place<'a>> {
     let mut found: BTreeMap<(ClusterName, String), BTreeSet<Kind>> = BTreeMap::new();
     let listed: BTreeSet<Kind> = always_listed()
         .chain(with_keda.then_some(Kind::ScaledObject))

@@ -15,7 +15,7 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// Adds the reason of its pods to each workload of a place that is not ready. A reason is a remark: where
 /// pods cannot be listed, how many are ready is told all the same.
-pub(super) async fn tell_reasons(reader: &dyn ClusterRead, place: &Place, live: &mut Live) {
+pub(super) async fn tell_reasons(reader: &dyn ClusterRead, place: &Place<'_>, live: &mut Live) {
     let is_waiting = |(key, seen): (&Key, &Seen)| is_unready(place, key, seen);
     if !live.seen.iter().any(is_waiting) {
         return;
@@ -38,7 +38,7 @@ pub(super) async fn tell_reasons(reader: &dyn ClusterRead, place: &Place, live: 
     }
 }
 
-fn is_unready(place: &Place, key: &Key, seen: &Seen) -> bool {
+fn is_unready(place: &Place<'_>, key: &Key, seen: &Seen) -> bool {
     let is_here = key
         .object()
         .is_some_and(|key| key.cluster == place.cluster && key.namespace == place.namespace);

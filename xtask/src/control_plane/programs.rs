@@ -30,6 +30,9 @@ use crate::{
 /// the same time may take many times as long.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
+/// How often a controller may call: the defaults, 20 to 50 a second, make a hundred StatefulSets wait for minutes.
+const OFTEN: [&str; 2] = ["--kube-api-qps=500", "--kube-api-burst=1000"];
+
 /// One control plane: its folder, ports and programs.
 pub struct Cluster {
     name: String,
@@ -203,8 +206,7 @@ impl Cluster {
                 self.file("service-accounts.key")
             ))
             .args(["--enable-hostpath-provisioner", "--secure-port=0"])
-            // The defaults of 20 and 30 make a hundred StatefulSets wait for minutes.
-            .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
+            .args(OFTEN)
             // On a busy machine a heartbeat may come late, and pods once marked unready stay so here: no
             // kubelet would look at them again.
             .arg("--node-monitor-grace-period=1h");
@@ -212,7 +214,8 @@ impl Cluster {
         let mut command = bound_to_us(&assets.scheduler, "KILL", &[]);
         command
             .arg(&kubeconfig)
-            .args(["--leader-elect=false", "--secure-port=0"]);
+            .args(["--leader-elect=false", "--secure-port=0"])
+            .args(OFTEN);
         self.start("kube-scheduler", command)?;
         let stages = environment::repository().join("xtask/cluster/stages.yaml");
         let mut command = bound_to_us(&assets.kwok, "KILL", &[]);
