@@ -240,7 +240,7 @@ async fn keep_turn(
     let (tellers, tell) = telling::begin(context, home.cluster.clone(), &home.board, &place)?;
     let ledger = Ledger::new(
         home.board.clone(),
-        parts.database.clone(),
+        (parts.database.clone(), parts.lease.clone()),
         tellers,
         context.settings.controller.rollout_deadline,
         now,

@@ -185,6 +185,12 @@ impl Lease {
         }
     }
 
+    /// Tells whether the lease is held under which alone this one is wanted; there may be none.
+    #[must_use]
+    pub fn may_be_taken(&self) -> bool {
+        self.under.as_ref().is_none_or(|lead| lead.check().is_ok())
+    }
+
     /// Keeps an eye on it without wanting it: who wants it later knows already for how long its record has not
     /// changed.
     pub async fn observe(&self) -> Infallible {

@@ -1,6 +1,7 @@
 //! Conditions of challenges: all are read at once, and those that changed are written in one transaction.
 //!
-//! They are what one process found, not what is declared: no turn to write is needed for them.
+//! They are what one process found, not what is declared: no turn to write is needed for them, only the token of the
+//! newest one, which whoever no longer leads does not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +13,10 @@ use serde_json::{Value, json};
 use super::DatabaseError;
 use super::passes::{fitted, stamp};
 use super::store::{Access, Call, Engine, Store};
-use crate::model::Slug;
 use crate::model::condition::{
     AllConditions, ChallengeCondition, ConditionType, Conditions, Progress,
 };
+use crate::model::{FenceToken, Slug};
 
 /// The conditions that the database keeps.
 #[async_trait]
@@ -29,9 +30,10 @@ pub trait ConditionRows: Send + Sync {
     /// Makes or replaces the conditions of these challenges, and deletes those of the ones that are gone.
     ///
     /// # Errors
-    /// The database did not answer; nothing was written.
+    /// Another turn has begun, or the database did not answer; nothing was written.
     async fn write_conditions(
         &self,
+        token: FenceToken,
         changed: &AllConditions,
         gone: &BTreeSet<Slug>,
     ) -> Result<(), DatabaseError>;
@@ -174,6 +176,7 @@ impl<E: Engine> ConditionRows for Store<E> {
 
     async fn write_conditions(
         &self,
+        token: FenceToken,
         changed: &AllConditions,
         gone: &BTreeSet<Slug>,
     ) -> Result<(), DatabaseError> {
@@ -189,7 +192,7 @@ impl<E: Engine> ConditionRows for Store<E> {
                 vec![progress_documents(changed).to_string()],
             ),
         ];
-        self.run(Access::Write, "writing conditions", calls).await?;
+        self.write(token, "writing conditions", calls).await?;
         Ok(())
     }
 }

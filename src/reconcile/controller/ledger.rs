@@ -16,9 +16,11 @@ use super::commit_status::Outlook;
 use super::notices::{Matters, of_conditions, of_correction, of_matters, subject};
 use super::outlook::outlooks;
 use super::tellers::Tellers;
-use crate::edge::database::{Database, revision_id};
+use crate::edge::database::{Database, DatabaseError, revision_id};
 use crate::model::condition::{AllConditions, ConditionType, Conditions, Truth};
 use crate::model::{Revision, Slug};
+use crate::reconcile::lease::Lease;
+use crate::reconcile::lease::turn::newest_token;
 use crate::reconcile::status::conditions::{Found, conditions, counts, stalls_at};
 
 /// How long a change is left to settle.
@@ -37,6 +39,8 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 pub struct Ledger {
     board: Arc<Board>,
     database: Arc<dyn Database>,
+    /// The lease of passes, as whoever leads may take it.
+    pass: Lease,
     tellers: Tellers,
     deadline: Duration,
     clock: fn() -> Timestamp,
@@ -52,11 +56,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Makes a ledger of what the board tells. Without progress for as long as `deadline` a challenge is stalled.
+    /// Makes a ledger of what the board tells. Without progress for as long as `deadline` a challenge is stalled. It keeps
+    /// nothing while the lease `pass` may not be taken.
     #[must_use]
     pub fn new(
         board: Arc<Board>,
-        database: Arc<dyn Database>,
+        (database, pass): (Arc<dyn Database>, Lease),
         tellers: Tellers,
         deadline: Duration,
         clock: fn() -> Timestamp,
@@ -64,6 +69,7 @@ impl Ledger {
         Self {
             board,
             database,
+            pass,
             tellers,
             deadline,
             clock,
@@ -261,10 +267,25 @@ impl Ledger {
                 None => drop(gone.insert(slug.clone())),
             }
         }
-        match self.database.write_conditions(&changed, &gone).await {
-            Ok(()) => {
+        let written = async {
+            let database = self.database.as_ref();
+            // Without a turn, for they are only what was found; but not once another leads, who found something else.
+            match newest_token(&self.pass, database).await? {
+                Some(token) => database
+                    .write_conditions(token, &changed, &gone)
+                    .await
+                    .map(Some),
+                None => Ok(None),
+            }
+        };
+        match written.await {
+            Ok(Some(())) => {
                 self.unsaved.clear();
                 (self.pause, self.retry) = (FIRST_PAUSE, None);
+            }
+            // A turn began, or another leads.
+            Ok(None) | Err(DatabaseError::Fenced { .. }) => {
+                self.retry = Some(Instant::now() + FIRST_PAUSE);
             }
             Err(error) => {
                 tracing::warn!(%error, "the conditions were not kept; tried again");
@@ -300,14 +321,51 @@ mod tests {
     use super::super::tellers::Channel;
     use super::super::trials::Sight;
     use super::*;
+    use crate::edge::cluster::leases::fake::FakeLeases;
     use crate::edge::database::open_and_migrate;
     use crate::model::health::{AllHealth, Fitness, Health};
     use crate::model::{Key, RowKey, Secret};
+    use crate::reconcile::lease::{Clock, LEADER, PASS};
     use crate::reconcile::status::{ChallengeStatus, Condition, Reason, Word};
     use crate::spec::platform::Status as Declared;
 
     fn slug() -> Slug {
         Slug::parse("demo").unwrap()
+    }
+
+    fn lease(name: &str) -> Lease {
+        let clock = Clock::of_machine(Timestamp::now);
+        Lease::new(Arc::new(FakeLeases::default()), "ns", name, "it", clock)
+    }
+
+    fn pass() -> Lease {
+        lease(PASS)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_that_no_longer_leads_keeps_nothing() {
+        let url = Secret::new("sqlite::memory:".to_owned());
+        let database = open_and_migrate(&url).await.unwrap();
+        let board = Arc::new(Board::default());
+        let tellers = Tellers::new(board.clone());
+        let lead = lease(LEADER).acquire(SETTLE, &|_| {}).await.unwrap();
+        let behind = (database.clone(), pass().under(lead.pulse()));
+        let ledger = Ledger::new(board.clone(), behind, tellers, LAST_WRITE, clock);
+        let stop = CancellationToken::new();
+        let work = async {
+            let looked = |condition| look(condition, Vec::new(), Ended::AtRest);
+            board.take_look(looked(Condition::Ready), None, false, clock());
+            tokio::time::sleep(SETTLE * 2).await;
+            let before = database.conditions().await.unwrap();
+            assert!(before[&slug()].holds(ConditionType::Ready));
+            lead.release().await;
+            board.take_look(looked(Condition::Held), None, false, clock());
+            tokio::time::sleep(SETTLE * 2).await;
+            stop.cancel();
+            before
+        };
+        let ((), before) = tokio::join!(ledger.keep(stop.clone()), work);
+        assert_eq!(database.conditions().await.unwrap(), before);
     }
 
     fn look(condition: Condition, why: Vec<Reason>, ended: Ended) -> Looked {
@@ -350,7 +408,8 @@ mod tests {
         let mut tellers = Tellers::new(board.clone());
         let mut notices = tellers.add(Channel::Events);
         let deadline = Duration::from_secs(600);
-        let ledger = Ledger::new(board.clone(), database.clone(), tellers, deadline, clock);
+        let behind = (database.clone(), pass());
+        let ledger = Ledger::new(board.clone(), behind, tellers, deadline, clock);
         let stop = CancellationToken::new();
         let work = async {
             let ready = || look(Condition::Ready, Vec::new(), Ended::AtRest);
@@ -410,7 +469,8 @@ mod tests {
             let mut tellers = Tellers::new(board.clone());
             let mut notices = tellers.add(Channel::Events);
             let deadline = Duration::from_secs(600);
-            let ledger = Ledger::new(board.clone(), database.clone(), tellers, deadline, clock);
+            let behind = (database.clone(), pass());
+            let ledger = Ledger::new(board.clone(), behind, tellers, deadline, clock);
             let stop = CancellationToken::new();
             let work = async {
                 let mut ready = look(Condition::Ready, Vec::new(), Ended::AtRest);

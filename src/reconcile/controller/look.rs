@@ -230,7 +230,7 @@ impl Looker {
             is_guarded: weighed.is_some(),
             seen: match weighed {
                 Some(Weighed(seen)) => seen,
-                None => self.database.fence().await.ok(),
+                None => self.turns.newest_token().await,
             },
         };
         let scope = Scope::Only(due.keys().cloned().collect());

@@ -12,7 +12,7 @@ use crate::edge::database::Database;
 use crate::model::FenceToken;
 use crate::model::pass::PassSummary;
 use crate::reconcile::lease::Lease;
-use crate::reconcile::lease::turn::{Fence, Turn};
+use crate::reconcile::lease::turn::{Fence, Turn, newest_token};
 use crate::reconcile::live::Why;
 
 /// How long a look waits for others that take a turn, and as long for another writer; one that waits longer is put off.
@@ -130,6 +130,12 @@ impl Turns {
         }
     }
 
+    /// Returns the token of the newest turn, if it can be read and this process leads.
+    pub(super) async fn newest_token(&self) -> Option<FenceToken> {
+        let newest = newest_token(&self.lease, self.database.as_ref()).await;
+        newest.ok().flatten()
+    }
+
     /// Returns the newest pass that is recorded.
     pub(super) async fn newest_pass(&self) -> Result<Option<PassSummary>, Why> {
         let newest = self.database.passes(1, None).await;
@@ -190,7 +196,7 @@ mod tests {
     use crate::edge::database::open_and_migrate;
     use crate::model::Secret;
     use crate::model::act::{Act, ActKind};
-    use crate::reconcile::lease::{Clock, PASS};
+    use crate::reconcile::lease::{Clock, LEADER, PASS};
 
     async fn turns(leases: &FakeLeases, folder: &tempfile::TempDir) -> Turns {
         let url = format!("sqlite:{}", folder.path().join("platform.db").display());
@@ -219,6 +225,20 @@ mod tests {
         tokio::time::sleep(LINGER).await;
         turns.end_idle().await;
         assert_eq!(leases.record().holder, "");
+    }
+
+    #[tokio::test]
+    async fn one_that_no_longer_leads_sees_no_token_to_record_by() {
+        let (leases, folder) = (FakeLeases::default(), tempfile::tempdir().unwrap());
+        let clock = Clock::of_machine(jiff::Timestamp::now);
+        let leader = Lease::new(Arc::new(FakeLeases::default()), "ns", LEADER, "it", clock);
+        let lead = leader.acquire(PATIENCE, &|_| {}).await.unwrap();
+        let mut turns = turns(&leases, &folder).await;
+        turns.lease = turns.lease.clone().under(lead.pulse());
+        let newest = turns.database.fence().await.ok();
+        assert_eq!(turns.newest_token().await, newest);
+        lead.release().await;
+        assert_eq!(turns.newest_token().await, None);
     }
 
     #[tokio::test]

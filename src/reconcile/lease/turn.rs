@@ -12,6 +12,21 @@ use super::{AcquireError, Held, Lease};
 use crate::edge::database::{Database, DatabaseError};
 use crate::model::FenceToken;
 
+/// Returns the token of the newest turn, whosever that was; none where this process may not take one. What is planned
+/// or kept by it without a turn is refused once another has taken one.
+///
+/// # Errors
+/// The database did not answer.
+pub async fn newest_token(
+    lease: &Lease,
+    database: &dyn Database,
+) -> Result<Option<FenceToken>, DatabaseError> {
+    let newest = database.fence().await?;
+    // Asked after the read: one that was stopped before it, and deposed meanwhile, would have the token of the one that
+    // came after it.
+    Ok(lease.may_be_taken().then_some(newest))
+}
+
 /// The right to write, for as long as a turn lasts.
 #[derive(Clone)]
 pub struct Fence {

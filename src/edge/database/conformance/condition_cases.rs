@@ -40,10 +40,12 @@ pub(super) async fn conditions_read_back_as_written_and_the_newest_holds(world: 
         (slug("other"), conditions(2, "", None)),
     ]);
     let none = BTreeSet::new();
-    database.write_conditions(&all, &none).await.unwrap();
+    let written = database.write_conditions(UNTAKEN, &all, &none);
+    written.await.unwrap();
     assert_eq!(database.conditions().await.unwrap(), all);
     let newer = AllConditions::from([(slug("prism"), conditions(9, "later", None))]);
-    database.write_conditions(&newer, &none).await.unwrap();
+    let written = database.write_conditions(UNTAKEN, &newer, &none);
+    written.await.unwrap();
     all.extend(newer);
     assert_eq!(
         database.conditions().await.unwrap(),
@@ -52,8 +54,17 @@ pub(super) async fn conditions_read_back_as_written_and_the_newest_holds(world: 
     );
     let gone = BTreeSet::from([slug("prism"), slug("never-there")]);
     let nothing = AllConditions::new();
-    database.write_conditions(&nothing, &gone).await.unwrap();
+    let written = database.write_conditions(UNTAKEN, &nothing, &gone);
+    written.await.unwrap();
     all.remove(&slug("prism"));
+    assert_eq!(database.conditions().await.unwrap(), all);
+    database.take_fence(at(0)).await.unwrap();
+    let gone = BTreeSet::from([slug("other")]);
+    let late = database.write_conditions(UNTAKEN, &nothing, &gone).await;
+    assert!(
+        matches!(late, Err(DatabaseError::Fenced { .. })),
+        "{late:?}"
+    );
     assert_eq!(database.conditions().await.unwrap(), all);
 }
 
@@ -69,7 +80,7 @@ pub(super) async fn conditions_of_a_thousand_challenges_are_one_write(world: Wor
         })
         .collect();
     database
-        .write_conditions(&all, &BTreeSet::new())
+        .write_conditions(UNTAKEN, &all, &BTreeSet::new())
         .await
         .unwrap();
     let kept = database.conditions().await.unwrap();
@@ -83,7 +94,7 @@ pub(super) async fn a_condition_that_cannot_be_named_is_no_answer(world: World) 
     let database = world.open().await;
     let all = AllConditions::from([(slug("prism"), conditions(1, "", None))]);
     database
-        .write_conditions(&all, &BTreeSet::new())
+        .write_conditions(UNTAKEN, &all, &BTreeSet::new())
         .await
         .unwrap();
     world

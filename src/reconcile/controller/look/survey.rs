@@ -58,7 +58,7 @@ impl Looker {
     ) -> Surveyed {
         let platform = &declared.platform;
         let revision = &declared.snapshot.revision;
-        let seen = self.database.fence().await.ok();
+        let seen = self.turns.newest_token().await;
         // A registry that does not say is seen by what follows, and gives no turn.
         let suspension = self.database.controller_suspension().await.ok().flatten();
         let newest = self.turns.newest_pass().await.ok().flatten();
