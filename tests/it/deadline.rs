@@ -183,7 +183,7 @@ async fn a_later_pass_that_cannot_begin_is_tried_again() {
     // The workload waits for its database, which the next look sees late.
     let child = world.start(&["apply", "--yes", "--timeout", "60s"]);
     world.proxy.until_seen("patch").await;
-    let (matching, _) = hang("list", "statefulsets");
+    let (matching, _) = hang("watch", "statefulsets");
     world.proxy.fail(matching, Fault::Slow(5_000));
     until_made(&world, "challenge-demo-postgres").await;
     tokio::time::sleep(Duration::from_secs(1)).await;

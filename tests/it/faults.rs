@@ -79,11 +79,12 @@ async fn run(chain: &mut Chain, trial: &Trial, undisturbed: &Undisturbed) {
     if trial.fault == Fault::Hang {
         chain.world.set("PLATFORM_KUBERNETES__TIMEOUT_SECONDS", "1");
     }
-    // What waits for a database comes in a later look.
-    let is_late = matches!(
-        trial.resource.as_str(),
-        "deployments" | "horizontalpodautoscalers"
-    );
+    // What waits for a database comes in a later look, and what is watched is watched from there on.
+    let is_late = trial.verb == "watch"
+        || matches!(
+            trial.resource.as_str(),
+            "deployments" | "horizontalpodautoscalers"
+        );
     let applied = match is_late {
         true => chain.apply("10s").await,
         // One whole pass, however long that takes.
@@ -189,7 +190,8 @@ async fn no_fault_of_the_api_server_loses_or_invents_anything() {
             "list",
             "patch",
             "post",
-            "update"
+            "update",
+            "watch"
         ]),
     );
     let trials = trials(&undisturbed.requests);

@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// What says whose turn it is to write; no part of a plan.
 const TURN: &str = "leases";
 /// Verbs that write nothing.
-const READS: [&str; 3] = ["list", "get", "dry-run"];
+const READS: [&str; 4] = ["list", "watch", "get", "dry-run"];
 
 /// One pair of declarations in a world of its own.
 struct Pair {
