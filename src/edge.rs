@@ -12,3 +12,6 @@ pub mod images;
 pub mod listener;
 pub mod master;
 pub mod traces;
+
+/// What this program says of itself to whoever it calls.
+const USER_AGENT: &str = concat!("platform/", env!("CARGO_PKG_VERSION"));

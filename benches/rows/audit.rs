@@ -33,22 +33,20 @@ impl Audit {
     }
 
     /// Returns the requests since, by verb and resource, that a client of ours sent to a namespace: controllers and
-    /// nodes have names that begin with `system:`. Watches, and the leases that say who writes, are not
-    /// counted.
+    /// nodes have names that begin with `system:`, the scheduler and its like name their program. Watches, and the leases
+    /// that say who writes, are not counted.
     pub fn requests(self, namespace: &str) -> Result<BTreeMap<String, usize>> {
         std::thread::sleep(SETTLE);
         let mut requests: BTreeMap<String, usize> = BTreeMap::new();
         for line in self.log.lines() {
             let event: Value = serde_json::from_str(&line?).context("read the audit log")?;
             let user = event["user"]["username"].as_str().unwrap_or_default();
+            let program = event["userAgent"].as_str().unwrap_or_default();
+            let is_of_cluster = user.starts_with("system:") || program.starts_with("kube-");
             let is_there = event["objectRef"]["namespace"] == namespace
                 || event["objectRef"]["name"] == namespace;
             let is_counted = event["verb"] != "watch" && event["objectRef"]["resource"] != "leases";
-            if is_there
-                && is_counted
-                && !user.starts_with("system:")
-                && event["stage"] == "ResponseComplete"
-            {
+            if is_there && is_counted && !is_of_cluster && event["stage"] == "ResponseComplete" {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 let resource = text(&event["objectRef"]["resource"]);
                 let what = format!("{} {resource} by {user}", text(&event["verb"]));

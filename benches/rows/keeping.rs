@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub async fn rest(world: &mut World, report: &mut Report) -> Result<()> {
     for n in SIZES {
         let installation = world.built(n).await?;
+        // Its first look at challenges is told as Events of each.
+        let first = Running::start(world, &installation).await?;
+        settle().await;
+        first.end().await?;
         let running = Running::start(world, &installation).await?;
         settle().await;
         let Some(audit) = Audit::begin()? else {

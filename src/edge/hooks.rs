@@ -221,7 +221,7 @@ fn build() -> Result<Client, String> {
         return Err("no TLS provider is installed".to_owned());
     }
     Client::builder()
-        .user_agent(concat!("platform/", env!("CARGO_PKG_VERSION")))
+        .user_agent(crate::edge::USER_AGENT)
         .connect_timeout(CONNECT)
         .timeout(DEADLINE)
         .referer(false)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::watch::SILENCE_LIMIT;
 use super::{ClusterError, ClusterRead, ClusterWrite, Page};
+use crate::edge::USER_AGENT;
 use crate::model::document::Document;
 use crate::model::{FIELD_MANAGER, Kind, ObjectKey, Scope};
 
@@ -71,6 +72,9 @@ impl KubeCluster {
         config.connect_timeout = Some(CONNECT_LIMIT.min(call_limit));
         config.read_timeout = Some(call_limit);
         config.write_timeout = Some(call_limit);
+        config
+            .headers
+            .push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
         // Retrying is the pass's business: it knows what may be repeated.
         config.default_retry = false;
         let client = |config: kube::Config| {

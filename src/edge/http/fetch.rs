@@ -40,7 +40,7 @@ fn build(is_secure: bool) -> Option<Client> {
     // The library would panic here.
     CryptoProvider::get_default()?;
     let builder = Client::builder()
-        .user_agent(concat!("platform/", env!("CARGO_PKG_VERSION")))
+        .user_agent(crate::edge::USER_AGENT)
         .referer(false)
         .redirect(Policy::none())
         // The environment of this process says nothing about where those are that settings and declarations name.

@@ -85,7 +85,7 @@ fn build(is_secure: bool) -> Result<Client, String> {
         return Err("no TLS provider is installed".to_owned());
     }
     let builder = Client::builder()
-        .user_agent(concat!("platform/", env!("CARGO_PKG_VERSION")))
+        .user_agent(crate::edge::USER_AGENT)
         .connect_timeout(CONNECT)
         .referer(false)
         .redirect(Policy::custom(follow));
