@@ -353,13 +353,15 @@ mod tests {
         let ledger = Ledger::new(board.clone(), behind, tellers, LAST_WRITE, clock);
         let stop = CancellationToken::new();
         let work = async {
-            let looked = |condition| look(condition, Vec::new(), Ended::AtRest);
-            board.take_look(looked(Condition::Ready), None, false, clock());
+            let ready = look(Condition::Ready, Vec::new(), Ended::AtRest);
+            board.take_look(ready, None, false, clock());
             tokio::time::sleep(SETTLE * 2).await;
             let before = database.conditions().await.unwrap();
             assert!(before[&slug()].holds(ConditionType::Ready));
             lead.release().await;
-            board.take_look(looked(Condition::Held), None, false, clock());
+            let why = vec![Reason::new(Word::Refused, "no")];
+            let held = look(Condition::Held, why, Ended::Waits);
+            board.take_look(held, None, false, clock());
             tokio::time::sleep(SETTLE * 2).await;
             stop.cancel();
             before
