@@ -162,6 +162,8 @@ pub struct Run<'a> {
     pub deadline: Option<Instant>,
     /// Is told of each step as it ends.
     pub progress: Progress<'a>,
+    /// How many writes may be under way, over all plans that follow each other.
+    pub permits: Arc<Permits>,
 }
 
 /// Carries out a plan and records what came of each step.
@@ -191,7 +193,7 @@ pub async fn run_plan(
         database: database.clone(),
         fence,
         deadline: run.deadline,
-        permits: Arc::new(Permits::default()),
+        permits: run.permits.clone(),
     };
     // A plan may be looked at for long before somebody says yes to it.
     let suspended = database.suspensions(&Scope::All).await;

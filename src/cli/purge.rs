@@ -1,5 +1,6 @@
 //! `platform purge`: deletes what the removal of a challenge kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -101,6 +102,7 @@ async fn delete(
         clock: &now,
         deadline: None,
         progress: &|_, _| {},
+        permits: Arc::default(),
     };
     let outcomes = run_plan(planned, &session.edges, &run).await;
     let outcomes = outcomes.map_err(|why| {

@@ -1,9 +1,10 @@
 //! Passes until everything is as declared and ready: a wait is no sleep inside a pass but the next pass.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::apply::{ApplyError, Outcome, Progress};
+use super::apply::{ApplyError, Outcome, Permits, Progress};
 use super::desired::Wanted;
 use super::lease::turn::Fence;
 use super::live::{Depth, Readiness, Seen};
@@ -19,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long after the end a last look may take, which tells how things stand: the usual one takes a second.
 const LAST_LOOK: Duration = Duration::from_secs(5);
+/// How often one look asks about what the answers before let go on.
+const QUESTIONS: usize = 3;
 /// Times a key may fail before it is left.
 const MAX_FAILURES: u32 = 3;
 
@@ -91,6 +94,7 @@ pub async fn converge(
     let mut planned = first;
     let mut pause = FIRST_PAUSE;
     let mut looking = Duration::ZERO;
+    let permits = Arc::new(Permits::default());
     let before = Before {
         failures: &failures,
         was_unknown,
@@ -114,6 +118,7 @@ pub async fn converge(
             clock: told.clock,
             deadline: Some(patience.deadline),
             progress: told.step,
+            permits: permits.clone(),
         };
         let ended = match carry_out(&planned, edges, &run).await {
             Err(why) if outcomes.is_empty() && !is_deposed(&planned.plan, edges) => {
@@ -129,15 +134,7 @@ pub async fn converge(
                 ended
             }
         };
-        let made_progress = ended
-            .iter()
-            .any(|outcome| matches!(outcome, Outcome::Done(_)));
-        for outcome in ended {
-            if matches!(outcome, Outcome::Failed(..)) {
-                *failures.entry(outcome.key().clone()).or_default() += 1;
-            }
-            outcomes.insert(outcome.key().clone(), outcome);
-        }
+        let made_progress = note(ended, &mut outcomes, &mut failures);
         if is_deposed(&planned.plan, edges) {
             break State::Deposed;
         }
@@ -158,13 +155,11 @@ pub async fn converge(
             ..request.clone()
         };
         let look = look_again(platform, &now, edges);
-        let has_more;
-        (planned, has_more) =
-            match tokio::time::timeout_at(patience.deadline + LAST_LOOK, look).await {
-                Ok(looked) => looked,
-                Err(_) => break State::TimedOut,
-            };
-        looking = began.elapsed();
+        let limit = patience.deadline + LAST_LOOK;
+        let Ok((looked, has_more)) = tokio::time::timeout_at(limit, look).await else {
+            break State::TimedOut;
+        };
+        (planned, looking) = (looked, began.elapsed());
         if planned.live.blindness().is_some() {
             // Seen again, it goes on; what is not seen is not written.
             planned.plan.steps.clear();
@@ -192,24 +187,45 @@ pub async fn converge(
     })
 }
 
-/// Looks again. The server is asked about what may be written now, and not about what only waits: each look would ask
-/// for all of that. Returns also whether more may be written meanwhile; the next look asks about that.
-async fn look_again(platform: &Platform, request: &Request, edges: &Edges) -> (Planned, bool) {
-    let survey = plan_source(platform, request, Depth::Survey, edges).await;
-    let asked = undecided_keys(&survey.plan);
-    if asked.is_empty() {
-        return (survey, false);
+/// Keeps the last outcome of each key and counts failures. Tells whether something was done.
+fn note(
+    ended: Vec<Outcome>,
+    outcomes: &mut BTreeMap<Key, Outcome>,
+    failures: &mut BTreeMap<Key, u32>,
+) -> bool {
+    let mut is_something_done = false;
+    for outcome in ended {
+        is_something_done |= matches!(outcome, Outcome::Done(_));
+        if matches!(outcome, Outcome::Failed(..)) {
+            *failures.entry(outcome.key().clone()).or_default() += 1;
+        }
+        outcomes.insert(outcome.key().clone(), outcome);
     }
-    let mut planned = plan_source(platform, request, Depth::About(&asked), edges).await;
-    let found = planned.plan.steps.len();
-    planned.plan.steps.retain(|step| asked.contains(&step.key));
-    let has_more = planned.plan.steps.len() < found;
+    is_something_done
+}
+
+/// Looks again. The server is asked about what may be written now, and not about what only waits: each look would ask
+/// for all of that. What its answers, or others meanwhile, let go on is asked about in turn, a few times over. Returns also
+/// whether more may be written; the next look asks about that.
+async fn look_again(platform: &Platform, request: &Request, edges: &Edges) -> (Planned, bool) {
+    let mut planned = plan_source(platform, request, Depth::Survey, edges).await;
+    let mut asked = BTreeSet::new();
+    for _ in 0..QUESTIONS {
+        let undecided = undecided_keys(&planned.plan);
+        if undecided.is_subset(&asked) {
+            return (planned, false);
+        }
+        asked.extend(undecided);
+        planned = plan_source(platform, request, Depth::About(&asked), edges).await;
+    }
+    let is_asked = |step: &Step| asked.contains(&step.key);
+    let has_more = leave_out(&mut planned.plan, |step| !is_asked(step));
     (planned, has_more)
 }
 
 /// Returns the keys that are to be written, or held, unless the server says otherwise.
 fn undecided_keys(plan: &Plan) -> BTreeSet<Key> {
-    let is_held = |held: &&Held| !matches!(held, Held::Waits { .. });
+    let is_held = |held: &&Held| !matches!(held, Held::Waits { .. } | Held::Retained { .. });
     let held = plan.held.iter().filter(is_held).filter_map(Held::key);
     let steps = plan.steps.iter().map(|step| &step.key);
     steps.chain(held).cloned().collect()
@@ -293,12 +309,17 @@ fn keep_only(plan: &mut Plan, shown: &BTreeSet<Key>, failures: &BTreeMap<Key, u3
     };
     plan.steps
         .retain(|step| !given_up(&step.key) && !is_behind(step));
+    leave_out(plan, |step| !shown.contains(&step.key))
+}
+
+/// Leaves steps out, each with what stands behind it. Returns whether there were any.
+fn leave_out(plan: &mut Plan, is_left: impl Fn(&Step) -> bool) -> bool {
     let mut left: BTreeSet<Key> = BTreeSet::new();
     loop {
         let before = left.len();
         for step in &plan.steps {
             let needs = |on: &ObjectKey| left.contains(&Key::Object(on.clone()));
-            if !shown.contains(&step.key) || step.after.iter().any(needs) {
+            if is_left(step) || step.after.iter().any(needs) {
                 left.insert(step.key.clone());
             }
         }

@@ -267,7 +267,7 @@ impl Ledger {
                 None => drop(gone.insert(slug.clone())),
             }
         }
-        let written = async {
+        let write = async || {
             let database = self.database.as_ref();
             // Without a turn, for they are only what was found; but not once another leads, who found something else.
             match newest_token(&self.pass, database).await? {
@@ -278,12 +278,17 @@ impl Ledger {
                 None => Ok(None),
             }
         };
-        match written.await {
+        let mut written = write().await;
+        if let Err(DatabaseError::Fenced { .. }) = written {
+            // A turn began in between.
+            written = write().await;
+        }
+        match written {
             Ok(Some(())) => {
                 self.unsaved.clear();
                 (self.pause, self.retry) = (FIRST_PAUSE, None);
             }
-            // A turn began, or another leads.
+            // One turn after the other began, or another leads.
             Ok(None) | Err(DatabaseError::Fenced { .. }) => {
                 self.retry = Some(Instant::now() + FIRST_PAUSE);
             }

@@ -136,6 +136,11 @@ impl Turns {
         newest.ok().flatten()
     }
 
+    /// Tells whether this process leads.
+    pub(super) fn may_begin(&self) -> bool {
+        self.lease.may_be_taken()
+    }
+
     /// Returns the newest pass that is recorded.
     pub(super) async fn newest_pass(&self) -> Result<Option<PassSummary>, Why> {
         let newest = self.database.passes(1, None).await;

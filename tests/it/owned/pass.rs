@@ -124,6 +124,7 @@ impl Passes {
             clock: &|| now,
             deadline: None,
             progress: &|_, _| {},
+            permits: Arc::default(),
         };
         let turn = self.take_turn().await;
         let edges = Edges {

@@ -141,7 +141,9 @@ impl Looker {
         };
         let taken = ticket.as_ref().map(|ticket| ticket.fence.token());
         let is_current = ticket.as_ref().is_none_or(|ticket| ticket.is_current);
-        if let (true, Some(plan), Some(token)) = (is_current, recorded, taken.or(surveyed.seen)) {
+        // The survey took its time, and whoever leads since may have had no turn yet.
+        let seen = surveyed.seen.filter(|_| self.turns.may_begin());
+        if let (true, Some(plan), Some(token)) = (is_current, recorded, taken.or(seen)) {
             let times = (began, token);
             self.record(&surveyed.world, plan, &[], times, &[]).await;
         }
