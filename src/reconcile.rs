@@ -84,16 +84,11 @@ pub struct Planned {
 }
 
 /// Plans one pass: reads, and changes nothing.
-pub async fn plan_source(
-    platform: &Platform,
-    request: &Request,
-    depth: Depth<'_>,
-    edges: &Edges,
-) -> Planned {
+pub async fn plan_source(platform: &Platform, request: &Request, edges: &Edges) -> Planned {
     let known = read_registered(&edges.registry, &Scope::All).await;
     let facts = find_facts(platform, &request.revision, Tags::Kept, edges, &known.rows).await;
     let facts = Arc::new(facts);
-    plan_with(platform, facts, request, depth, edges, known).await
+    plan_with(platform, facts, request, Depth::Full, edges, known).await
 }
 
 /// Where the digests of tags come from.
@@ -253,6 +248,7 @@ fn withhold_unconnected(facts: &mut Facts, edges: &Edges) {
 }
 
 /// What the registry says.
+#[derive(Clone)]
 pub struct Registered {
     /// Its rows, or why they are not known.
     pub rows: Rows,

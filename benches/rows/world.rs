@@ -16,9 +16,9 @@ use platform::model::{ClusterName, Kind, ObjectKey, Scope, Secret};
 use platform::reconcile::converge::{Converged, Patience, State, Told, converge};
 use platform::reconcile::lease::turn::Turn;
 use platform::reconcile::lease::{Clock, Lease, PASS};
+use platform::reconcile::live::Readiness;
 use platform::reconcile::live::reduce::reduce;
 use platform::reconcile::live::watched::{Watchable, Watched as Remembering};
-use platform::reconcile::live::{Depth, Readiness};
 use platform::reconcile::plan::Request;
 use platform::reconcile::{Cause, Edges, Planned, Registry, plan_source, source};
 use platform::spec::{self, Platform};
@@ -222,7 +222,7 @@ impl Session {
 
     /// Plans one pass.
     pub async fn plan(&self) -> Planned {
-        plan_source(&self.platform, &self.request, Depth::Full, &self.edges).await
+        plan_source(&self.platform, &self.request, &self.edges).await
     }
 
     /// Carries a plan out and goes on until everything is ready.

@@ -16,8 +16,8 @@ use crate::edge::database::{self, Database, Opened};
 use crate::edge::git::is_address;
 use crate::edge::images::HttpRegistry;
 use crate::model::{ClusterName, CommitId, FenceToken, Scope, Slug};
+use crate::reconcile::live::Why;
 use crate::reconcile::live::watched::{Watchable, Watched};
-use crate::reconcile::live::{Depth, Why};
 use crate::reconcile::plan::Request;
 use crate::reconcile::render::Header;
 use crate::reconcile::{Edges, Planned, Registry, plan_source, source, status};
@@ -97,8 +97,7 @@ impl Session {
     /// # Errors
     /// A challenge that was asked for is neither declared nor there.
     pub async fn plan(&self) -> Result<Planned, CliError> {
-        let platform = &self.declaration.platform;
-        let planned = plan_source(platform, &self.request(), Depth::Full, &self.edges).await;
+        let planned = plan_source(&self.declaration.platform, &self.request(), &self.edges).await;
         for slug in &self.only {
             let is_live = || {
                 planned.live.seen.keys().any(|key| match key {

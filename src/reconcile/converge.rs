@@ -9,7 +9,10 @@ use super::desired::Wanted;
 use super::lease::turn::Fence;
 use super::live::{Depth, Readiness, Seen};
 use super::plan::{Held, Plan, Request, Step};
-use super::{Cause, Edges, Planned, Registry, Run, Why, plan_source, rollout, run_plan};
+use super::{
+    Cause, Edges, Planned, Registry, Run, Tags, Why, find_facts, plan_with, read_registered,
+    rollout, run_plan,
+};
 use crate::model::rollout::Rollouts;
 use crate::model::{Key, ObjectKey, Slug};
 use crate::spec::Platform;
@@ -208,7 +211,21 @@ fn note(
 /// for all of that. What its answers, or others meanwhile, let go on is asked about in turn, a few times over. Returns also
 /// whether more may be written; the next look asks about that.
 async fn look_again(platform: &Platform, request: &Request, edges: &Edges) -> (Planned, bool) {
-    let mut planned = plan_source(platform, request, Depth::Survey, edges).await;
+    let known = read_registered(&edges.registry, &request.scope).await;
+    let facts = find_facts(platform, &request.revision, Tags::Kept, edges, &known.rows).await;
+    let facts = Arc::new(facts);
+    let look = async |depth: Depth<'_>| {
+        plan_with(
+            platform,
+            facts.clone(),
+            request,
+            depth,
+            edges,
+            known.clone(),
+        )
+        .await
+    };
+    let mut planned = look(Depth::Survey).await;
     let mut asked = BTreeSet::new();
     for _ in 0..QUESTIONS {
         let undecided = undecided_keys(&planned.plan);
@@ -216,7 +233,7 @@ async fn look_again(platform: &Platform, request: &Request, edges: &Edges) -> (P
             return (planned, false);
         }
         asked.extend(undecided);
-        planned = plan_source(platform, request, Depth::About(&asked), edges).await;
+        planned = look(Depth::About(&asked)).await;
     }
     let is_asked = |step: &Step| asked.contains(&step.key);
     let has_more = leave_out(&mut planned.plan, |step| !is_asked(step));

@@ -13,7 +13,7 @@ use platform::model::{ClusterName, Key, Kind, Revision, Scope, Secret};
 use platform::reconcile::apply::Outcome;
 use platform::reconcile::lease::turn::Turn;
 use platform::reconcile::lease::{Clock, Lease, PASS};
-use platform::reconcile::live::{Change, Depth};
+use platform::reconcile::live::Change;
 use platform::reconcile::plan::{Action, Held, Plan, Request, Step};
 use platform::reconcile::{Cause, Edges, Planned, Registry, Run, plan_source, run_plan};
 use platform::spec::{Platform, SourceFile, check, parse};
@@ -97,7 +97,7 @@ impl Passes {
             scope: Scope::All,
             now: jiff::Timestamp::UNIX_EPOCH,
         };
-        plan_source(platform, &request, Depth::Full, &self.edges).await
+        plan_source(platform, &request, &self.edges).await
     }
 
     /// Carries out a plan; every step has to succeed.
